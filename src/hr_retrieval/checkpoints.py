@@ -1,0 +1,99 @@
+"""Checkpoints that are whole, checked and free of pickled code."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import whole_file
+
+
+class CheckedCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, and loads nothing but tensors and plain values from a file that is intact."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write `path`.
+
+        Raises:
+            UserError: the place cannot be written to; what stood there is left as it was.
+        """
+        with whole_file(Path(path)) as partial:
+            try:
+                torch.save(checkpoint, partial)
+            except RuntimeError as error:
+                # torch's writer reports a full disk as a RuntimeError without an errno.
+                raise UserError(
+                    f"to write the checkpoint {path}",
+                    str(error).splitlines()[0],
+                    "Free space, then go on with resume=<run directory>.",
+                ) from error
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a checkpoint, onto the CPU unless told otherwise; see `load_checkpoint` below for what it refuses."""
+        return load_checkpoint(Path(path), map_location or "cpu")
+
+
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Read an intact checkpoint that holds tensors and plain values only.
+
+    Raises:
+        UserError: the file is missing, cut short or changed, or holds more than tensors and plain values.
+    """
+    problem = checkpoint_problem(path)
+    if problem is not None:
+        raise UserError(f"an intact checkpoint at {path}", problem, _other_checkpoints(path))
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(
+            f"tensors and plain values in {path}",
+            str(error).splitlines()[0],
+            "Load only checkpoints that this project wrote.",
+        ) from None
+    return content
+
+
+def checkpoint_problem(path: Path) -> str | None:
+    """What is wrong with a checkpoint file, or `None` if it is intact.
+
+    A torch checkpoint is a zip archive: each record carries its CRC-32, so that no second file is needed, which a kill
+    between two writes could leave behind out of step.
+    """
+    if not path.exists():
+        return "no such file"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
+        return f"a file that was cut short or changed ({error})"
+    return None if damaged is None else f"a file that was changed: the checksum of its record {damaged} differs"
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The intact checkpoint written last, or `None` if there is none at all.
+
+    Raises:
+        UserError: there are checkpoints, and all of them are damaged.
+    """
+    found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in found:
+        if checkpoint_problem(path) is None:
+            return path
+    if found:
+        raise UserError(
+            f"an intact checkpoint in {folder}",
+            f"{len(found)} damaged: {', '.join(path.name for path in found)}",
+            "Restore one from a copy, or start the run anew.",
+        )
+    return None
+
+
+def _other_checkpoints(path: Path) -> str:
+    intact = [
+        str(other) for other in sorted(path.parent.glob("*.ckpt")) if other != path and checkpoint_problem(other) is None
+    ]
+    return f"Intact checkpoints beside it: {', '.join(intact)}." if intact else "No other intact checkpoint is beside it."

@@ -1,0 +1,318 @@
+"""A prepared data set as batches: anchors, documents and relevance for training, texts to rank for evaluation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from hr_retrieval.data.batch import Batch, EvaluationBatch
+from hr_retrieval.data.relevance import Guard
+from hr_retrieval.data.sampler import PairSampler
+from hr_retrieval.data.tables import PreparedDataset
+from hr_retrieval.data.tokens import Tokeniser, TokenTable, token_table
+from hr_retrieval.errors import UserError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """What one split is measured on.
+
+    Attributes:
+        split: its name.
+        query_rows: rows of its `Q` queries in the query table.
+        document_rows: rows of the `N` documents that are ranked for each.
+        offsets: CSR offsets `[Q + 1]` of the relevant documents of each query.
+        relevant: positions in `document_rows`, ascending for each query.
+    """
+
+    split: Split
+    query_rows: Rows
+    document_rows: Rows
+    offsets: Rows
+    relevant: Rows
+
+
+class RetrievalDataModule(pl.LightningDataModule):
+    """Batches of a prepared data set.
+
+    Args:
+        folder: the prepared data set.
+        tokeniser: gives token ids; in practice the encoder. Each text is tokenised once, into a cache on disk.
+        batch_size: anchors a batch on each process.
+        positives_per_anchor: documents relevant to an anchor in a batch, where it has as many; the first is the pair's own.
+        negatives_per_anchor: stated negatives of each anchor in a batch, where it has as many.
+        bucket_batches: see `PairSampler`.
+        evaluation_corpus: `split` ranks the documents of the measured split, `all` every document of the corpus.
+        evaluation_queries: measure at most so many queries of a split, drawn by the seed; `None` measures all.
+        evaluation_tokens: tokens an evaluation batch may hold.
+        workers: loader processes; the batches are the same for any number.
+        cache: where token tables go; by default `<folder>/tokens`.
+        seed: of the order of the pairs and of which extra positives and negatives are drawn.
+
+    Raises:
+        UserError: a batch is larger than the training data, all anchors are in one group, or a value is out of range.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        tokeniser: Tokeniser,
+        batch_size: int = 32,
+        positives_per_anchor: int = 1,
+        negatives_per_anchor: int = 1,
+        bucket_batches: int = 1,
+        evaluation_corpus: str = "split",
+        evaluation_queries: int | None = None,
+        evaluation_tokens: int = 8192,
+        workers: int = 0,
+        cache: str | None = None,
+        seed: int = 1,
+    ) -> None:
+        super().__init__()
+        if evaluation_corpus not in ("split", "all"):
+            raise UserError("evaluation_corpus to be 'split' or 'all'", repr(evaluation_corpus), "Choose one of the two.")
+        if positives_per_anchor < 1 or negatives_per_anchor < 0:
+            raise UserError(
+                "positives_per_anchor of at least 1 and negatives_per_anchor of at least 0",
+                f"{positives_per_anchor} and {negatives_per_anchor}",
+                "Mend these keys of datamodule.",
+            )
+        self.dataset = PreparedDataset.open(Path(folder))
+        self.guard = Guard(self.dataset)
+        self.tokeniser = tokeniser
+        self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
+        self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
+        self.evaluation_corpus, self.evaluation_queries = evaluation_corpus, evaluation_queries
+        self.evaluation_tokens = evaluation_tokens
+        self.cache = Path(cache) if cache else Path(folder) / "tokens"
+        self._check_training_data()
+
+    def prepare_data(self) -> None:
+        """Tokenise both tables if no cache holds them (Lightning calls this on one process)."""
+        self._tables()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Map the tokens and list the training pairs (Lightning calls this on every process)."""
+        self.query_tokens, self.document_tokens = self._tables()
+        process, processes = 0, 1
+        if self.trainer is not None:
+            process, processes = self.trainer.global_rank, self.trainer.world_size
+        self.process, self.processes = process, processes
+        self._evaluation: dict[Split, EvaluationSet] = {}
+        if stage in (None, "fit"):
+            self.pairs = TrainingPairs(
+                self.dataset,
+                self.guard,
+                self.query_tokens,
+                self.document_tokens,
+                self.positives_per_anchor,
+                self.negatives_per_anchor,
+                self.seed,
+            )
+            self._train_loader = ResumableLoader(
+                self.pairs,
+                PairSampler(
+                    self.pairs.lengths(), self.batch_size, self.seed, self.bucket_batches, process, processes
+                ),
+                self.workers,
+            )
+
+    def train_dataloader(self) -> "ResumableLoader":
+        """The stream of training batches."""
+        return self._train_loader
+
+    def val_dataloader(self) -> "DataLoader[EvaluationBatch]":
+        """The texts of the validation split."""
+        return self._evaluation_loader("validation")
+
+    def test_dataloader(self) -> "DataLoader[EvaluationBatch]":
+        """The texts of the test split."""
+        return self._evaluation_loader("test")
+
+    def evaluation_set(self, split: Split) -> EvaluationSet:
+        """Queries, documents and relevance of a split.
+
+        Raises:
+            UserError: the split has no queries.
+        """
+        if split not in self._evaluation:
+            self._evaluation[split] = self._make_evaluation_set(split)
+        return self._evaluation[split]
+
+    def cut_texts(self) -> dict[str, int]:
+        """How many texts the encoder does not read to the end, and how many there are."""
+        return {
+            "queries": len(self.query_tokens),
+            "queries_cut": self.query_tokens.cut,
+            "documents": len(self.document_tokens),
+            "documents_cut": self.document_tokens.cut,
+        }
+
+    def _tables(self) -> tuple[TokenTable, TokenTable]:
+        data, cache, tokeniser = self.dataset, self.cache, self.tokeniser
+        return (
+            token_table(cache, "queries", data.texts("queries"), data.query_count, tokeniser, "query"),
+            token_table(cache, "corpus", data.texts("corpus"), data.document_count, tokeniser, "document"),
+        )
+
+    def _check_training_data(self) -> None:
+        rows = np.flatnonzero(self.dataset.query_split == SPLITS["train"])
+        if len(rows) == 0:
+            raise UserError(
+                "a training split with queries", f"none in {self.dataset.folder}", "Prepare it with a larger training share."
+            )
+        groups = self.dataset.query_group[rows]
+        if len(np.unique(groups)) == 1:
+            raise UserError(
+                "anchors of at least two groups, so that one has negatives",
+                f"{len(rows)} training anchors, all in one group",
+                "Map data.columns.group to a column that tells the documents apart, or leave it out.",
+            )
+
+    def _make_evaluation_set(self, split: Split) -> EvaluationSet:
+        rows = np.flatnonzero(self.dataset.query_split == SPLITS[split])
+        if len(rows) == 0:
+            raise UserError(
+                f"queries in the {split} split", f"none in {self.dataset.folder}", f"Prepare it with a larger {split} share."
+            )
+        documents = np.arange(self.dataset.document_count)
+        offsets, relevant = self.guard.relevant(rows, documents)
+        if self.evaluation_corpus == "split":
+            documents = np.unique(relevant)
+        if self.evaluation_queries is not None and self.evaluation_queries < len(rows):
+            drawn = np.random.default_rng((self.seed, SPLITS[split])).choice(len(rows), self.evaluation_queries, replace=False)
+            rows = rows[np.sort(drawn)]
+        offsets, relevant = self.guard.relevant(rows, documents)
+        return EvaluationSet(split, rows, documents, offsets, relevant)
+
+    def _evaluation_loader(self, split: Split) -> "DataLoader[EvaluationBatch]":
+        texts = EvaluationTexts(
+            self.evaluation_set(split), self.query_tokens, self.document_tokens, self.evaluation_tokens
+        )
+        mine = range(self.process, len(texts), self.processes)
+        return DataLoader(texts, batch_size=None, sampler=mine, num_workers=self.workers)
+
+
+class TrainingPairs(Dataset[Batch]):
+    """The pairs of the training split; an item is a whole batch, asked for by its number and its pairs."""
+
+    def __init__(
+        self,
+        dataset: PreparedDataset,
+        guard: Guard,
+        query_tokens: TokenTable,
+        document_tokens: TokenTable,
+        positives_per_anchor: int,
+        negatives_per_anchor: int,
+        seed: int,
+    ) -> None:
+        self.dataset, self.guard, self.seed = dataset, guard, seed
+        self.query_tokens, self.document_tokens = query_tokens, document_tokens
+        self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
+        counts = np.diff(dataset.positive_offsets)
+        in_train = np.asarray(dataset.query_split) == SPLITS["train"]
+        # Where the training pairs stand in `positive_documents`; int32 keeps ten million pairs at 40 MB.
+        self.places = np.flatnonzero(np.repeat(in_train, counts)).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Tokens of each pair's two texts."""
+        queries, documents = self._pair(np.arange(len(self)))
+        return (self.query_tokens.lengths[queries] + self.document_tokens.lengths[documents]).astype(np.int32)
+
+    def __getitem__(self, item: tuple[int, Rows]) -> Batch:
+        number, pairs = item
+        queries, own = self._pair(pairs)
+        # Drawn by the batch's number, so that any number of workers and any resumed run draw the same.
+        generator = np.random.default_rng((self.seed, number))
+        extra = [
+            *self._draw(self.dataset.positive_offsets, self.dataset.positive_documents, queries, self.positives_per_anchor - 1, generator),
+            *self._draw(self.dataset.negative_offsets, self.dataset.negative_documents, queries, self.negatives_per_anchor, generator),
+        ]
+        added = np.setdiff1d(np.asarray(extra, np.int64), own)
+        documents = np.concatenate([own, added])
+        return Batch(
+            anchors=self.query_tokens.take(queries),
+            documents=self.document_tokens.take(documents),
+            relevance=torch.from_numpy(self.guard.mask(queries, documents)),
+            query_rows=torch.from_numpy(queries),
+            document_rows=torch.from_numpy(documents),
+        )
+
+    def _pair(self, pairs: Rows) -> tuple[Rows, Rows]:
+        places = self.places[pairs]
+        queries = np.searchsorted(self.dataset.positive_offsets, places, side="right") - 1
+        return queries.astype(np.int64), self.dataset.positive_documents[places].astype(np.int64)
+
+    @staticmethod
+    def _draw(
+        offsets: npt.NDArray[np.int64],
+        documents: npt.NDArray[np.int32],
+        queries: Rows,
+        count: int,
+        generator: np.random.Generator,
+    ) -> Iterator[int]:
+        if count == 0:
+            return
+        for begin, end in zip(offsets[queries], offsets[queries + 1], strict=True):
+            choices = documents[begin:end]
+            yield from generator.choice(choices, min(count, len(choices)), replace=False).tolist()
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A loader that knows how many batches were consumed; Lightning keeps that number in checkpoints."""
+
+    def __init__(self, pairs: TrainingPairs, sampler: PairSampler, workers: int) -> None:
+        self.pair_sampler = sampler
+        super().__init__(pairs, batch_size=None, sampler=sampler, num_workers=workers, pin_memory=torch.cuda.is_available())
+
+    def __iter__(self) -> Any:
+        for batch in super().__iter__():
+            # Counted when the batch is handed over, not when a worker fetched it ahead.
+            self.pair_sampler.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The number of batches consumed since the beginning of training."""
+        return {"position": self.pair_sampler.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on behind the batches consumed."""
+        self.pair_sampler.position = state["position"]
+
+
+class EvaluationTexts(Dataset[EvaluationBatch]):
+    """The texts of an evaluation set in batches of similar length and about `tokens` tokens each."""
+
+    def __init__(self, evaluation: EvaluationSet, query_tokens: TokenTable, document_tokens: TokenTable, tokens: int) -> None:
+        self.evaluation = evaluation
+        self.tables = {"query": query_tokens, "document": document_tokens}
+        self.rows = {"query": evaluation.query_rows, "document": evaluation.document_rows}
+        self.batches: list[tuple[Literal["query", "document"], Rows]] = []
+        kinds: tuple[Literal["query", "document"], ...] = ("query", "document")
+        for kind in kinds:
+            lengths = self.tables[kind].lengths[self.rows[kind]]
+            order = np.argsort(lengths, kind="stable")
+            number = np.cumsum(lengths[order]) // tokens
+            cuts = np.flatnonzero(np.diff(number)) + 1
+            self.batches += [(kind, part) for part in np.split(order, cuts) if len(part)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> EvaluationBatch:
+        kind, positions = self.batches[number]
+        tokens = self.tables[kind].take(self.rows[kind][positions])
+        return EvaluationBatch(kind, torch.from_numpy(positions), tokens)

@@ -1,0 +1,86 @@
+"""Which pairs make which batch: a stream that depends on the seed and the position only."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Sampler
+
+from hr_retrieval.errors import UserError
+
+
+class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
+    """An endless stream of batches of pair numbers, read in slices of one pass over the data.
+
+    Pass `p` is a permutation seeded by `(seed, p)`. Batch number `n` of the stream is thus a function of the seed and `n`, so
+    that a resumed run goes on exactly where it was, and an epoch cut short by `limit_train_batches` is followed by the pairs
+    that it left out.
+
+    Length buckets: runs of `bucket_batches` batches are sorted by length, cut into batches, and the batches shuffled. Texts
+    of one batch are then of similar length, which saves padding where the encoder pads. What does not fill a batch at
+    the end of a pass is left out of that pass.
+
+    Args:
+        lengths: tokens of each of the `P` pairs.
+        batch_size: pairs a batch on each process.
+        seed: of the permutations.
+        bucket_batches: batches in a bucket run; 1 leaves the batches random.
+        process: number of this process.
+        processes: how many processes share each global batch of `batch_size * processes` pairs.
+
+    Raises:
+        UserError: a global batch is larger than the data, or a size is below 1.
+    """
+
+    def __init__(
+        self,
+        lengths: npt.NDArray[np.integer],
+        batch_size: int,
+        seed: int,
+        bucket_batches: int = 1,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        if batch_size < 1 or bucket_batches < 1:
+            raise UserError(
+                "batch_size and bucket_batches of at least 1", f"{batch_size} and {bucket_batches}", "Set both to 1 or more."
+            )
+        self.global_batch = batch_size * processes
+        if self.global_batch > len(lengths):
+            raise UserError(
+                "a batch no larger than the training data",
+                f"a batch of {self.global_batch} and {len(lengths)} training pairs",
+                f"Set datamodule.batch_size to {max(1, len(lengths) // processes)} or less, or bring more data.",
+            )
+        self.lengths, self.batch_size, self.seed, self.bucket_batches = lengths, batch_size, seed, bucket_batches
+        self.process = process
+        self.position = 0
+
+    def __len__(self) -> int:
+        """Batches of one pass."""
+        return len(self.lengths) // self.global_batch
+
+    def __iter__(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """The next `len(self)` batches from `position` on, each with its number; whoever consumes them moves `position`."""
+        start, count = self.position, len(self)
+        for number in range(start, start + count):
+            pass_number, within = divmod(number, count)
+            if number == start or within == 0:
+                batches = self._pass(pass_number)
+            begin = self.process * self.batch_size
+            yield number, batches[within, begin : begin + self.batch_size].astype(np.int64)
+
+    def _pass(self, pass_number: int) -> npt.NDArray[np.int32]:
+        generator = np.random.default_rng((self.seed, pass_number))
+        # int32 halves what ten million pairs cost in memory.
+        order = generator.permutation(np.arange(len(self.lengths), dtype=np.int32))[: len(self) * self.global_batch]
+        batches = order.reshape(len(self), self.global_batch)
+        if self.bucket_batches == 1:
+            return batches
+        bucketed = np.empty_like(batches)
+        for begin in range(0, len(batches), self.bucket_batches):
+            run = batches[begin : begin + self.bucket_batches]
+            pairs = run.ravel()
+            by_length = pairs[np.argsort(self.lengths[pairs], kind="stable")].reshape(run.shape)
+            bucketed[begin : begin + len(run)] = by_length[generator.permutation(len(run))]
+        return bucketed[generator.permutation(len(bucketed))]

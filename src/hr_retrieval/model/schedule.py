@@ -1,0 +1,31 @@
+"""Learning-rate schedules, counted in optimizer steps."""
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from hr_retrieval.errors import UserError
+
+
+class WarmupLinear(LambdaLR):
+    """The rate rises linearly from 0 over the warm-up, then falls linearly to a share of its peak at the last step.
+
+    Args:
+        optimizer: its learning rate is the peak.
+        total_steps: optimizer steps of the whole run.
+        warmup: share of the steps that warm up.
+        final: share of the peak that is left at the end; 1 keeps the rate constant after the warm-up.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, final: float = 0.0) -> None:
+        if not (0 <= warmup < 1 and 0 <= final <= 1):
+            raise UserError(
+                "scheduler.warmup in [0, 1) and scheduler.final in [0, 1]", f"{warmup} and {final}", "Mend these keys."
+            )
+        rising = round(total_steps * warmup)
+
+        def share(step: int) -> float:
+            if step < rising:
+                return (step + 1) / (rising + 1)
+            return final + (1 - final) * max(0.0, (total_steps - step) / max(1, total_steps - rising))
+
+        super().__init__(optimizer, share)

@@ -1,0 +1,18 @@
+"""`python -m hr_retrieval.train`: prepare if need be, measure the encoder as it is, train it, measure again, export."""
+
+from omegaconf import DictConfig
+
+from hr_retrieval.config import entry_point
+
+
+@entry_point("train")
+def main(config: DictConfig) -> None:
+    """One training run, new or resumed."""
+    # Lightning and torch take seconds to import; `--help` and `--cfg job` need neither.
+    from hr_retrieval.training import run
+
+    run(config)
+
+
+if __name__ == "__main__":
+    main()

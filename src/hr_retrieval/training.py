@@ -1,0 +1,190 @@
+"""One training run from a resolved config to its summary."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from rich.console import Console
+from rich.table import Table
+
+from hr_retrieval.checkpoints import CheckedCheckpointIO
+from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.preparation import prepared_dataset
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import read_json, write_json
+from hr_retrieval.model.module import RetrievalModule
+from hr_retrieval.runs import Run, encoder_weights
+
+log = logging.getLogger(__name__)
+
+HEADLINE = ("mrr", "pass@1", "recall@10")
+
+
+def run(config: DictConfig) -> None:
+    """Train by the config, or go on with `config.resume`."""
+    begun = time.monotonic()
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    resumed = config.resume is not None
+    this_run = _reopen(folder) if resumed else Run.create(folder, config)
+    config = this_run.config
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    prepared_dataset(config.data, config.seed)
+    module, datamodule = _build(config)
+    trainer = _trainer(config)
+    zero_shot = _zero_shot(this_run, trainer, module, datamodule)
+    newest = this_run.newest_checkpoint() if resumed else None
+    _fit(trainer, module, datamodule, newest)
+    summary = _summarise(this_run, trainer, module, datamodule, zero_shot)
+    if trainer.is_global_zero:
+        _report(this_run, summary, time.monotonic() - begun)
+
+
+def _reopen(folder: Path) -> Run:
+    """The run with the plain values that were given beside `resume=`."""
+    this_run = Run.open(folder)
+    changes = [change for change in HydraConfig.get().overrides.task if not change.startswith("resume=")]
+    groups = [change for change in changes if "." not in change.split("=")[0]]
+    if groups:
+        raise UserError(
+            "plain values beside resume=, such as trainer.max_epochs=20",
+            ", ".join(groups),
+            "A resumed run keeps its model, data and project; start a new run to change them.",
+        )
+    merged = OmegaConf.merge(this_run.config, OmegaConf.from_dotlist(changes))
+    assert isinstance(merged, DictConfig)
+    return Run(folder, merged)
+
+
+def _build(config: DictConfig) -> tuple[RetrievalModule, RetrievalDataModule]:
+    encoder = instantiate(config.model.encoder)
+    datamodule: RetrievalDataModule = instantiate(config.datamodule, tokeniser=encoder)
+    module: RetrievalModule = instantiate(
+        config.model, encoder=encoder, optimizer=config.optimizer, scheduler=config.scheduler
+    )
+    log.info("encoder: %s", ", ".join(f"{name} {value}" for name, value in encoder.describe().items()))
+    return module, datamodule
+
+
+def _trainer(config: DictConfig) -> pl.Trainer:
+    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
+    loggers = [instantiate(logger) for logger in config.logger.values() if logger]
+    trainer: pl.Trainer = instantiate(
+        config.trainer, callbacks=callbacks, logger=loggers or False, plugins=[CheckedCheckpointIO()]
+    )
+    return trainer
+
+
+def _zero_shot(
+    this_run: Run, trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
+) -> dict[str, float] | None:
+    """The encoder's figures before training; a resumed run reads what it measured when it began."""
+    path = this_run.folder / "zero_shot.json"
+    if path.exists():
+        content: dict[str, float] = read_json(path)
+        return content
+    if not this_run.config.zero_shot:
+        return None
+    trainer.validate(module, datamodule, verbose=False)
+    if not this_run.config.test:
+        return None
+    figures = _test(trainer, module, datamodule)
+    if trainer.is_global_zero:
+        write_json(path, figures)
+    return figures
+
+
+def _fit(
+    trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule, checkpoint: Path | None
+) -> None:
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    cut = datamodule.cut_texts()
+    log.info(
+        "%d of %d queries and %d of %d documents are cut at %d tokens",
+        cut["queries_cut"],
+        cut["queries"],
+        cut["documents_cut"],
+        cut["documents"],
+        module.encoder.max_length,
+    )
+    trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+
+
+def _test(trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule) -> dict[str, float]:
+    (figures,) = trainer.test(module, datamodule, verbose=False)
+    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}
+
+
+def _summarise(
+    this_run: Run,
+    trainer: pl.Trainer,
+    module: RetrievalModule,
+    datamodule: RetrievalDataModule,
+    zero_shot: dict[str, float] | None,
+) -> dict[str, Any]:
+    """Measure the best checkpoint, export it and write `summary.json`."""
+    config, summary = this_run.config, {"zero_shot": zero_shot, "trained": None}
+    module.encoder.load_state_dict(encoder_weights(this_run.best_checkpoint()))
+    if config.test:
+        summary["trained"] = _test(trainer, module, datamodule)
+        evaluation = datamodule.evaluation_set("test")
+        summary |= {"queries": len(evaluation.query_rows), "documents": len(evaluation.document_rows), "split": "test"}
+    summary["encoder"] = str(this_run.folder / "encoder") if config.export else None
+    if not trainer.is_global_zero:
+        return summary
+    write_json(this_run.folder / "summary.json", summary)
+    if config.export and not (this_run.folder / "encoder").exists():
+        this_run.export(this_run.folder / "encoder")
+    for logger in trainer.loggers:
+        _log_final(logger, config, summary)
+    return summary
+
+
+def _log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> None:
+    """The hyper-parameters beside the final figures, in the loggers that show them together."""
+    flat = {key: value for key, value in _flat(config).items() if not key.endswith("_target_")}
+    if isinstance(logger, TensorBoardLogger):
+        final = {f"final/{name}": summary["trained"][name] for name in HEADLINE} if summary["trained"] else {}
+        logger.log_hyperparams(flat, final)
+    else:
+        logger.log_hyperparams(flat)
+    logger.finalize("success")
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, DictConfig):
+        pairs = [_flat(node[key], f"{path}.{key}" if path else str(key)) for key in node]
+        return {key: value for part in pairs for key, value in part.items()}
+    return {path: node if isinstance(node, bool | int | float | str) else str(node)}
+
+
+def _report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
+    console = Console(width=120)
+    if summary["trained"]:
+        table = Table(
+            title=f"{summary['queries']} test queries, each over {summary['documents']} documents: exact ranks",
+            title_justify="left",
+        )
+        table.add_column("")
+        for name in HEADLINE:
+            table.add_column(name, justify="right")
+        for row in ("zero_shot", "trained"):
+            if summary[row]:
+                table.add_row(row.replace("_", "-"), *(f"{summary[row][name]:.4f}" for name in HEADLINE))
+        console.print(table)
+    folder = this_run.folder
+    lines = [
+        f"Run directory   {folder}  ({seconds:.0f} s)",
+        f"Best checkpoint {this_run.best_checkpoint()}",
+        f"TensorBoard     tensorboard --logdir {folder / 'tensorboard'}",
+    ]
+    if summary["encoder"]:
+        lines.append(f"Encoder         {summary['encoder']}  (SentenceTransformer({summary['encoder']!r}) loads it)")
+    lines.append(f"Next            go on: python -m hr_retrieval.train resume={folder} trainer.max_epochs=...")
+    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)

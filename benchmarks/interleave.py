@@ -1,0 +1,116 @@
+"""Timing of rivals in turn, so that what the machine does besides hits all of them alike."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call of one rival.
+
+    Attributes:
+        median: over the rounds.
+        low: the fastest round.
+        high: the slowest round.
+        rounds: how many there were.
+        busy: CPU seconds that other processes used on this machine for each second of the whole comparison.
+    """
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+    busy: float
+
+
+def interleave(rivals: Mapping[str, Callable[[], object]], rounds: int = 5, repeats: int = 1) -> dict[str, Timing]:
+    """Time each rival once a round, in turn, after one untimed call of each.
+
+    Args:
+        rivals: what to call, by name.
+        rounds: at least 3.
+        repeats: calls timed together, for what takes less than a millisecond.
+    """
+    if rounds < 3:
+        raise ValueError(f"at least 3 rounds are needed for a spread, got {rounds}")
+    for call in rivals.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    others, began = _others_cpu_seconds(), time.perf_counter()
+    for turn in range(rounds):
+        # Every second round backwards: none is always the one that follows another.
+        for name in list(rivals)[:: 1 if turn % 2 == 0 else -1]:
+            start = time.perf_counter()
+            for _ in range(repeats):
+                rivals[name]()
+            seconds[name].append((time.perf_counter() - start) / repeats)
+    busy = max(0.0, _others_cpu_seconds() - others) / (time.perf_counter() - began)
+    return {
+        name: Timing(statistics.median(times), min(times), max(times), rounds, busy) for name, times in seconds.items()
+    }
+
+
+def comparison(name: str, ours: Timing, peer: Timing) -> dict[str, Any]:
+    """One row of results: `ratio` is how many times faster ours is at the median."""
+    return {
+        "name": name,
+        "ours": ours.median * 1e3,
+        "peer": peer.median * 1e3,
+        "unit": "ms",
+        "ratio": peer.median / ours.median,
+        "rounds": ours.rounds,
+        "spread": f"{ours.low * 1e3:.3g}-{ours.high * 1e3:.3g} / {peer.low * 1e3:.3g}-{peer.high * 1e3:.3g}",
+        "busy": ours.busy,
+    }
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a Markdown table under a line that describes the machine."""
+    lines = [
+        machine(),
+        "",
+        "| comparison | ours | peer | unit | ratio | rounds | spread (ours / peer) | CPUs used by others |",
+        "|---|---:|---:|---|---:|---:|---|---:|",
+    ]
+    lines += [
+        f"| {row['name']} | {row['ours']:.4g} | {row['peer']:.4g} | {row['unit']} | {row['ratio']:.2f} | {row['rounds']} "
+        f"| {row['spread']} | {row['busy']:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Processor, cores, torch and its threads, in one line."""
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {platform.system()}; Python {platform.python_version()}, "
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _others_cpu_seconds() -> float:
+    """CPU seconds of the whole machine but for this process; 0 where /proc does not exist."""
+    statistics_file = Path("/proc/stat")
+    if not statistics_file.exists():
+        return 0.0
+    user, nice, system, _, _, interrupts, soft_interrupts = map(int, statistics_file.read_text().split()[1:8])
+    ticks = user + nice + system + interrupts + soft_interrupts
+    own = os.times()
+    return ticks / os.sysconf("SC_CLK_TCK") - own.user - own.system

@@ -1,0 +1,82 @@
+"""How long exact search takes, against numpy and torch.
+
+    python benchmarks/search.py            about half a minute
+    python benchmarks/search.py --quick    a few seconds, smaller; the ratios are smaller too
+
+Unset OPENBLAS_CORETYPE where it is set: a core type other than the machine's makes numpy slow, ours for one query as well.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from interleave import comparison, interleave, table
+from torch import Tensor
+
+from hr_retrieval.retrieval.ranking import ExactIndex
+
+_DIMENSION, _K = 384, 10
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """One query and a batch in float32, one and a batch in bfloat16; each checks what is found first."""
+    small, large = (2_000, 20_000) if quick else (10_000, 100_000)
+    rounds = 5 if quick else 11
+    return [
+        _one_against_numpy(small, rounds),
+        _batch_against_product(small, rounds),
+        _rounded_against_torch(large, 1, rounds),
+        _rounded_against_torch(large, 256, rounds),
+    ]
+
+
+def _one_against_numpy(size: int, rounds: int) -> dict[str, Any]:
+    documents, query = _unit(size, 1), _unit(1, 2)
+    index, matrix, vector = ExactIndex(documents), documents.numpy(), query[0].numpy()
+
+    def peer() -> tuple[Any, Any]:
+        scores = matrix @ vector
+        rows = np.argpartition(scores, -_K)[-_K:]
+        order = rows[np.argsort(-scores[rows])]
+        return scores[order], order
+
+    if index.search(query, _K)[1][0].tolist() != peer()[1].tolist():
+        raise AssertionError("numpy finds other documents")
+    timings = interleave({"ours": lambda: index.search(query, _K), "peer": peer}, 3 * rounds, repeats=30)
+    return comparison(f"1 query, {size:,} documents: numpy product and argpartition", timings["ours"], timings["peer"])
+
+
+def _batch_against_product(size: int, rounds: int) -> dict[str, Any]:
+    documents, queries = _unit(size, 1), _unit(256, 2)
+    index = ExactIndex(documents)
+    timings = interleave(
+        {"ours": lambda: index.search(queries, _K), "peer": lambda: queries @ documents.T}, 3 * rounds, repeats=3
+    )
+    return comparison(f"256 queries, {size:,} documents: the matrix product alone", timings["ours"], timings["peer"])
+
+
+def _rounded_against_torch(size: int, count: int, rounds: int) -> dict[str, Any]:
+    documents, queries = _unit(size, 1), _unit(count, 2)
+    index = ExactIndex(documents, torch.bfloat16)
+
+    def peer() -> Tensor:
+        return (queries @ documents.T).topk(_K, dim=1).indices
+
+    probes = _unit(256, 3)
+    exact = (probes @ documents.T).topk(_K, dim=1).indices
+    found = (exact.unsqueeze(2) == index.search(probes, _K)[1].unsqueeze(1)).any(dim=2)
+    timings = interleave({"ours": lambda: index.search(queries, _K), "peer": peer}, rounds)
+    name = (
+        f"{count} queries, {size:,} documents, bfloat16 (recall@{_K} {float(found.double().mean()):.4f}): torch float32"
+    )
+    return comparison(name, timings["ours"], timings["peer"])
+
+
+def _unit(rows: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(torch.randn(rows, _DIMENSION, generator=generator), dim=1)
+
+
+if __name__ == "__main__":
+    print(table(run("--quick" in sys.argv[1:])))

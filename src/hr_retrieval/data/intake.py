@@ -1,0 +1,264 @@
+"""Rows as they come in: texts go to disk, their keys stay in memory."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hr_retrieval.data.clean import Columns, Record, is_missing, normalise, read_record
+from hr_retrieval.data.keys import Codes, Hashes, Places, hashes_of, keys_of
+from hr_retrieval.data.raw import RawBatch, Rejected
+from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS
+
+_SCHEMA = pa.schema([pa.field("text", pa.string()), pa.field("id", pa.string()), pa.field("group", pa.string())])
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """Every text of one side in the order of the rows, repeated as often as it stands there.
+
+    Attributes:
+        file: Parquet with the columns text, id and group; id and group are null where none is stated.
+        keys: of the texts, `[n, 2]`.
+        norms: hashes of the normalised texts, `[n]`.
+        groups: hashes of the groups, `[n]`; 0 for none.
+    """
+
+    file: Path
+    keys: Hashes
+    norms: Hashes
+    groups: Hashes
+
+
+@dataclass(frozen=True)
+class Intake:
+    """All that the rows say.
+
+    Attributes:
+        splits: of each query occurrence, -1 if the source states none.
+        positives: `[2, m]`: places of query and document occurrences that go together.
+        negatives: likewise.
+        negative_rows: which row of the source each negative pair comes from.
+        sources: the files, each with the number that its first row has in `negative_rows`.
+        skipped: values left out beside others of the same row that are used.
+    """
+
+    documents: Occurrences
+    queries: Occurrences
+    splits: npt.NDArray[np.int8]
+    positives: Codes
+    negatives: Codes
+    negative_rows: Places
+    sources: dict[str, int]
+    skipped: int
+
+    def source_of(self, row: int) -> tuple[str, int]:
+        """File and place in it of a row numbered as in `negative_rows`."""
+        source = [name for name, begin in self.sources.items() if begin <= row][-1]
+        return source, row - self.sources[source]
+
+
+class RejectedWriter:
+    """Writes `rejected.parquet`, and counts by reason."""
+
+    def __init__(self, path: Path) -> None:
+        self.counts: dict[str, int] = {}
+        self._writer = pq.ParquetWriter(path, SCHEMAS["rejected"], compression="zstd")
+
+    def __enter__(self) -> "RejectedWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def write(self, rejected: Sequence[Rejected]) -> None:
+        """Add rows."""
+        for row in rejected:
+            self.counts[row.reason] = self.counts.get(row.reason, 0) + 1
+        rows = [{name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names} for row in rejected]
+        if rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["rejected"]))
+
+
+def take_in(batches: Iterable[RawBatch], columns: Columns, folder: Path, rejected: RejectedWriter) -> Intake:
+    """Read and clean all rows; texts go to files in `folder`."""
+    documents, queries = _Spool(folder / "documents.spool"), _Spool(folder / "queries.spool")
+    pairs = _Pairs(columns)
+    for batch in batches:
+        pairs.begin_batch(batch)
+        faults = list(batch.rejected)
+        for row, values in zip(batch.rows, batch.values, strict=True):
+            record = read_record(values, columns, batch.corpus_only)
+            if isinstance(record, str):
+                faults.append(Rejected(batch.source, row, record, _as_json(values)))
+            else:
+                pairs.add(row, record, queries, documents)
+        queries.flush()
+        documents.flush()
+        pairs.flush()
+        rejected.write(faults)
+    return pairs.intake(documents.close(), queries.close())
+
+
+class _Pairs:
+    """Which occurrences go together, gathered row by row."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._sources: dict[str, int] = {}
+        self._rows_before = self._rows = self._skipped = 0
+        self._blocks: dict[str, list[npt.NDArray[np.integer]]] = {
+            "splits": [],
+            "positives": [],
+            "negatives": [],
+            "rows": [],
+        }
+        self._clear()
+
+    def begin_batch(self, batch: RawBatch) -> None:
+        """Number the rows of a new file behind those of the last."""
+        if batch.source not in self._sources:
+            self._rows_before = self._rows
+            self._sources[batch.source] = self._rows_before
+
+    def add(self, row: int, record: Record, queries: "_Spool", documents: "_Spool") -> None:
+        """Add the texts of a row to the two sides, and its pairs."""
+        group = record.group
+        if group is None and record.anchors:
+            group = normalise(record.anchors[0])
+        stated = record.group is not None
+        anchors = queries.add(record.anchors, record.anchor_id, group, stated)
+        positives = documents.add(record.positives, record.positive_id, group, stated)
+        negatives = documents.add(record.negatives, None, None, False)
+        self._splits += [-1 if record.split is None else record.split] * len(record.anchors)
+        self._positives += [(anchor, positive) for anchor in anchors for positive in positives]
+        self._negatives += [(anchor, negative) for anchor in anchors for negative in negatives]
+        self._negative_rows += [self._rows_before + row] * (len(anchors) * len(negatives))
+        self._rows = max(self._rows, self._rows_before + row + 1)
+        self._skipped += record.skipped
+
+    def flush(self) -> None:
+        """Turn what was gathered into arrays."""
+        self._blocks["splits"].append(np.array(self._splits, np.int8))
+        self._blocks["positives"].append(np.array(self._positives, np.int32).reshape(-1, 2).T)
+        self._blocks["negatives"].append(np.array(self._negatives, np.int32).reshape(-1, 2).T)
+        self._blocks["rows"].append(np.array(self._negative_rows, np.int64))
+        self._clear()
+
+    def intake(self, documents: Occurrences, queries: Occurrences) -> Intake:
+        """Everything."""
+        none = np.empty((2, 0), np.int32)
+        return Intake(
+            documents,
+            queries,
+            _joined(self._blocks["splits"], np.empty(0, np.int8)),
+            _joined(self._blocks["positives"], none),
+            _joined(self._blocks["negatives"], none),
+            _joined(self._blocks["rows"], np.empty(0, np.int64)),
+            self._sources,
+            self._skipped,
+        )
+
+    def _clear(self) -> None:
+        self._splits: list[int] = []
+        self._positives: list[tuple[int, int]] = []
+        self._negatives: list[tuple[int, int]] = []
+        self._negative_rows: list[int] = []
+
+
+class _Spool:
+    """One side's texts on their way to disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Read once and deleted: speed before size.
+        self._writer = pq.ParquetWriter(path, _SCHEMA, compression="lz4", use_dictionary=False)
+        self._count = 0
+        self._blocks: list[tuple[Hashes, Hashes, Hashes]] = []
+        self._waiting: list[pa.RecordBatch] = []
+        self._clear()
+
+    def add(self, texts: Sequence[str], identifier: str | None, group: str | None, stated: bool) -> range:
+        """Add the texts of a row; gives their places."""
+        self._texts += texts
+        if identifier is None or len(texts) == 1:
+            self._ids += [identifier] * len(texts)
+        else:
+            self._ids += [f"{identifier}-{number}" for number in range(1, len(texts) + 1)]
+        self._groups += [group] * len(texts)
+        self._stated += [group if stated else None] * len(texts)
+        self._count += len(texts)
+        return range(self._count - len(texts), self._count)
+
+    def flush(self) -> None:
+        """Write the texts and keep their keys."""
+        groups = hashes_of([group or "" for group in self._groups])
+        groups[[group is None for group in self._groups]] = 0
+        norms = hashes_of([normalise(text) for text in self._texts])
+        self._blocks.append((keys_of(self._texts), norms, groups))
+        self._waiting.append(pa.record_batch([self._texts, self._ids, self._stated], schema=_SCHEMA))
+        if sum(batch.num_rows for batch in self._waiting) >= ROW_GROUP:
+            self._write()
+        self._clear()
+
+    def close(self) -> Occurrences:
+        """All that was added."""
+        self._write()
+        self._writer.close()
+        columns = list(zip(*self._blocks, strict=True)) or [(), (), ()]
+        self._blocks = []
+        empty = np.empty(0, np.uint64)
+        keys, norms, groups = columns
+        return Occurrences(
+            self._path,
+            np.concatenate([empty.reshape(0, 2), *keys]),
+            np.concatenate([empty, *norms]),
+            np.concatenate([empty, *groups]),
+        )
+
+    def _write(self) -> None:
+        self._writer.write_table(pa.Table.from_batches(self._waiting, _SCHEMA), row_group_size=ROW_GROUP)
+        self._waiting = []
+
+    def _clear(self) -> None:
+        self._texts: list[str] = []
+        self._ids: list[str | None] = []
+        self._groups: list[str | None] = []
+        self._stated: list[str | None] = []
+
+
+def limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]:
+    """The batches up to so many rows; documents without anchors are not counted."""
+    left = rows
+    for batch in batches:
+        if left is None or batch.corpus_only:
+            yield batch
+            continue
+        kept = RawBatch(batch.source, batch.rows[:left], batch.values[:left], batch.rejected)
+        yield kept
+        left -= len(kept.rows)
+        if left <= 0:
+            return
+
+
+def _joined(blocks: list[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.concatenate([empty, *blocks], axis=-1)
+
+
+def _as_json(values: Any) -> str:
+    plain = {name: None if is_missing(value) else value for name, value in values.items()}
+    return json.dumps(plain, ensure_ascii=False, default=str)
+
+
+def _writable(value: Any) -> Any:
+    """A text without lone surrogates, which no file can hold."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

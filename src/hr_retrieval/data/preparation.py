@@ -1,0 +1,369 @@
+"""From raw rows to a prepared data set: `data/README.md` describes both ends."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hydra.utils import instantiate
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from hr_retrieval.data.clean import Columns
+from hr_retrieval.data.duplicates import near_duplicates
+from hr_retrieval.data.intake import Intake, Occurrences, RejectedWriter, limited, take_in
+from hr_retrieval.data.keys import Codes, Places
+from hr_retrieval.data.raw import RawBatch, Reader, Rejected
+from hr_retrieval.data.resolution import Resolution, Side, resolve
+from hr_retrieval.data.split import check_shares
+from hr_retrieval.data.tables import (
+    ROW_GROUP,
+    SCHEMA_VERSION,
+    SCHEMAS,
+    SPLIT_NAMES,
+    PreparedDataset,
+    column_batches,
+    file_hashes,
+    fingerprint_of,
+    take_rows,
+    write_rows,
+)
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import check_vacant, sha256_of, whole_folder, write_json
+
+log = logging.getLogger(__name__)
+
+_SPLIT_RULE = (
+    "whole components of what shares a group, a positive, a near-duplicate document or a normalised query text, "
+    "in the order of a hash of their smallest query and the seed"
+)
+_STATED_SPLIT_RULE = "as the source states it"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a data set is prepared; `run` does it.
+
+    Args:
+        reader: where the rows come from.
+        folder: the prepared data set.
+        name: of the data set.
+        licence: under which the texts may be used, for `dataset.json`.
+        source: where they come from, likewise; by default the files.
+        columns: which columns hold what.
+        validation_share: of the queries, unless a column states the split.
+        test_share: likewise.
+        near_duplicates: `normalised` takes documents for one that are equal but for case, punctuation and space; `minhash` also
+            those that share most of their three-word shingles.
+        near_duplicate_threshold: the Jaccard index from which `minhash` takes two documents for one.
+        max_rows: read so many rows only.
+    """
+
+    reader: Reader
+    folder: str
+    name: str
+    licence: str = "unknown"
+    source: str | None = None
+    columns: Columns = field(default_factory=Columns)
+    validation_share: float = 0.1
+    test_share: float = 0.1
+    near_duplicates: str = "normalised"
+    near_duplicate_threshold: float = 0.8
+    max_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        check_shares(self.validation_share, self.test_share)
+        if self.near_duplicates not in ("normalised", "minhash"):
+            raise UserError(
+                "near_duplicates to be 'normalised' or 'minhash'", repr(self.near_duplicates), "Choose one of the two."
+            )
+        if not 0 < self.near_duplicate_threshold <= 1:
+            raise UserError(
+                "near_duplicate_threshold above 0 and up to 1",
+                str(self.near_duplicate_threshold),
+                "A usual one is 0.8.",
+            )
+        if self.max_rows is not None and self.max_rows < 1:
+            raise UserError("max_rows of at least 1, or null", str(self.max_rows), "Mend data.max_rows.")
+
+    def run(self, seed: int = 1, replace: bool = False) -> PreparedDataset:
+        """Write the data set, whole or not at all, and open it.
+
+        Memory: about 130 bytes a pair beside one block of texts; `minhash` needs about 3 KB a document.
+
+        Args:
+            seed: of the split.
+            replace: whether what stands at the folder may be replaced.
+
+        Raises:
+            UserError: the folder is taken, the source cannot be read, no rows or only one text are left, or the rows have too few
+                groups to be split.
+        """
+        folder = Path(self.folder)
+        if not replace:
+            check_vacant(folder)
+        inputs = self.reader.inputs()
+        with whole_folder(folder, replace) as partial, _stages() as stage:
+            with RejectedWriter(partial / "rejected.parquet") as rejected:
+                batches = stage("reading", limited(self.reader.batches(self.columns.names()), self.max_rows))
+                intake = take_in(batches, self.columns, partial, rejected)
+                _check_enough(intake, rejected.counts)
+                resolution = self._resolve(intake, seed)
+                _check_documents(resolution)
+                _reject_negatives(intake, resolution, rejected)
+            _write_tables(partial, intake, resolution)
+            for occurrences in (intake.documents, intake.queries):
+                occurrences.file.unlink()
+            hashes = file_hashes(partial)
+            info = self._info(inputs, seed) | {
+                "counts": _counts(resolution, rejected.counts, intake.skipped),
+                "files": hashes,
+                "fingerprint": fingerprint_of(hashes),
+            }
+            del intake, resolution
+            write_rows(partial)
+            write_json(partial / "dataset.json", info)
+        if info["counts"]["leaks"]:
+            log.warning(
+                "%d validation or test queries of the stated split share a text or a group with another split",
+                info["counts"]["leaks"],
+            )
+        return PreparedDataset.open(folder)
+
+    def open_or_run(self, seed: int = 1) -> PreparedDataset:
+        """Open the data set, preparing it first if the folder is missing.
+
+        Raises:
+            UserError: it was prepared with other settings, the seed excepted.
+        """
+        folder = Path(self.folder)
+        if not folder.exists() or not any(folder.iterdir()):
+            return self.run(seed)
+        dataset = PreparedDataset.open(folder)
+        recorded = dataset.info.get("options")
+        if recorded is not None:
+            wanted = json.loads(json.dumps(self._options()))
+            for key, value in wanted.items():
+                if recorded.get(key) != value:
+                    raise UserError(
+                        f"a data set prepared with {key} = {value}",
+                        f"{folder}, prepared with {recorded.get(key)}",
+                        "Prepare it again with replace=true, or name another data.folder.",
+                    )
+        return dataset
+
+    def _resolve(self, intake: Intake, seed: int) -> Resolution:
+        def clusterer(places: Places) -> Codes:
+            return near_duplicates(_texts_at(intake.documents, places), self.near_duplicate_threshold)
+
+        return resolve(
+            intake,
+            self.columns.group is not None,
+            self.columns.split is not None,
+            clusterer if self.near_duplicates == "minhash" else None,
+            self.validation_share,
+            self.test_share,
+            seed,
+        )
+
+    def _options(self) -> dict[str, Any]:
+        """What the content of the data set follows from, beside the inputs and the seed."""
+        options = {
+            key: value for key, value in asdict(self).items() if key not in ("folder", "name", "licence", "source")
+        }
+        options["reader"] = {"class": type(self.reader).__name__} | options["reader"]
+        return options
+
+    def _info(self, inputs: list[Path], seed: int) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "source": self.source or ", ".join(str(path) for path in inputs[:3]),
+            "licence": self.licence,
+            "inputs": {str(path): sha256_of(path) for path in inputs},
+            "options": self._options(),
+            "seed": seed,
+            "split_rule": _SPLIT_RULE if self.columns.split is None else _STATED_SPLIT_RULE,
+        }
+
+
+def prepared_dataset(data: Mapping[str, Any], seed: int) -> PreparedDataset:
+    """Open the data set that a config describes (see `Preparation`), preparing it first if need be."""
+    preparation: Preparation = instantiate(data, _convert_="all")
+    return preparation.open_or_run(seed)
+
+
+def _check_enough(intake: Intake, rejected: Mapping[str, int]) -> None:
+    if intake.positives.shape[1] == 0:
+        reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in rejected.items())
+        raise UserError(
+            "rows with an anchor and a positive",
+            f"none: {reasons or 'the source has no rows'}",
+            "Check data.columns.*.",
+        )
+
+
+def _check_documents(resolution: Resolution) -> None:
+    if len(resolution.documents) < 2:
+        raise UserError(
+            "at least two different documents, so that one can be a negative of the other",
+            "one text only",
+            "Check that data.columns.positive names the column of the documents.",
+        )
+
+
+def _texts_at(occurrences: Occurrences, places: Places) -> Iterator[list[str]]:
+    for _, batch in _chosen(occurrences, places):
+        yield batch.column("text").to_pylist()
+
+
+def _chosen(occurrences: Occurrences, places: Places) -> Iterator[tuple[slice, pa.RecordBatch]]:
+    """The occurrences at ascending places, block by block, and which part of `places` each block is."""
+    begin = done = 0
+    for batch in column_batches(occurrences.file, ["text", "id", "group"]):
+        upto = int(np.searchsorted(places, begin + batch.num_rows))
+        if upto > done:
+            yield slice(done, upto), batch.take(pa.array(places[done:upto] - begin))
+        begin, done = begin + batch.num_rows, upto
+
+
+def _write_tables(folder: Path, intake: Intake, resolution: Resolution) -> None:
+    sizes = np.bincount(resolution.clusters)
+    first = np.full(len(sizes), -1, np.int64)
+    first[resolution.clusters[::-1]] = np.arange(len(resolution.clusters))[::-1]
+    with _writer(folder, "corpus") as write:
+        documents = resolution.documents
+        for rows, batch in _chosen(intake.documents, documents.places):
+            clusters = resolution.clusters[rows]
+            names = documents.norms[first[clusters]].tolist()
+            duplicates = [
+                f"t{name:016x}" if size > 1 else None
+                for name, size in zip(names, sizes[clusters].tolist(), strict=True)
+            ]
+            write([*_identified(documents, rows, batch, "d"), duplicates])
+    with _writer(folder, "queries") as write:
+        for rows, batch in _chosen(intake.queries, resolution.queries.places):
+            splits = [SPLIT_NAMES[number] for number in resolution.splits[rows]]
+            write([*_identified(resolution.queries, rows, batch, "q"), splits])
+    _write_qrels(folder, resolution)
+
+
+def _identified(side: Side, rows: slice, batch: pa.RecordBatch, letter: str) -> list[Any]:
+    """Ids, texts and groups of a block; what the source does not state is made from hashes, so that it stays as rows are added."""
+    made = side.hashes[rows].tolist()
+    ids = [
+        f"{letter}{number:016x}" if name is None else name
+        for name, number in zip(batch.column("id").to_pylist(), made, strict=True)
+    ]
+    groups = [
+        (f"g{number:016x}" if number else None) if name is None else name
+        for name, number in zip(batch.column("group").to_pylist(), side.groups[rows].tolist(), strict=True)
+    ]
+    return [pa.array(ids, pa.string()), batch.column("text"), groups]
+
+
+def _write_qrels(folder: Path, resolution: Resolution) -> None:
+    count = len(resolution.documents)
+    with (
+        pq.ParquetFile(folder / "queries.parquet") as queries,
+        pq.ParquetFile(folder / "corpus.parquet") as corpus,
+        _writer(folder, "qrels") as write,
+    ):
+        for pairs, relevance in ((resolution.positives, 1), (resolution.negatives, 0)):
+            for begin in range(0, len(pairs), ROW_GROUP):
+                part = pairs[begin : begin + ROW_GROUP]
+                query_ids = take_rows(queries, part // count, ["query_id"]).column(0)
+                document_ids = take_rows(corpus, part % count, ["document_id"]).column(0)
+                write([query_ids, document_ids, np.full(len(part), relevance, np.int8)])
+
+
+def _reject_negatives(intake: Intake, resolution: Resolution, rejected: RejectedWriter) -> None:
+    with pq.ParquetFile(intake.queries.file) as queries, pq.ParquetFile(intake.documents.file) as documents:
+        for reason, chosen in resolution.dropped.items():
+            for begin in range(0, len(chosen), ROW_GROUP):
+                part = chosen[begin : begin + ROW_GROUP]
+                anchors, negatives = (
+                    take_rows(file, intake.negatives[side, part].astype(np.int64), ["text"]).column(0).to_pylist()
+                    for side, file in ((0, queries), (1, documents))
+                )
+                rows = [intake.source_of(row) for row in intake.negative_rows[part].tolist()]
+                rejected.write(
+                    [
+                        Rejected(
+                            source,
+                            row,
+                            reason,
+                            json.dumps({"anchor": anchor, "negative": negative}, ensure_ascii=False),
+                        )
+                        for (source, row), anchor, negative in zip(rows, anchors, negatives, strict=True)
+                    ]
+                )
+
+
+def _counts(resolution: Resolution, rejected: Mapping[str, int], skipped: int) -> dict[str, Any]:
+    count = len(resolution.documents)
+    owner_split = resolution.splits[resolution.positives // count]
+    negative_split = resolution.splits[resolution.negatives // count]
+    by_split = {
+        name: {
+            "queries": int((resolution.splits == number).sum()),
+            "documents": len(np.unique(resolution.positives[owner_split == number] % count)),
+            "positives": int((owner_split == number).sum()),
+            "negatives": int((negative_split == number).sum()),
+        }
+        for number, name in enumerate(SPLIT_NAMES)
+    }
+    sizes = np.bincount(resolution.clusters)
+    return {
+        "queries": len(resolution.queries),
+        "documents": count,
+        "positives": len(resolution.positives),
+        "negatives": len(resolution.negatives),
+        "splits": by_split,
+        "merged": resolution.merged,
+        "near_duplicate_documents": int(sizes[sizes > 1].sum()),
+        "skipped_values": skipped,
+        "rejected": dict(rejected),
+        "leaks": resolution.leaks,
+    }
+
+
+@contextmanager
+def _writer(folder: Path, table: str) -> Iterator[Any]:
+    """A function that adds a block of columns to a table; small blocks are gathered into row groups."""
+    schema = SCHEMAS[table]
+    waiting: list[pa.RecordBatch] = []
+    with pq.ParquetWriter(folder / f"{table}.parquet", schema, compression="zstd") as file:
+
+        def flush() -> None:
+            file.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
+            waiting.clear()
+
+        def write(columns: list[Any]) -> None:
+            waiting.extend(pa.table(columns, schema=schema).to_batches())
+            if sum(batch.num_rows for batch in waiting) >= ROW_GROUP:
+                flush()
+
+        yield write
+        flush()
+
+
+@contextmanager
+def _stages() -> Iterator[Any]:
+    """Shows how many rows were read, on a terminal only; yields a function that follows an iterator of batches."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,} rows"), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as bar:
+        bar.disable = not bar.console.is_terminal
+
+        def follow(label: str, batches: Iterator[RawBatch]) -> Iterator[RawBatch]:
+            task = bar.add_task(label, total=None)
+            for batch in batches:
+                yield batch
+                bar.advance(task, len(batch.rows))
+
+        yield follow

@@ -1,0 +1,88 @@
+"""Which queries train, validate and test: by whole components of texts that belong together."""
+
+import numpy as np
+import numpy.typing as npt
+
+from hr_retrieval.data.keys import Codes, Hashes, mix
+from hr_retrieval.errors import UserError
+
+Splits = npt.NDArray[np.int8]
+NAMES = ("train", "validation", "test")
+
+
+def components(left: Codes, right: Codes, count: int) -> Codes:
+    """The smallest node of each node's connected component, for the edges `left[i] - right[i]` among `count` nodes.
+
+    Hooking and pointer jumping over arrays (Shiloach and Vishkin 1982): the memory of a few copies of the edges, where a sparse
+    matrix takes ten.
+    """
+    roots = np.arange(count, dtype=np.int32)
+    while True:
+        left, right = roots[left], roots[right]
+        crossing = left != right
+        left, right = left[crossing], right[crossing]
+        if len(left) == 0:
+            return roots
+        # Every edge now joins two roots, and hooking the larger to the smaller cannot make a cycle.
+        np.minimum.at(roots, np.maximum(left, right), np.minimum(left, right))
+        while not np.array_equal(above := roots[roots], roots):
+            roots = above
+
+
+def draw_split(component: Codes, keys: Hashes, validation_share: float, test_share: float, seed: int) -> Splits:
+    """Split queries `[Q]` so that no component stands in two splits: 0 train, 1 validation, 2 test.
+
+    Components are ordered by a hash of their smallest key and the seed. Validation takes the first until its share of the
+    queries is full, test the last, so that new rows move few old ones. A component that is larger than a whole share stays in
+    training.
+
+    Args:
+        component: of each query.
+        keys: hashes of the texts of the queries.
+        validation_share: of the queries, from 0 to below 1; 0 gives no validation split.
+        test_share: likewise.
+
+    Raises:
+        UserError: the shares leave nothing to train on, or there are too few components to fill every split.
+    """
+    check_shares(validation_share, test_share)
+    distinct, codes = np.unique(component, return_inverse=True)
+    sizes = np.bincount(codes, minlength=len(distinct))
+    smallest = np.full(len(distinct), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(smallest, codes, keys)
+    order = np.argsort(mix(smallest, seed), kind="stable")
+    chosen = np.zeros(len(distinct), np.int8)
+    for number, share, ordered in ((1, validation_share, order), (2, test_share, order[::-1])):
+        # At least one query, however few there are.
+        room = max(round(share * len(component)), 1) if share else 0
+        fitting = ordered[(sizes[ordered] <= room) & (chosen[ordered] == 0)]
+        chosen[fitting[np.cumsum(sizes[fitting]) <= room]] = number
+    split: Splits = chosen[codes]
+    wanted = [True, validation_share > 0, test_share > 0]
+    for number, name in enumerate(NAMES):
+        if wanted[number] and not (split == number).any():
+            raise UserError(
+                f"enough separate groups of queries to fill the {name} split",
+                f"{len(distinct)} for {len(component)} queries, the largest of {sizes.max()} queries",
+                "Give more rows; or map data.columns.group to a finer column, leave it out, or change the shares.",
+            )
+    return split
+
+
+def check_shares(validation_share: float, test_share: float) -> None:
+    """Raise `UserError` unless both shares are from 0 and leave something to train on."""
+    if not (min(validation_share, test_share) >= 0 and validation_share + test_share < 1):
+        raise UserError(
+            "validation_share and test_share from 0, together below 1",
+            f"{validation_share} and {test_share}",
+            "Lower them.",
+        )
+
+
+def count_leaks(component: Codes, split: Splits) -> int:
+    """Queries for validation or test whose component also holds queries of another split."""
+    count = int(component.max()) + 1 if len(component) else 0
+    lowest, highest = np.full(count, 9, np.int8), np.full(count, -1, np.int8)
+    np.minimum.at(lowest, component, split)
+    np.maximum.at(highest, component, split)
+    return int(((lowest != highest)[component] & (split > 0)).sum())

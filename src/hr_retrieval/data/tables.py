@@ -1,0 +1,345 @@
+"""The prepared data set on disk: its schemas, what training maps into memory, and how it is opened."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hr_retrieval.data.keys import Codes, Distinct, Hashes, Index, keys_of
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import read_json, sha256_of, whole_folder, write_json
+
+SCHEMA_VERSION = 1
+SPLIT_NAMES = ("train", "validation", "test")
+SCHEMAS = {
+    "corpus": pa.schema(
+        [
+            pa.field("document_id", pa.string(), nullable=False),
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("group_id", pa.string()),
+            pa.field("duplicate_id", pa.string()),
+        ]
+    ),
+    "queries": pa.schema(
+        [
+            pa.field("query_id", pa.string(), nullable=False),
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("group_id", pa.string()),
+            pa.field("split", pa.string(), nullable=False),
+        ]
+    ),
+    "qrels": pa.schema(
+        [
+            pa.field("query_id", pa.string(), nullable=False),
+            pa.field("document_id", pa.string(), nullable=False),
+            pa.field("relevance", pa.int8(), nullable=False),
+        ]
+    ),
+    "rejected": pa.schema(
+        [
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("row", pa.int64(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("content", pa.string(), nullable=False),
+        ]
+    ),
+}
+_REQUIRED = ("corpus", "queries", "qrels")
+_BATCH_ROWS = 4096
+# Rows that are read to get at one; small, as a text is about 2 KB.
+ROW_GROUP = 1 << 14
+
+Table = Literal["corpus", "queries"]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedDataset:
+    """An opened prepared data set of `N` documents and `Q` queries; arrays are memory-mapped, texts stay on disk.
+
+    Attributes:
+        folder: where it lies.
+        info: `dataset.json`; empty for a folder made by hand without one.
+        fingerprint: changes with the content of any of the three tables.
+        document_group: a code for each document; equal codes, here and in `query_group`, mark one group. A document without a
+            group has a negative code of its own.
+        document_duplicate: likewise for near-duplicate documents.
+        query_group: the code of each query's group.
+        query_split: 0 train, 1 validation, 2 test.
+        positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] : positive_offsets[q + 1]]`.
+        positive_documents: rows in the corpus, ascending for each query.
+        negative_offsets: likewise for stated negatives.
+        negative_documents: likewise.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+    fingerprint: str
+    document_group: npt.NDArray[np.int64]
+    document_duplicate: npt.NDArray[np.int64]
+    query_group: npt.NDArray[np.int64]
+    query_split: npt.NDArray[np.int8]
+    positive_offsets: npt.NDArray[np.int64]
+    positive_documents: npt.NDArray[np.int32]
+    negative_offsets: npt.NDArray[np.int64]
+    negative_documents: npt.NDArray[np.int32]
+
+    @classmethod
+    def open(cls, folder: Path) -> "PreparedDataset":
+        """Open a folder that `prepare` or a hand made; `rows/` is written first if it is missing or older than the tables.
+
+        Raises:
+            UserError: a table or a column is missing or of the wrong type, an id is doubled or unknown, or `dataset.json` has
+                another schema version.
+        """
+        folder = Path(folder)
+        check_tables(folder)
+        info = read_json(folder / "dataset.json") if (folder / "dataset.json").exists() else {}
+        version = info.get("schema_version", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"schema version {SCHEMA_VERSION} in {folder / 'dataset.json'}",
+                repr(version),
+                "Prepare the data set anew.",
+            )
+        if _recorded(folder).get("files") != _stamps(folder):
+            write_rows(folder)
+        arrays = {name: np.load(folder / "rows" / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        return cls(folder, info, str(_recorded(folder)["fingerprint"]), **arrays)
+
+    @property
+    def query_count(self) -> int:
+        """`Q`."""
+        return len(self.query_group)
+
+    @property
+    def document_count(self) -> int:
+        """`N`."""
+        return len(self.document_group)
+
+    def texts(self, table: Table) -> Iterator[list[str]]:
+        """All texts of a table in the order of its rows, block by block."""
+        for batch in column_batches(self.folder / f"{table}.parquet", ["text"]):
+            yield batch.column(0).to_pylist()
+
+    def texts_at(self, table: Table, rows: npt.NDArray[np.integer]) -> list[str]:
+        """The texts of the given rows, in their order. Reads the parts of the file that hold them: meant for a few rows."""
+        with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
+            texts: list[str] = take_rows(file, np.asarray(rows, np.int64), ["text"]).column("text").to_pylist()
+        return texts
+
+
+_ARRAYS = (
+    "document_group",
+    "document_duplicate",
+    "query_group",
+    "query_split",
+    "positive_offsets",
+    "positive_documents",
+    "negative_offsets",
+    "negative_documents",
+)
+
+
+def write_rows(folder: Path) -> None:
+    """Write `rows/*.npy` (see `PreparedDataset`) from the three tables, without holding texts or ids.
+
+    Raises:
+        UserError: an id is doubled, an id of the qrels is in no table, a pair is judged twice, or a split has no such name.
+    """
+    with whole_folder(folder / "rows", replace=True) as rows:
+        documents, queries = _row_count(folder, "corpus"), _row_count(folder, "queries")
+        groups = _codes([_optional_keys(folder, "corpus", "group_id"), _optional_keys(folder, "queries", "group_id")])
+        np.save(rows / "document_group.npy", groups[:documents])
+        np.save(rows / "query_group.npy", groups[documents:])
+        np.save(rows / "document_duplicate.npy", _codes([_optional_keys(folder, "corpus", "duplicate_id")]))
+        np.save(rows / "query_split.npy", _splits(folder))
+        del groups
+        pairs, negative = _judgements(folder, documents)
+        for name, chosen in (("positive", ~negative), ("negative", negative)):
+            wanted = pairs[chosen]
+            owners, members = wanted // documents, (wanted % documents).astype(np.int32)
+            offsets = np.zeros(queries + 1, np.int64)
+            np.cumsum(np.bincount(owners, minlength=queries), out=offsets[1:])
+            np.save(rows / f"{name}_offsets.npy", offsets)
+            np.save(rows / f"{name}_documents.npy", members)
+        write_json(rows / "rows.json", {"files": _stamps(folder), "fingerprint": fingerprint_of(file_hashes(folder))})
+
+
+def check_tables(folder: Path) -> None:
+    """Raise `UserError` unless the tables are there with the columns of their schemas; nullable columns may be absent."""
+    for table in _REQUIRED:
+        path = folder / f"{table}.parquet"
+        remedy = "Run python -m hr_retrieval.prepare, or mend the folder as data/README.md describes it."
+        if not path.is_file():
+            raise UserError(f"the table {path}", "no such file", remedy)
+        try:
+            found = pq.read_schema(path)
+        except pa.ArrowInvalid as error:
+            raise UserError(f"a Parquet file at {path}", str(error), remedy) from None
+        for column in SCHEMAS[table]:
+            if column.name not in found.names:
+                if column.nullable:
+                    continue
+                raise UserError(
+                    f"the column {column.name!r} in {path}", f"the columns {', '.join(found.names)}", remedy
+                )
+            kind = found.field(column.name).type
+            if not _fits(kind, column):
+                raise UserError(f"the column {column.name!r} in {path} to be {column.type}", str(kind), remedy)
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each of the three tables."""
+    return {f"{table}.parquet": sha256_of(folder / f"{table}.parquet") for table in _REQUIRED}
+
+
+def fingerprint_of(hashes: dict[str, str]) -> str:
+    """SHA-256 over the files' own."""
+    return hashlib.sha256("".join(hashes[name] for name in sorted(hashes)).encode()).hexdigest()
+
+
+def column_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The named columns of a Parquet file, block by block."""
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(_BATCH_ROWS, columns=columns)
+
+
+def take_rows(file: pq.ParquetFile, rows: npt.NDArray[np.int64], columns: list[str]) -> pa.Table:
+    """The given rows in their order; only the row groups that hold them are read."""
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+    ends = np.cumsum(np.array([0, *sizes], np.int64))
+    groups = np.searchsorted(ends, rows, side="right") - 1
+    wanted = np.unique(groups)
+    table = file.read_row_groups(wanted.tolist(), columns=columns)
+    begins = np.cumsum(np.array([0, *(sizes[group] for group in wanted)], np.int64))
+    return table.take(begins[np.searchsorted(wanted, groups)] + rows - ends[groups])
+
+
+def _fits(kind: pa.DataType, column: pa.Field) -> bool:
+    if pa.types.is_int8(column.type):
+        return bool(pa.types.is_integer(kind))
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or (column.nullable and pa.types.is_null(kind))
+    )
+
+
+def _stamps(folder: Path) -> dict[str, list[int]]:
+    """Size and time of change of the tables: whether `rows/` is still theirs."""
+    stats = {f"{table}.parquet": (folder / f"{table}.parquet").stat() for table in _REQUIRED}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    path = folder / "rows" / "rows.json"
+    content: dict[str, Any] = read_json(path) if path.exists() else {}
+    return content
+
+
+def _row_count(folder: Path, table: str) -> int:
+    return int(pq.read_metadata(folder / f"{table}.parquet").num_rows)
+
+
+def _optional_keys(folder: Path, table: str, column: str) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+    """Keys of a nullable column, and where it is null."""
+    path = folder / f"{table}.parquet"
+    count = _row_count(folder, table)
+    keys, null = np.zeros((count, 2), np.uint64), np.ones(count, dtype=bool)
+    if column in pq.read_schema(path).names:
+        begin = 0
+        for batch in column_batches(path, [column]):
+            values = batch.column(0).to_pylist()
+            place = slice(begin, begin + len(values))
+            null[place] = [value is None for value in values]
+            keys[place] = keys_of([value or "" for value in values])
+            begin += len(values)
+    return keys, null
+
+
+def _codes(columns: list[tuple[Hashes, npt.NDArray[np.bool_]]]) -> npt.NDArray[np.int64]:
+    """One code a row over all columns, one behind the other: equal for equal values, -1 - row for a null."""
+    null = np.concatenate([null for _, null in columns])
+    codes = -1 - np.arange(len(null), dtype=np.int64)
+    codes[~null] = Distinct.of(np.concatenate([keys[~empty] for keys, empty in columns])).codes
+    return codes
+
+
+def _splits(folder: Path) -> npt.NDArray[np.int8]:
+    parts = [np.empty(0, np.int8)]
+    numbers = {name: number for number, name in enumerate(SPLIT_NAMES)}
+    for batch in column_batches(folder / "queries.parquet", ["split"]):
+        names = batch.column(0).to_pylist()
+        unknown = [name for name in names if name not in numbers]
+        if unknown:
+            raise UserError(
+                f"every split in {folder / 'queries.parquet'} to be train, validation or test",
+                repr(unknown[0]),
+                "Mend it.",
+            )
+        parts.append(np.array([numbers[name] for name in names], np.int8))
+    return np.concatenate(parts)
+
+
+def _judgements(folder: Path, documents: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Judged pairs as `query row * documents + document row`, ascending, and which of them are negatives."""
+    path = folder / "qrels.parquet"
+    indexes = {
+        column: _id_index(folder, table, column)
+        for table, column in (("queries", "query_id"), ("corpus", "document_id"))
+    }
+    count = _row_count(folder, "qrels")
+    pairs, negative = np.empty(count, np.int64), np.empty(count, dtype=bool)
+    begin = 0
+    for batch in column_batches(path, ["query_id", "document_id", "relevance"]):
+        place = slice(begin, begin + batch.num_rows)
+        query_rows, document_rows = (_found(path, batch, column, index) for column, index in indexes.items())
+        pairs[place] = query_rows.astype(np.int64) * documents + document_rows
+        negative[place] = batch.column("relevance").to_numpy(zero_copy_only=False) <= 0
+        begin += batch.num_rows
+    order = np.argsort(pairs, kind="stable")
+    pairs, negative = pairs[order], negative[order]
+    again = np.flatnonzero(pairs[1:] == pairs[:-1])
+    if len(again):
+        query, document = divmod(int(pairs[again[0]]), documents)
+        raise UserError(
+            f"each pair once in {path}",
+            f"query row {query} and document row {document} again",
+            "Remove the repeated rows.",
+        )
+    return pairs, negative
+
+
+def _found(path: Path, batch: pa.RecordBatch, column: str, index: Index) -> Codes:
+    names = batch.column(column).to_pylist()
+    rows = index.rows(keys_of([str(name) for name in names]))
+    if (rows < 0).any():
+        name = names[int(np.flatnonzero(rows < 0)[0])]
+        raise UserError(
+            f"every {column} of {path} in its table",
+            f"{name!r}, which is not there",
+            "Add its text, or remove the judgement.",
+        )
+    return rows
+
+
+def _id_index(folder: Path, table: str, column: str) -> Index:
+    path = folder / f"{table}.parquet"
+    keys, null = _optional_keys(folder, table, column)
+    if null.any():
+        raise UserError(f"an id in every row of {path}", f"none in row {int(np.flatnonzero(null)[0])}", "Give it one.")
+    index = Index(keys)
+    again = index.repeated()
+    if len(again):
+        with pq.ParquetFile(path) as file:
+            name = take_rows(file, again[:1], [column]).column(column)[0].as_py()
+        raise UserError(
+            f"each {column} once in {path}",
+            f"{name!r} again in row {int(again[0])}",
+            "Give every text its own id, or leave anchor_id and positive_id unmapped: ids are then made from the texts.",
+        )
+    return index

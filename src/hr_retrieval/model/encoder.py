@@ -1,0 +1,455 @@
+"""From tokens to unit embeddings: a Hugging Face encoder in the Sentence Transformers folder layout."""
+
+import hashlib
+import json
+import logging
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from rich.progress import track
+from safetensors import SafetensorError, safe_open
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules as library
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import whole_folder
+from hr_retrieval.model.folder import encoder_folder
+from hr_retrieval.model.packing import NAME as PACKED
+from hr_retrieval.model.packing import layout, length_groups, waste_on
+from hr_retrieval.model.pooling import POOLINGS, pool
+from hr_retrieval.model.quiet import quiet
+from hr_retrieval.ragged import Ragged
+
+Kind = Literal["query", "document"]
+Precision = Literal["float32", "bf16"]
+
+# Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of
+# the attention alone, where calls of equal lengths, without any padding, are fastest.
+_PADDED_WASTE, _PACKED_WASTE = 256, 0
+# How far unit token vectors, packed and padded, may differ: rounding gives 1e-6, a wrong attention 1e-2 and more.
+_EQUAL = 1e-4
+
+_log = logging.getLogger(__name__)
+
+
+class Encoder(nn.Module):
+    """Texts or their tokens to unit embeddings.
+
+    Transformer, pooling, dense layers if the folder has some, truncation to the first `dimensions` (Matryoshka
+    Representation Learning, Kusupati et al. 2022), unit length. Where the architecture allows, all texts of a batch lie
+    in one row without padding (`packing.py`).
+
+    Args:
+        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`; `tiny`, random weights for tests; or a hub name.
+        pooling: mean, cls, max or lasttoken; None for the folder's own, or mean for a plain Hugging Face folder.
+        max_length: tokens read of each text, special tokens included; None for the folder's own.
+        query_prefix: put before each query; None for the folder's prompt `query`, or none.
+        document_prefix: put before each document; None for the folder's prompt `document` or `passage`, or none.
+        dimensions: how many of the first dimensions to keep; None for the folder's own.
+        dropout: of all dropout layers while training, whatever the folder says. On a CPU its random numbers cost more
+            than the matrix products.
+        packing: True to insist, False for never, None for wherever a check at loading finds it equal to padding.
+        revision: branch, tag or commit of a hub name.
+        trust_remote_code: whether a folder may bring Python code of its own.
+
+    Raises:
+        UserError: the folder is missing, incomplete, unsafe or of an unknown kind; or an option does not fit it.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str,
+        pooling: str | None = None,
+        max_length: int | None = None,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        dimensions: int | None = None,
+        dropout: float = 0.0,
+        packing: bool | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        super().__init__()
+        self.name_or_path = name_or_path
+        with encoder_folder(name_or_path, revision, trust_remote_code) as folder:
+            loaded = _load(folder, trust_remote_code)
+        # In a tuple, so that the library's modules are not registered and each weight has one name in the state_dict.
+        self._loaded = (loaded,)
+        self.transformer: nn.Module = loaded[0].auto_model
+        self.projections = nn.ModuleList(module for module in loaded if isinstance(module, library.Dense))
+        self.pooling = _choose_pooling(pooling, loaded[1])
+        self.max_length = _choose_length(max_length, loaded)
+        self.prefixes: dict[Kind, str] = _choose_prefixes(query_prefix, document_prefix, loaded.prompts)
+        self.dimensions = _choose_dimensions(dimensions, loaded)
+        _set_dropout(self.transformer, dropout)
+        self._tokenizer = _tokenizer(loaded, self.max_length)
+        self.packed, self.packing_reason = False, "switched off"
+        if packing is not False:
+            self.packed, self.packing_reason = self._try_packing()
+            if not self.packed:
+                _report_padding(name_or_path, self.packing_reason, insisted=packing is True)
+
+    def forward(self, tokens: Ragged, mini_batch: int | None = None) -> Float[Tensor, "B d"]:
+        """Unit embeddings in float32, under whatever autocast is on.
+
+        Args:
+            tokens: `B` texts as `tokenise` gives them, on the device of the encoder.
+            mini_batch: texts at a time; None for all at once. While gradients are recorded, each mini-batch keeps only
+                its embeddings and is computed again in the backward pass, with the same dropout: the gradient of the
+                whole batch in the memory of one mini-batch (gradient caching, Gao et al. 2021).
+
+        Raises:
+            UserError: a text has no tokens, or `mini_batch` is below 1.
+        """
+        if mini_batch is not None and mini_batch < 1:
+            raise UserError("a mini_batch of at least 1, or none", str(mini_batch), "Set it to 64, for example.")
+        if mini_batch is None or len(tokens) <= mini_batch:
+            return self._embed(tokens)
+        rows = torch.split(torch.arange(len(tokens), device=tokens.offsets.device), mini_batch)
+        return torch.cat([checkpoint(self._embed, tokens.take(part), use_reentrant=False) for part in rows])
+
+    def tokenise(self, texts: list[str], kind: Kind) -> tuple[Ragged, int]:
+        """Token ids of the texts with prefix and special tokens, and how many texts were cut at `max_length` tokens."""
+        prefix = self.prefixes[kind]
+        encodings = self._tokenizer.encode_batch_fast([prefix + text for text in texts] if prefix else texts)
+        ids = [encoding.ids for encoding in encodings]
+        # `overflowing` copies what was cut: ask only where something can have been.
+        full = (encoding for encoding, row in zip(encodings, ids, strict=True) if len(row) >= self.max_length)
+        cut = sum(bool(encoding.overflowing) for encoding in full)
+        lengths = torch.tensor([len(row) for row in ids], dtype=torch.long)
+        # Three times as fast as a tensor from a list, which counts for millions of texts.
+        flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
+        return Ragged.from_lengths(torch.from_numpy(flat), lengths), cut
+
+    def encode(
+        self,
+        texts: list[str],
+        kind: Kind,
+        batch_tokens: int | None = None,
+        show_progress: bool = False,
+        precision: Precision = "float32",
+    ) -> Float[Tensor, "N d"]:
+        """Unit embeddings of texts in their order, without gradient, in evaluation mode, on the encoder's device.
+
+        Args:
+            batch_tokens: tokens at a time, texts of similar length together; None for 2,048 on a CPU (fastest: what a
+                layer works on stays in its cache), 65,536 on an accelerator.
+            precision: float32, or bf16 for matrix products in bfloat16 (autocast).
+        """
+        tokens, _ = self.tokenise(texts, kind)
+        embeddings = torch.empty(len(texts), self.embedding_dimension, device=self.device)
+        budget = batch_tokens or (2048 if self.device.type == "cpu" else 65536)
+        batches = _batches(tokens.lengths, budget)
+        training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                for rows in track(batches, "encoding", disable=not show_progress, transient=True):
+                    embeddings[rows.to(self.device)] = self(tokens.take(rows).to(self.device))
+        finally:
+            self.train(training)
+        return embeddings
+
+    def save(self, folder: Path, model_card: str | None = None) -> None:
+        """Write a folder that `SentenceTransformer(folder)` and `Encoder(folder)` load, with the same embeddings.
+
+        Prefixes become the prompts `query` and `document`, `dimensions` its `truncate_dim`; weights are in safetensors.
+
+        Args:
+            folder: a new or empty folder.
+            model_card: text of its README.md; None for no such file.
+
+        Raises:
+            UserError: `folder` holds something or cannot be written to.
+        """
+        (loaded,) = self._loaded
+        loaded[0].max_seq_length = self.max_length
+        pooling = library.Pooling(loaded[0].get_embedding_dimension(), self.pooling)
+        prompts = {**loaded.prompts, **self.prefixes}
+        if "passage" in prompts:
+            prompts["passage"] = self.prefixes["document"]
+        model = SentenceTransformer(
+            modules=[loaded[0], pooling, *self.projections, library.Normalize()],
+            prompts=prompts,
+            truncate_dim=self.dimensions,
+            similarity_fn_name="cosine",
+            device=str(self.device),
+        )
+        with quiet(), whole_folder(folder) as partial:
+            model.save_pretrained(str(partial), create_model_card=False)
+            if model_card is not None:
+                (partial / "README.md").write_text(model_card, encoding="utf-8")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
+
+    @property
+    def embedding_dimension(self) -> int:
+        """Length of the embeddings."""
+        return self.dimensions or _full_dimension(self._loaded[0])
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same text could give other tokens: a hash of tokenizer, truncation and prefixes."""
+        parts = json.dumps([self._tokenizer.to_str(), self.max_length, self.prefixes], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+    def describe(self) -> dict[str, str | int | bool]:
+        """What the encoder is, for logs."""
+        return {
+            "name_or_path": self.name_or_path,
+            "architecture": type(self.transformer).__name__,
+            "parameters": sum(parameter.numel() for parameter in self.parameters()),
+            "embedding_dimension": self.embedding_dimension,
+            "pooling": self.pooling,
+            "max_length": self.max_length,
+            "query_prefix": self.prefixes["query"],
+            "document_prefix": self.prefixes["document"],
+            "packing": self.packed,
+            "packing_reason": self.packing_reason,
+        }
+
+    def _embed(self, tokens: Ragged) -> Float[Tensor, "B d"]:
+        if len(tokens) == 0:
+            return torch.zeros(0, self.embedding_dimension, device=self.device)
+        order = tokens.lengths.argsort(stable=True)
+        ascending = tokens.take(order)
+        lengths = ascending.lengths.tolist()
+        if lengths[0] < 1:
+            raise UserError("texts of at least one token", "a text without tokens", "Make tokens with tokenise().")
+        hidden = self._packed(ascending, lengths) if self.packed else self._padded(ascending, lengths)
+        # Pooling and norms in float32: they cost little, and bfloat16 has three digits.
+        with torch.autocast(hidden.device.type, enabled=False):
+            embeddings = pool(hidden.float(), ascending.offsets, self.pooling)
+            for projection in self.projections:
+                embeddings = projection({"sentence_embedding": embeddings})["sentence_embedding"]
+            return F.normalize(embeddings[order.argsort(), : self.embedding_dimension], dim=-1)
+
+    def _packed(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
+        """Vectors of all tokens from one row of all texts."""
+        device, count = tokens.ids.device, len(tokens.ids)
+        starts = tokens.offsets[:-1].repeat_interleave(tokens.lengths, output_size=count)
+        positions = torch.arange(count, device=device) - starts + _first_position(self.transformer)
+        output = self.transformer(
+            input_ids=tokens.ids[None],
+            position_ids=positions[None],
+            packed_layout=layout(lengths, waste_on(device, _PACKED_WASTE), device),
+        )
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden
+
+    def _padded(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
+        """Vectors of all tokens from padded sub-batches of similar length."""
+        rows = torch.arange(len(lengths), device=tokens.ids.device)
+        groups = length_groups(lengths, waste_on(tokens.ids.device, _PADDED_WASTE))
+        return torch.cat([self._padded_group(tokens.take(rows[begin:end])) for begin, end in groups])
+
+    def _padded_group(self, tokens: Ragged) -> Float[Tensor, "n h"]:
+        real = torch.arange(int(tokens.lengths.max()), device=tokens.ids.device) < tokens.lengths[:, None]
+        ids = torch.full(real.shape, _pad_id(self.transformer), device=tokens.ids.device).masked_scatter(
+            real, tokens.ids
+        )
+        hidden: Tensor = self.transformer(input_ids=ids, attention_mask=real.long()).last_hidden_state
+        return hidden[real]
+
+    def _try_packing(self) -> tuple[bool, str]:
+        """Turn packing on if it gives the token vectors that padding gives; say how far they differ, or what failed."""
+        config: Any = self.transformer.config
+        before, training = config._attn_implementation, self.training
+        tokens = _probe(config.vocab_size, self.max_length)
+        lengths = tokens.lengths.tolist()
+        self.eval()
+        try:
+            with torch.inference_mode():
+                expected = F.normalize(self._padded_group(tokens), dim=-1)
+                # Not by set_attn_implementation, which prints a warning where the class does not use the interface.
+                config._attn_implementation = PACKED
+                found = F.normalize(self._packed(tokens, lengths), dim=-1)
+            difference = float((found - expected).abs().max())
+            reason = f"packed and padded differ by {difference:.1e}"
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            difference, reason = float("inf"), f"{type(error).__name__}: {error}".splitlines()[0]
+        finally:
+            self.train(training)
+        equal = difference < _EQUAL
+        if not equal:
+            config._attn_implementation = before
+        return equal, reason
+
+
+def _load(folder: Path, trust_remote_code: bool) -> Any:
+    """The library's model of a checked folder, in float32 on the CPU."""
+    try:
+        with quiet():
+            loaded = SentenceTransformer(
+                str(folder),
+                device="cpu",
+                trust_remote_code=trust_remote_code,
+                local_files_only=True,
+                # float32 whatever the folder holds: weights are trained in it, and autocast does the rest.
+                model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+            )
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"a model in {folder} that transformers can load",
+            f"{type(error).__name__}: {error}",
+            "Get the folder anew.",
+        ) from error
+    if loaded.tokenizer is None or not loaded.tokenizer.is_fast:
+        raise UserError(f"a fast tokenizer in {folder}", "none", "Save the tokenizer as tokenizer.json.")
+    for module in list(loaded)[1:]:
+        names = {getattr(module, name, "sentence_embedding") for name in ("module_input_name", "module_output_name")}
+        if names != {"sentence_embedding"}:
+            raise UserError(
+                f"one embedding a text from {folder}", f"a module for {sorted(names)}", "Use another model."
+            )
+    _check_complete(folder, loaded[0].auto_model)
+    # The pooler is for other tasks. It gets no gradient, and DistributedDataParallel waits for each that is due.
+    if getattr(loaded[0].auto_model, "pooler", None) is not None:
+        loaded[0].auto_model.pooler.requires_grad_(False)
+    return loaded
+
+
+def _check_complete(folder: Path, transformer: nn.Module) -> None:
+    """Raise `UserError` if weights are missing in the files: the library draws them at random and only prints so."""
+    names: list[str] = []
+    for path in folder.rglob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            # BERT's first checkpoints name the two weights of a layer norm so.
+            names += [name.replace(".gamma", ".weight").replace(".beta", ".bias") for name in file.offset_keys()]
+    # Checkpoints of a task's model carry a prefix.
+    known = {suffix for name in names for suffix in _suffixes(name)}
+    missing = [name for name in transformer.state_dict() if name not in known and not name.startswith("pooler.")]
+    if missing:
+        raise UserError(
+            f"all weights of {type(transformer).__name__} in {folder}",
+            f"{len(missing)} missing, such as {missing[0]}",
+            "Get the folder anew, or correct the architecture in its config.json.",
+        )
+
+
+def _suffixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[begin:]) for begin in range(len(parts))]
+
+
+def _choose_pooling(pooling: str | None, module: Any) -> Any:
+    chosen = module.pooling_mode if pooling is None else pooling
+    if chosen not in POOLINGS or not module.include_prompt:
+        raise UserError(
+            f"a pooling of {', '.join(POOLINGS)} over all tokens",
+            f"{chosen}" + ("" if module.include_prompt else " without the prompt's tokens"),
+            "Set pooling to one of these.",
+        )
+    return chosen
+
+
+def _choose_length(max_length: int | None, loaded: Any) -> int:
+    table, own = _positions(loaded[0].auto_model), loaded.max_seq_length
+    limits = [limit for limit in (table, own) if limit is not None and limit < 1 << 30]
+    if max_length is None and not limits:
+        raise UserError("a model that says how much it reads", "one that does not", "Set max_length.")
+    least = len(loaded.tokenizer("").input_ids) + 1
+    chosen = min(limits) if max_length is None else max_length
+    if chosen < least or (table is not None and chosen > table):
+        raise UserError(
+            f"a max_length from {least} to {table or 'what the model was trained for'}", str(chosen), "Set max_length."
+        )
+    return chosen
+
+
+def _choose_prefixes(query: str | None, document: str | None, prompts: dict[str, str | None]) -> dict[Kind, str]:
+    own_query, own_document = prompts.get("query") or "", prompts.get("document") or prompts.get("passage") or ""
+    return {
+        "query": own_query if query is None else query,
+        "document": own_document if document is None else document,
+    }
+
+
+def _choose_dimensions(dimensions: int | None, loaded: Any) -> int | None:
+    chosen: int | None = loaded.truncate_dim if dimensions is None else dimensions
+    full = _full_dimension(loaded)
+    if chosen is not None and not 1 <= chosen <= full:
+        raise UserError(f"dimensions from 1 to {full}", str(chosen), "Set dimensions within what the model gives.")
+    return chosen
+
+
+def _full_dimension(loaded: Any) -> int:
+    dense = [module for module in loaded if isinstance(module, library.Dense)]
+    size: int = (dense[-1] if dense else loaded[1]).get_embedding_dimension()
+    return size
+
+
+def _positions(transformer: Any) -> int | None:
+    """How many positions the transformer has for tokens; None if it has no table of them."""
+    for module in transformer.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, nn.Embedding):
+            return table.num_embeddings - _first_position(transformer)
+    limit: int | None = getattr(transformer.config, "max_position_embeddings", None)
+    return limit if limit is not None and limit > 0 else None
+
+
+def _first_position(transformer: Any) -> int:
+    """0, but in the RoBERTa family and MPNet positions are counted from behind the padding token's number."""
+    padding = getattr(getattr(transformer, "embeddings", None), "padding_idx", None)
+    return 0 if padding is None else padding + 1
+
+
+def _pad_id(transformer: Any) -> int:
+    return transformer.config.pad_token_id or 0
+
+
+def _set_dropout(transformer: nn.Module, dropout: float) -> None:
+    if not 0 <= dropout < 1:
+        raise UserError("a dropout of at least 0 and below 1", str(dropout), "Set dropout to 0 or 0.1, for example.")
+    for module in transformer.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+
+
+def _tokenizer(loaded: Any, max_length: int) -> Tokenizer:
+    """A copy of the folder's tokenizer: the library changes truncation and padding of its own with each call."""
+    tokenizer = Tokenizer.from_str(loaded.tokenizer.backend_tokenizer.to_str())
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+    return tokenizer
+
+
+def _report_padding(name: str, reason: str, insisted: bool) -> None:
+    if insisted:
+        raise UserError("an architecture whose texts can be packed", f"{name}: {reason}", "Leave packing at null.")
+    _log.info("%s runs with padded batches: packing does not work for it (%s).", name, reason)
+
+
+def _probe(vocabulary: int, max_length: int) -> Ragged:
+    """Sequences of different lengths, some equal, one longer than the windows of local attention."""
+    lengths = torch.tensor(sorted(min(length, max_length) for length in (3, 7, 12, 12, 19, 160)))
+    generator = torch.Generator().manual_seed(0)
+    # The lowest ids are special tokens, padding among them.
+    ids = torch.randint(min(10, vocabulary - 1), vocabulary, (int(lengths.sum()),), generator=generator)
+    return Ragged.from_lengths(ids, lengths)
+
+
+def _batches(lengths: Int[Tensor, " N"], batch_tokens: int) -> list[Int[Tensor, " b"]]:
+    """Rows of similar length, at most `batch_tokens` tokens at a time, but at least one row."""
+    order = lengths.argsort(descending=True, stable=True)
+    sizes: list[int] = []
+    tokens = batch_tokens + 1
+    for length in lengths[order].tolist():
+        if tokens + length > batch_tokens:
+            sizes.append(0)
+            tokens = 0
+        sizes[-1] += 1
+        tokens += length
+    return list(torch.split(order, sizes)) if sizes else []

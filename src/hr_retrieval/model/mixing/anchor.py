@@ -1,0 +1,85 @@
+"""Mixing of near positives and near negatives into the anchors."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hr_retrieval.model.mixing.base import Given, Mixed, check, without_synthetic
+from hr_retrieval.model.mixing.candidates import Nearest, Neighbours, nearest
+from hr_retrieval.model.mixing.neighbour import NeighbourMixing, own_positives
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AnchorMixing(NeighbourMixing):
+    """Each anchor is moved a little towards its nearest positives and its nearest negatives.
+
+    `a' = normalise((1 - w_p - w_n) a + w_p P + w_n N)`, where `P` and `N` are weighted means of the `k` nearest
+    relevant and the `k` nearest non-relevant documents. Candidates for `P` are also the other anchors that share a
+    relevant document. The part of `N` makes the triplet harder, since the anchor now lies closer to what it must tell
+    apart; that of `P` ties the texts of one group together. An anchor that has no neighbour of one kind keeps that
+    kind's share itself. Documents and relevance stay as they are. Diagnostics also: `with_positive` and
+    `with_negative`, the share of anchors that have such neighbours.
+
+    Args:
+        positive_weight: `w_p`, at least 0.
+        negative_weight: `w_n`, at least 0; `w_p + w_n` is below 1, so that the anchor keeps a part.
+        random: draw each anchor's weights uniformly from 0 up to these.
+        own_positive: count the anchor's own positive, and further rows of the same text, among its neighbours. That
+            satisfies part of the triplet for free.
+        weights: "mean", or "softmax" of the neighbours' cosines with the anchor.
+        temperature: of that softmax; a lower one favours the nearest.
+    """
+
+    positive_weight: float = 0.1
+    negative_weight: float = 0.1
+    random: bool = False
+    own_positive: bool = False
+    weights: str = "mean"
+    temperature: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.positive_weight >= 0, "positive_weight", "of at least 0", self.positive_weight)
+        check(self.negative_weight >= 0, "negative_weight", "of at least 0", self.negative_weight)
+        total = self.positive_weight + self.negative_weight
+        check(total < 1, "positive_weight + negative_weight", "below 1", total)
+        check(self.weights in ("mean", "softmax"), "weights", 'to be "mean" or "softmax"', self.weights)
+        check(self.temperature > 0, "temperature", "above 0", self.temperature)
+
+    def mix(self, given: Given) -> Mixed:
+        candidates = self.candidates(given)
+        positives = self._positive_candidates(given, candidates)
+        anchors = self.held(given.anchors)
+        near_positives = nearest(anchors, positives.embeddings, positives.relevance, self.k)
+        near_negatives = nearest(anchors, candidates.embeddings, ~candidates.relevance, self.k)
+        positive_share, positive = self._part(given, near_positives, self.positive_weight)
+        negative_share, negative = self._part(given, near_negatives, self.negative_weight)
+        mixed = self.unit((1 - positive_share - negative_share) * given.anchors + positive + negative)
+        diagnostics = {
+            "mixed_share": (positive_share + negative_share > 0).float().mean(),
+            "shift": F.cosine_similarity(given.anchors, mixed).detach().mean(),
+            "with_positive": near_positives.found.any(1).float().mean(),
+            "with_negative": near_negatives.found.any(1).float().mean(),
+        }
+        return without_synthetic(mixed, given.documents, given.relevance, diagnostics)
+
+    def _part(self, given: Given, near: Nearest, weight: float) -> tuple[Float[Tensor, "B 1"], Float[Tensor, "B d"]]:
+        """Each anchor's share of one kind of neighbour, and that share of their weighted mean."""
+        share = given.share(weight, self.random, len(given.anchors), 1) * near.found.any(1, keepdim=True)
+        return share, share * near.blend(near.weights(self.weights, self.temperature))
+
+    def _positive_candidates(self, given: Given, candidates: Neighbours) -> Neighbours:
+        relevance = candidates.relevance
+        if not self.own_positive:
+            relevance = relevance & ~own_positives(given, candidates)
+        embeddings = torch.cat([candidates.embeddings, self.held(given.anchors)])
+        return Neighbours(embeddings, torch.cat([relevance, _siblings(given.relevance)], 1))
+
+
+def _siblings(relevance: Bool[Tensor, "B D"]) -> Bool[Tensor, "B B"]:
+    """Which other anchors share a relevant document with an anchor."""
+    shared = relevance.float() @ relevance.float().T > 0
+    return shared.fill_diagonal_(False)

@@ -1,0 +1,50 @@
+"""A memory of the latest documents, from which candidates beyond the batch are taken (XBM)."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hr_retrieval.model.mixing.base import check
+
+
+class MemoryQueue(nn.Module):
+    """The latest `size` document embeddings and the rows of their documents, oldest overwritten first.
+
+    Embeddings change slowly late in training, so that those of past batches still serve as candidates. All state is in
+    buffers: checkpoints hold it. The caller works out relevance from the rows. Source: Wang et al. 2020 (XBM, arXiv
+    1912.06798).
+
+    Args:
+        size: entries at most.
+        dimension: of the embeddings.
+    """
+
+    embeddings: Tensor
+    rows: Tensor
+    pointer: Tensor
+    filled: Tensor
+
+    def __init__(self, size: int, dimension: int) -> None:
+        super().__init__()
+        check(size >= 1, "queue.size", "of at least 1", size)
+        check(dimension >= 1, "queue.dimension", "of at least 1", dimension)
+        self.register_buffer("embeddings", torch.zeros(size, dimension))
+        self.register_buffer("rows", torch.zeros(size, dtype=torch.long))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def enqueue(self, embeddings: Float[Tensor, "N d"], rows: Int[Tensor, " N"]) -> None:
+        """Add documents; of more than `size`, the last ones."""
+        size = len(self.rows)
+        embeddings, rows = embeddings[-size:], rows[-size:]
+        places = (self.pointer + torch.arange(len(rows), device=self.rows.device)) % size
+        self.embeddings[places] = embeddings.to(self.embeddings.dtype)
+        self.rows[places] = rows.to(self.rows.dtype)
+        self.pointer.copy_((self.pointer + len(rows)) % size)
+        self.filled.copy_((self.filled + len(rows)).clamp(max=size))
+
+    def current(self) -> tuple[Float[Tensor, "K d"], Int[Tensor, " K"]]:
+        """What is held, in no particular order; copies, since `enqueue` changes the buffers under an open graph."""
+        filled = int(self.filled)
+        return self.embeddings[:filled].clone(), self.rows[:filled].clone()

@@ -1,0 +1,192 @@
+"""Retrieval metrics from exact ranks, for each query and for both directions.
+
+With the ranks `r_1 < r_2 < ... < r_R` of the `R` relevant documents of a query, at full depth unless cut off:
+
+    mrr         1 / r_1                                         (Voorhees, TREC-8, 1999); mrr@10 is 0 where r_1 > 10
+    pass@k      1 if r_1 <= k, else 0                           (also success@k, hit rate, accuracy@k)
+    recall@k    |{i : r_i <= k}| / R
+    ndcg@10     sum_{i : r_i <= 10} 1 / log2(1 + r_i), over the same for the ranks 1 ... min(R, 10)
+                                                                (Järvelin and Kekäläinen, TOIS 2002), gains are 0 or 1
+    map         sum_i i / r_i / R                               (Buckley and Voorhees, SIGIR 2000)
+    r_precision |{i : r_i <= R}| / R
+
+`mrr >= pass@1` for every query. A query without a relevant document has no ranks: it is left out and counted.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
+
+CUTOFFS = (1, 5, 10, 100)
+_DEPTH = 10
+
+
+class RankingMetrics(Metric):
+    """Mean metrics of embeddings that arrive in any order and on any number of processes.
+
+    Args:
+        relevance: which documents are relevant to which queries.
+        query_count: queries that must have arrived before `compute`.
+        document_count: documents that must have arrived before `compute`.
+        cutoffs: the `k` of `pass@k` and `recall@k`.
+        both_directions: also rank the queries for each document, under `document_to_query/`.
+
+    `torchmetrics` gives state and synchronisation; its own retrieval functions are not used: they take a relevant
+    document with a score of 0 or less for an irrelevant one.
+
+    Raises:
+        UserError: `relevance` does not fit the counts, or holds nothing to measure.
+    """
+
+    full_state_update = False
+
+    def __init__(
+        self,
+        relevance: Relevance,
+        query_count: int,
+        document_count: int,
+        cutoffs: Sequence[int] = CUTOFFS,
+        both_directions: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(dist_sync_fn=_gather, **options)
+        relevance.check(query_count, document_count)
+        if not len(relevance.documents):
+            raise UserError("a relevant document for at least one query", "none", "Check the qrels of this split.")
+        self.relevance, self.cutoffs, self.both_directions = relevance, tuple(cutoffs), both_directions
+        self.counts = {"query": query_count, "document": document_count}
+        for kind in self.counts:
+            self.add_state(f"{kind}_rows", [], dist_reduce_fx="cat")
+            self.add_state(f"{kind}_embeddings", [], dist_reduce_fx="cat")
+
+    def update(
+        self, kind: Literal["query", "document"], rows: Int[Tensor, " b"], embeddings: Float[Tensor, "b d"]
+    ) -> None:
+        """Take the embeddings of some rows; each row comes once, on one process."""
+        getattr(self, f"{kind}_rows").append(rows.long())
+        getattr(self, f"{kind}_embeddings").append(embeddings.detach().float())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Means over the queries that have a relevant document, by name, and how many were left out as `excluded`.
+
+        Raises:
+            UserError: a row is missing or came twice, or an embedding is not finite.
+        """
+        queries, documents = self._in_order("query"), self._in_order("document")
+        relevance = self.relevance.to(queries.device)
+        values = _means(queries, documents, relevance, self.cutoffs)
+        if self.both_directions:
+            other = _means(documents, queries, relevance.transpose(len(documents)), self.cutoffs)
+            values |= {f"document_to_query/{name}": value for name, value in other.items()}
+        return values
+
+    def _in_order(self, kind: str) -> Float[Tensor, "n d"]:
+        rows, embeddings = _joined(getattr(self, f"{kind}_rows")), _joined(getattr(self, f"{kind}_embeddings"))
+        count = self.counts[kind]
+        seen = torch.bincount(rows.long(), minlength=count)
+        wrong = (seen != 1).nonzero().squeeze(1).tolist()
+        if wrong or len(seen) > count:
+            row = wrong[0] if wrong else len(seen) - 1
+            raise UserError(
+                f"each of {count} {kind} rows once",
+                f"row {row} {'not at all' if not seen[row] else 'twice, or beyond the end'} ({len(rows)} rows in all)",
+                "Use a sampler that shards without padding or repeating (trainer.use_distributed_sampler=false).",
+            )
+        ordered = torch.empty_like(embeddings)
+        ordered[rows.long()] = embeddings
+        return ordered
+
+
+def per_query(
+    ranks: Int[Tensor, " nnz"], relevance: Relevance, cutoffs: Sequence[int] = CUTOFFS
+) -> dict[str, Float[Tensor, " measured"]]:
+    """Metrics of each query that has a relevant document, in the order of the queries, in float64.
+
+    Args:
+        ranks: as from `exact_ranks`.
+        relevance: what was ranked.
+        cutoffs: the `k` of `pass@k` and `recall@k`; `pass@1` is always there.
+
+    Raises:
+        UserError: there is not one rank for each relevant document, or a cut-off is below 1.
+    """
+    if len(ranks) != len(relevance.documents):
+        raise UserError(f"{len(relevance.documents)} ranks", str(len(ranks)), "Rank with the same relevance.")
+    if any(cutoff < 1 for cutoff in cutoffs):
+        raise UserError("cut-offs of at least 1", str(tuple(cutoffs)), "Mend them.")
+    measured = relevance.counts > 0
+    counts = relevance.counts[measured]
+    owners = torch.arange(len(counts), device=ranks.device).repeat_interleave(counts)
+    ranks, places = _ascending(ranks, owners, counts)
+    first = ranks[counts.cumsum(0) - counts]
+    reciprocal = 1.0 / first.double()
+    values = {"mrr": reciprocal, f"mrr@{_DEPTH}": reciprocal * (first <= _DEPTH)}
+    for cutoff in sorted({1, *cutoffs}):
+        values[f"pass@{cutoff}"] = (first <= cutoff).double()
+    for cutoff in sorted(set(cutoffs)):
+        values[f"recall@{cutoff}"] = _share(ranks <= cutoff, owners, counts)
+    values[f"ndcg@{_DEPTH}"] = _ndcg(ranks, owners, counts)
+    values["map"] = _sums(places / ranks.double(), owners, len(counts)) / counts
+    values["r_precision"] = _share(ranks <= counts[owners], owners, counts)
+    return values
+
+
+def _means(
+    queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N d"], relevance: Relevance, cutoffs: Sequence[int]
+) -> dict[str, Tensor]:
+    # The metrics are worked out in float64, which not every device has.
+    values = per_query(exact_ranks(queries, documents, relevance).cpu(), relevance.to("cpu"), cutoffs)
+    means = {name: value.mean() for name, value in values.items()}
+    means["excluded"] = (relevance.counts == 0).sum().cpu()
+    return means
+
+
+def _ascending(
+    ranks: Int[Tensor, " nnz"], owners: Int[Tensor, " nnz"], counts: Int[Tensor, " Q"]
+) -> tuple[Int[Tensor, " nnz"], Int[Tensor, " nnz"]]:
+    """The ranks of each query in ascending order, and the place of each among them, from 1."""
+    by_rank = ranks.argsort(stable=True)
+    ranks = ranks[by_rank[owners[by_rank].argsort(stable=True)]]
+    begins = counts.cumsum(0) - counts
+    return ranks, torch.arange(1, len(ranks) + 1, device=ranks.device) - begins[owners]
+
+
+def _sums(values: Float[Tensor, " nnz"], owners: Int[Tensor, " nnz"], size: int) -> Float[Tensor, " Q"]:
+    return torch.zeros(size, dtype=torch.float64, device=values.device).index_add_(0, owners, values)
+
+
+def _share(hits: Bool[Tensor, " nnz"], owners: Int[Tensor, " nnz"], counts: Int[Tensor, " Q"]) -> Float[Tensor, " Q"]:
+    return _sums(hits.double(), owners, len(counts)) / counts
+
+
+def _ndcg(ranks: Int[Tensor, " nnz"], owners: Int[Tensor, " nnz"], counts: Int[Tensor, " Q"]) -> Float[Tensor, " Q"]:
+    gains = torch.where(ranks <= _DEPTH, 1.0 / torch.log2(1.0 + ranks.double()), 0.0)
+    places = torch.arange(1, _DEPTH + 1, dtype=torch.float64, device=ranks.device)
+    ideal = (1.0 / torch.log2(1.0 + places)).cumsum(0)
+    return _sums(gains, owners, len(counts)) / ideal[counts.clamp(max=_DEPTH) - 1]
+
+
+def _joined(state: list[Tensor] | Tensor) -> Tensor:
+    if isinstance(state, Tensor):
+        return state
+    return torch.cat(state) if state else torch.empty(0)
+
+
+def _gather(state: Tensor, group: Any = None) -> list[Tensor]:
+    """The state of all processes, also where one has got no batch and so knows neither dimension nor dtype."""
+    forms: list[tuple[tuple[int, ...], torch.dtype]] = [((), state.dtype)] * dist.get_world_size(group)
+    dist.all_gather_object(forms, (tuple(state.shape), state.dtype), group)
+    known = next((form for form in forms if form[0][0]), forms[0])
+    if not len(state):
+        state = torch.empty((0, *known[0][1:]), dtype=known[1], device=state.device)
+    gathered: list[Tensor] = gather_all_tensors(state, group)
+    return gathered

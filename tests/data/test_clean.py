@@ -1,0 +1,135 @@
+"""Cells, texts and keys."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hr_retrieval.data.clean import Columns, Record, clean, normalise, read_record
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        (" a \n\t b ", "a b"),
+        ("a\x00b", "ab"),
+        ("a \x07 b", "a b"),
+        ("﻿a\u00a0b\u200b", "a b"),
+        ("bad\ud800", "bad"),
+        ("\r\n", ""),
+    ],
+)
+def test_clean(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text())
+def test_clean_is_idempotent_writable_and_single_spaced(text: str) -> None:
+    cleaned = clean(text)
+    assert clean(cleaned) == cleaned
+    assert cleaned.encode().decode() == cleaned
+    assert cleaned == " ".join(cleaned.split(" "))
+    assert "  " not in cleaned
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Инженёр-программист", "инженер   программист"),
+        ("ＳＡＰ consultant", "sap consultant"),
+        ("Straße", "STRASSE"),
+        ("node.js", "Node JS"),
+        ("snake_case", "snake case"),
+        ("(Java)", "java"),
+    ],
+)
+def test_the_same_when_normalised(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("C++", "C#"), ("C", "C++"), ("мир", "мира")])
+def test_not_the_same_when_normalised(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text())
+def test_normalise_is_idempotent(text: str) -> None:
+    assert normalise(normalise(text)) == normalise(text)
+
+
+def read(row: dict[str, Any], **columns: Any) -> Record | str:
+    return read_record(row, Columns(**({"anchor": "a", "positive": "p"} | columns)))
+
+
+def test_a_pair() -> None:
+    assert read({"a": " x ", "p": "y"}) == Record(["x"], ["y"], [], None, None, None, None, 0)
+
+
+@pytest.mark.parametrize("value", [None, math.nan, pd.NA, pd.NaT, [], [None]])
+def test_missing_texts_say_so(value: Any) -> None:
+    assert read({"a": value, "p": "y"}) == "a: missing"
+    assert read({"a": "x", "p": value}) == "p: missing"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [("", "empty"), (" \n", "empty"), ("---", "no letter or digit"), (7, "not a text")]
+)
+def test_unusable_texts_say_why(value: Any, reason: str) -> None:
+    assert read({"a": value, "p": "y"}) == f"a: {reason}"
+    assert read({"a": "x", "p": value}) == f"p: {reason}"
+
+
+def test_the_word_nan_is_a_word() -> None:
+    assert isinstance(read({"a": "nan", "p": "y"}), Record)
+
+
+def test_lists_and_several_columns_are_the_same() -> None:
+    record = read(
+        {"a": ["x", "x2", "x"], "p": "y", "p2": np.array(["z", ""], object), "n": None, "n2": ["k"]},
+        positive=["p", "p2"],
+        negative=["n", "n2"],
+    )
+    assert isinstance(record, Record)
+    assert (record.anchors, record.positives, record.negatives) == (["x", "x2"], ["y", "z"], ["k"])
+    # The empty text in a list is counted; a column without a value is not.
+    assert record.skipped == 1
+
+
+def test_a_row_of_negatives_alone_is_kept_and_documents_need_no_anchor() -> None:
+    assert isinstance(read({"a": "x", "p": None, "n": "k"}, negative="n"), Record)
+    assert isinstance(read_record({"a": None, "p": "y"}, Columns("a", "p"), corpus_only=True), Record)
+
+
+@pytest.mark.parametrize(("value", "name"), [(7, "7"), (7.0, "7"), (" k ", "k"), (7.5, "7.5")])
+def test_ids_and_groups_may_be_numbers(value: Any, name: str) -> None:
+    record = read({"a": "x", "p": "y", "g": value}, group="g", anchor_id="g", positive_id="g")
+    assert isinstance(record, Record)
+    assert (record.group, record.anchor_id, record.positive_id) == (name, name, name)
+
+
+@pytest.mark.parametrize("column", ["group", "anchor_id", "positive_id"])
+def test_a_stated_id_or_group_must_be_there(column: str) -> None:
+    assert read({"a": "x", "p": "y", "g": None}, **{column: "g"}) == "g: missing or empty"
+
+
+@pytest.mark.parametrize(("value", "split"), [("train", 0), ("Dev", 1), ("val", 1), (" test ", 2)])
+def test_split_names(value: str, split: int) -> None:
+    record = read({"a": "x", "p": "y", "s": value}, split="s")
+    assert isinstance(record, Record)
+    assert record.split == split
+
+
+@pytest.mark.parametrize("value", ["other", None, 1])
+def test_unknown_splits_are_rejected(value: Any) -> None:
+    assert read({"a": "x", "p": "y", "s": value}, split="s") == "s: not train, validation or test"
+
+
+def test_column_names_once_each() -> None:
+    columns = Columns("a", ["p", "q"], ["q", "n"], group="g", anchor_id="a", positive_id="i", split="s")
+    assert columns.names() == ["a", "p", "q", "n", "g", "i", "s"]

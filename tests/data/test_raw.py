@@ -1,0 +1,147 @@
+"""Readers: every format gives the same rows, and bad files say what is wrong."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hr_retrieval.data import raw
+from hr_retrieval.data.raw import CsvReader, JsonLinesReader, ParquetReader, PickleReader, RawBatch, Reader
+from hr_retrieval.errors import UserError
+
+ROWS = [
+    {"position": "Инженёр; ПТО", "description": 'строка\nи "ещё", одна'},
+    {"position": "nan", "description": "b"},
+    {"position": "c", "description": ""},
+]
+WANTED = ["position", "description"]
+
+
+def read(reader: Reader, wanted: Sequence[str] = WANTED) -> list[RawBatch]:
+    return list(reader.batches(wanted))
+
+
+def rows_of(batches: list[RawBatch]) -> list[dict[str, Any]]:
+    return [dict(row) for batch in batches for row in batch.values]
+
+
+def write(folder: Path, kind: str) -> Reader:
+    frame = pd.DataFrame(ROWS).assign(other=1)
+    if kind == "parquet":
+        frame.to_parquet(folder / "rows.parquet")
+        return ParquetReader(str(folder / "rows.parquet"))
+    if kind == "jsonl":
+        frame.to_json(folder / "rows.jsonl", orient="records", lines=True, force_ascii=False)
+        return JsonLinesReader(str(folder / "rows.jsonl"))
+    if kind == "pickle":
+        frame.to_pickle(folder / "train.pkl")
+        return PickleReader(str(folder / "train.pkl"))
+    delimiter, encoding = {
+        "csv": (",", "utf-8"),
+        "excel": (";", "utf-8-sig"),
+        "hh": (";", "cp1251"),
+        "utf16": ("\t", "utf-16"),
+    }[kind]
+    frame.to_csv(folder / "rows.csv", sep=delimiter, encoding=encoding, index=False)
+    return CsvReader(str(folder / "rows.csv"), delimiter, encoding.removesuffix("-sig"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "excel", "hh", "utf16", "parquet", "jsonl", "pickle"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
+    reader = write(tmp_path, kind)
+    assert isinstance(reader, Reader)
+    batches = read(reader)
+    assert rows_of(batches) == ROWS
+    assert [row for batch in batches for row in batch.rows] == [0, 1, 2]
+    assert {batch.source for batch in batches} == {str(reader.inputs()[0])}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl", "pickle"])
+def test_a_missing_column_names_those_found(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(UserError, match=r"'title'.*'description'"):
+        read(write(tmp_path, kind), ["title"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl", "pickle"])
+def test_blocks_are_numbered_through(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "BATCH_ROWS", 2)
+    batches = read(write(tmp_path, kind))
+    assert [list(batch.rows) for batch in batches] == [[0, 1], [2]]
+    assert rows_of(batches) == ROWS
+
+
+@pytest.mark.parametrize("reader", [CsvReader, ParquetReader, JsonLinesReader, PickleReader])
+def test_a_missing_file(tmp_path: Path, reader: Any) -> None:
+    with pytest.raises(UserError, match="a file at"):
+        reader(str(tmp_path / "none*")).inputs()
+
+
+@pytest.mark.parametrize("reader", [CsvReader, ParquetReader, JsonLinesReader, PickleReader])
+def test_an_empty_file(tmp_path: Path, reader: Any) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(UserError):
+        read(reader(str(tmp_path / "empty")))
+
+
+def test_globs_and_lists_of_files(tmp_path: Path) -> None:
+    for number in (2, 1):
+        (tmp_path / f"part{number}.jsonl").write_text(json.dumps({"position": str(number)}) + "\n")
+    names = [path.name for path in JsonLinesReader(str(tmp_path / "*.jsonl")).inputs()]
+    assert names == ["part1.jsonl", "part2.jsonl"]
+    both = JsonLinesReader([str(tmp_path / "part2.jsonl"), str(tmp_path / "*.jsonl")])
+    assert [row["position"] for row in rows_of(read(both, ["position"]))] == ["2", "1"]
+
+
+def test_the_wrong_encoding_names_the_byte(tmp_path: Path) -> None:
+    content = "position,description\n" + "a,b\n" * 300_000
+    (tmp_path / "rows.csv").write_bytes(content.encode() + "я,b\n".encode("cp1251"))
+    with pytest.raises(UserError, match=f"0xff at offset {len(content)}.*cp1251"):
+        read(CsvReader(str(tmp_path / "rows.csv")))
+    (tmp_path / "rows.jsonl").write_bytes('{"position": "я"}'.encode("cp1251"))
+    with pytest.raises(UserError, match="offset 14"):
+        read(JsonLinesReader(str(tmp_path / "rows.jsonl")), ["position"])
+
+
+def test_rows_that_do_not_parse_are_rejected(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("position,description\na,b\na\n\na,b,c\n")
+    (batch,) = read(CsvReader(str(tmp_path / "rows.csv")))
+    assert list(batch.rows) == [0]
+    assert [(fault.row, fault.reason, fault.content) for fault in batch.rejected] == [
+        (1, "1 cells under a header of 2", '["a"]'),
+        (3, "3 cells under a header of 2", '["a", "b", "c"]'),
+    ]
+    (tmp_path / "rows.jsonl").write_text('{"position": "a"}\n\nnot json\n[1]\n')
+    (batch,) = read(JsonLinesReader(str(tmp_path / "rows.jsonl")), ["position"])
+    assert list(batch.rows) == [0]
+    assert [(fault.row, fault.content) for fault in batch.rejected] == [(2, '"not json"'), (3, "[1]")]
+
+
+def test_quotes(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text('position,description\n"a,b\n')
+    with pytest.raises(UserError, match="line 2"):
+        read(CsvReader(str(tmp_path / "rows.csv")))
+    (tmp_path / "rows.csv").write_text('position,description\n"a,b\n')
+    assert rows_of(read(CsvReader(str(tmp_path / "rows.csv"), quote="")))[0]["position"] == '"a'
+    (tmp_path / "rows.csv").write_text("position,description\n'a,a',b\n")
+    assert rows_of(read(CsvReader(str(tmp_path / "rows.csv"), quote="'")))[0]["position"] == "a,a"
+
+
+@pytest.mark.parametrize("settings", [{"delimiter": ";;"}, {"delimiter": ""}, {"quote": "''"}, {"encoding": "utf-9"}])
+def test_settings_are_checked_before_reading(settings: dict[str, str]) -> None:
+    with pytest.raises(UserError):
+        CsvReader("rows.csv", **settings)
+
+
+def test_a_doubled_column(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("position,position\na,b\n")
+    with pytest.raises(UserError, match="several"):
+        read(CsvReader(str(tmp_path / "rows.csv")), ["position"])
+
+
+def test_something_else_that_is_called_parquet(tmp_path: Path) -> None:
+    (tmp_path / "rows.parquet").write_text("position,description\na,b\n")
+    with pytest.raises(UserError, match="Parquet"):
+        read(ParquetReader(str(tmp_path / "rows.parquet")))

@@ -1,0 +1,345 @@
+"""Tests of the encoder: loading, tokens, embeddings, packing, mini-batches, saving."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
+from torch import Tensor
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.tiny import Architecture, write_tiny
+from hr_retrieval.ragged import Ragged
+
+TEXTS = [
+    "Software engineer (m/w/d)",
+    "Повар-кондитер 5 разряда",
+    "nurse",
+    "Senior accountant, accounts payable; reports to the head of finance",
+    "Водитель категории C",
+    "cook",
+    "HR",
+]
+PACKED: list[Architecture] = ["bert", "roberta", "xlm-roberta", "distilbert"]
+ALL: list[Architecture] = [*PACKED, "mpnet"]
+ENCODER = Encoder("tiny")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Architecture], Path]:
+    root = tmp_path_factory.mktemp("tiny")
+
+    def of(architecture: Architecture) -> Path:
+        if not (root / architecture).exists():
+            write_tiny(root / architecture, architecture)
+        return root / architecture
+
+    return of
+
+
+def reference(folder: Path, texts: list[str], prompt: str | None = None) -> Tensor:
+    return SentenceTransformer(str(folder), device="cpu").encode(texts, prompt_name=prompt, convert_to_tensor=True)
+
+
+def gradients(encoder: Encoder, tokens: Ragged, mini_batch: int | None = None) -> dict[str, Tensor]:
+    encoder.zero_grad()
+    embeddings = encoder(tokens, mini_batch=mini_batch)
+    weights = torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)
+    (embeddings * weights).sum().backward()
+    return {name: parameter.grad for name, parameter in encoder.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize("architecture", ALL)
+def test_embeddings_are_those_of_sentence_transformers(
+    folder: Callable[[Architecture], Path], architecture: Architecture
+) -> None:
+    embeddings = Encoder(str(folder(architecture))).encode(TEXTS, "query")
+    torch.testing.assert_close(embeddings, reference(folder(architecture), TEXTS), atol=1e-5, rtol=0)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(len(TEXTS)))
+
+
+@pytest.mark.parametrize("architecture", PACKED)
+def test_packed_equals_padded(folder: Callable[[Architecture], Path], architecture: Architecture) -> None:
+    packed, padded = (Encoder(str(folder(architecture)), packing=choice) for choice in (True, False))
+    assert packed.packed
+    assert not padded.packed
+    tokens, _ = packed.tokenise(TEXTS, "document")
+    torch.testing.assert_close(packed(tokens), padded(tokens), atol=1e-5, rtol=0)
+    found, expected = gradients(packed, tokens), gradients(padded, tokens)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_mpnet_falls_back_to_padding_and_says_so(
+    folder: Callable[[Architecture], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="hr_retrieval"):
+        encoder = Encoder(str(folder("mpnet")))
+    assert not encoder.packed
+    assert [record.message for record in caplog.records if "padded" in record.message]
+    assert encoder.describe()["packing"] is False
+    with pytest.raises(UserError, match="packed"):
+        Encoder(str(folder("mpnet")), packing=True)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_a_text_does_not_see_its_batch(lengths: list[int], random: object) -> None:
+    generator = torch.Generator().manual_seed(sum(lengths))
+    tokens = Ragged.from_lengths(torch.randint(10, 200, (sum(lengths),), generator=generator), torch.tensor(lengths))
+    with torch.inference_mode():
+        together = ENCODER(tokens)
+        alone = torch.cat([ENCODER(tokens.take(torch.tensor([row]))) for row in range(len(lengths))])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+def test_tokens_are_those_of_the_tokenizer(folder: Callable[[Architecture], Path]) -> None:
+    encoder = Encoder(str(folder("bert")), max_length=20, query_prefix="query: ")
+    library = SentenceTransformer(str(folder("bert")), device="cpu").tokenizer
+    for kind, prefix in (("query", "query: "), ("document", "")):
+        tokens, cut = encoder.tokenise(TEXTS, kind)
+        expected = [library(prefix + text, truncation=True, max_length=20).input_ids for text in TEXTS]
+        whole = [library(prefix + text).input_ids for text in TEXTS]
+        assert tokens.offsets.tolist() == np.cumsum([0, *map(len, expected)]).tolist()
+        assert tokens.ids.tolist() == [token for row in expected for token in row]
+        assert cut == sum(len(row) > 20 for row in whole)
+    exact = "a" * 18
+    assert encoder.tokenise([exact, exact + "a"], "document")[1] == 1
+    empty, cut = encoder.tokenise([], "query")
+    assert (len(empty), cut) == (0, 0)
+
+
+def test_prefixes_change_their_kind_only(folder: Callable[[Architecture], Path]) -> None:
+    plain, prefixed = Encoder("tiny"), Encoder("tiny", document_prefix="passage: ")
+    assert torch.equal(plain.encode(TEXTS, "query"), prefixed.encode(TEXTS, "query"))
+    assert not torch.allclose(plain.encode(TEXTS, "document"), prefixed.encode(TEXTS, "document"), atol=1e-3)
+
+
+def test_prompts_of_the_folder_are_the_prefixes(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "e5", prompts={"query": "query: ", "passage": "passage: "})
+    encoder = Encoder(str(tmp_path / "e5"))
+    assert encoder.prefixes == {"query": "query: ", "document": "passage: "}
+    assert Encoder(str(tmp_path / "e5"), query_prefix="").prefixes["query"] == ""
+    torch.testing.assert_close(
+        encoder.encode(TEXTS, "query"), reference(tmp_path / "e5", TEXTS, "query"), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("pooling", ["cls", "max", "lasttoken"])
+def test_pooling_of_the_folder_and_of_the_option(tmp_path: Path, pooling: str) -> None:
+    write_tiny(tmp_path / "own", pooling=pooling)
+    own = Encoder(str(tmp_path / "own")).encode(TEXTS, "query")
+    torch.testing.assert_close(own, reference(tmp_path / "own", TEXTS), atol=1e-5, rtol=0)
+    assert torch.equal(Encoder("tiny", pooling=pooling).encode(TEXTS, "query"), own)
+    assert not torch.allclose(ENCODER.encode(TEXTS, "query"), own, atol=1e-2)
+
+
+def test_dimensions_truncate_and_renormalise() -> None:
+    short, full = Encoder("tiny", dimensions=16).encode(TEXTS, "query"), ENCODER.encode(TEXTS, "query")
+    expected = full[:, :16] / full[:, :16].norm(dim=1, keepdim=True)
+    torch.testing.assert_close(short, expected)
+
+
+def test_dense_layers_are_run_and_trained(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "dense", dense=24)
+    encoder = Encoder(str(tmp_path / "dense"))
+    assert encoder.embedding_dimension == 24
+    torch.testing.assert_close(encoder.encode(TEXTS, "query"), reference(tmp_path / "dense", TEXTS), atol=1e-5, rtol=0)
+    assert "projections.0.linear.weight" in gradients(encoder, encoder.tokenise(TEXTS, "query")[0])
+
+
+def test_dropout_is_the_option_and_not_the_folders() -> None:
+    tokens, _ = ENCODER.tokenise(TEXTS, "query")
+    still, noisy = Encoder("tiny").train(), Encoder("tiny", dropout=0.3).train()
+    assert torch.equal(still(tokens), still(tokens))
+    assert not torch.allclose(noisy(tokens), noisy(tokens), atol=1e-3)
+    assert torch.equal(noisy.eval()(tokens), still.eval()(tokens))
+
+
+def test_a_plain_hugging_face_folder_gets_mean_pooling(folder: Callable[[Architecture], Path], tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (plain / name).write_bytes((folder("xlm-roberta") / name).read_bytes())
+    encoder = Encoder(str(plain))
+    assert encoder.pooling == "mean"
+    expected = Encoder(str(folder("xlm-roberta"))).encode(TEXTS, "query")
+    torch.testing.assert_close(encoder.encode(TEXTS, "query"), expected)
+
+
+@pytest.mark.parametrize("architecture", ["roberta", "mpnet"])
+def test_length_never_above_the_position_table(
+    folder: Callable[[Architecture], Path], tmp_path: Path, architecture: Architecture
+) -> None:
+    copy = tmp_path / "long"
+    write_tiny(copy, architecture, max_length=32)
+    settings_path = copy / "tokenizer_config.json"
+    content = json.loads(settings_path.read_text())
+    settings_path.write_text(json.dumps({**content, "model_max_length": 10**30}))
+    encoder = Encoder(str(copy))
+    assert encoder.max_length == 32
+    encoder.encode(["a" * 100], "query")
+    with pytest.raises(UserError, match="32"):
+        Encoder(str(copy), max_length=33)
+
+
+@pytest.mark.parametrize(
+    "options", [{"pooling": "median"}, {"max_length": 2}, {"dimensions": 65}, {"dimensions": 0}, {"dropout": 1.0}]
+)
+def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(UserError):
+        Encoder("tiny", **options)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("mini_batch", [1, 3])
+def test_mini_batches_have_the_gradient_of_the_whole(packing: bool, mini_batch: int) -> None:
+    encoder = Encoder("tiny", packing=packing)
+    tokens, _ = encoder.tokenise(TEXTS, "query")
+    expected, found = gradients(encoder, tokens), gradients(encoder, tokens, mini_batch)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_mini_batches_keep_less_for_the_backward_pass() -> None:
+    tokens, _ = ENCODER.tokenise(TEXTS, "query")
+
+    def kept(mini_batch: int | None) -> int:
+        sizes: list[int] = []
+
+        def pack(tensor: Tensor) -> Tensor:
+            sizes.append(tensor.numel() if tensor.is_floating_point() else 0)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            ENCODER(tokens, mini_batch=mini_batch)
+        return sum(sizes)
+
+    assert kept(2) < kept(None) / 10
+
+
+def test_mini_batches_repeat_their_dropout() -> None:
+    encoder = Encoder("tiny", dropout=0.2).train()
+    tokens, _ = encoder.tokenise(TEXTS, "query")
+
+    def run(mini_batch: int) -> dict[str, Tensor]:
+        torch.manual_seed(3)
+        return gradients(encoder, tokens, mini_batch)
+
+    first, second = run(2), run(2)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    # With a mask drawn anew in the backward pass the gradient would not be that of the loss: compare with plain chunks.
+    torch.manual_seed(3)
+    encoder.zero_grad()
+    embeddings = torch.cat([encoder(tokens.take(rows)) for rows in torch.arange(len(TEXTS)).split(2)])
+    (embeddings * torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)).sum().backward()
+    for name, parameter in encoder.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(first[name], parameter.grad, msg=name)
+
+
+def test_mini_batch_below_one_is_refused() -> None:
+    with pytest.raises(UserError):
+        ENCODER(ENCODER.tokenise(TEXTS, "query")[0], mini_batch=0)
+
+
+def test_no_texts_and_empty_texts() -> None:
+    assert ENCODER.encode([], "query").shape == (0, 64)
+    assert ENCODER(Ragged.from_lists([])).shape == (0, 64)
+    with pytest.raises(UserError, match="without tokens"):
+        ENCODER(Ragged.from_lists([[5], []]))
+    assert ENCODER.encode([""], "query").isfinite().all()
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 100_000])
+def test_encode_keeps_order_mode_and_values_for_any_budget(batch_tokens: int) -> None:
+    encoder = Encoder("tiny", dropout=0.5).train()
+    embeddings = encoder.encode(TEXTS, "document", batch_tokens=batch_tokens)
+    torch.testing.assert_close(embeddings, ENCODER.encode(TEXTS, "document"), atol=1e-5, rtol=0)
+    assert encoder.training
+    assert not embeddings.is_inference()
+
+
+def test_bf16_is_close_and_not_the_same() -> None:
+    exact, rounded = ENCODER.encode(TEXTS, "query"), ENCODER.encode(TEXTS, "query", precision="bf16")
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    assert (exact * rounded).sum(1).min() > 0.999
+
+
+def test_fingerprint_follows_what_tokens_depend_on(folder: Callable[[Architecture], Path]) -> None:
+    assert Encoder("tiny").fingerprint == ENCODER.fingerprint
+    assert Encoder("tiny", dropout=0.1, pooling="cls").fingerprint == ENCODER.fingerprint
+    others = [
+        Encoder("tiny", max_length=50),
+        Encoder("tiny", query_prefix="q"),
+        Encoder("tiny", document_prefix="q"),
+        Encoder(str(folder("roberta"))),
+    ]
+    assert len({encoder.fingerprint for encoder in [ENCODER, *others]}) == 5
+
+
+def test_state_dict_names_each_weight_once_and_the_pooler_is_frozen() -> None:
+    names = list(ENCODER.state_dict())
+    assert all(name.startswith("transformer.") for name in names)
+    frozen = {name for name, parameter in ENCODER.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"transformer.pooler.dense.weight", "transformer.pooler.dense.bias"}
+    assert gradients(ENCODER, ENCODER.tokenise(TEXTS, "query")[0]).keys() == set(names) - frozen
+
+
+@pytest.mark.parametrize("architecture", ALL)
+def test_saved_folder_gives_the_same_embeddings(
+    folder: Callable[[Architecture], Path], tmp_path: Path, architecture: Architecture
+) -> None:
+    encoder = Encoder(
+        str(folder(architecture)), "cls", max_length=30, query_prefix="query: ", document_prefix="text: ", dimensions=24
+    )
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.01)
+    encoder.save(tmp_path / "saved", model_card="# A card\n")
+    again = Encoder(str(tmp_path / "saved"))
+    library = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    assert (again.pooling, again.max_length, again.dimensions) == ("cls", 30, 24)
+    assert (again.prefixes, library.max_seq_length) == (encoder.prefixes, 30)
+    for kind, encode in (("query", library.encode_query), ("document", library.encode_document)):
+        expected = encoder.encode(TEXTS, kind)
+        torch.testing.assert_close(again.encode(TEXTS, kind), expected, atol=1e-5, rtol=0)
+        theirs = encode(TEXTS, convert_to_tensor=True)
+        assert torch.nn.functional.cosine_similarity(theirs, expected).min() > 0.9999
+    files = {path.suffix for path in (tmp_path / "saved").rglob("*") if path.is_file()}
+    assert files <= {".json", ".safetensors", ".txt", ".md"}
+    assert (tmp_path / "saved" / "README.md").read_text() == "# A card\n"
+    assert "hr_retrieval" not in (tmp_path / "saved" / "config.json").read_text()
+
+
+def test_dense_layers_are_saved(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "dense", dense=24)
+    encoder = Encoder(str(tmp_path / "dense"))
+    with torch.no_grad():
+        encoder.projections[0].linear.weight.mul_(-1)
+    encoder.save(tmp_path / "saved")
+    expected = encoder.encode(TEXTS, "query")
+    torch.testing.assert_close(reference(tmp_path / "saved", TEXTS), expected, atol=1e-5, rtol=0)
+
+
+def test_saving_over_something_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="new or empty"):
+        ENCODER.save(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_compiling_in_place_keeps_the_checkpoint_names() -> None:
+    encoder = Encoder("tiny")
+    names = list(encoder.state_dict())
+    encoder.transformer.compile(backend="eager")
+    assert list(encoder.state_dict()) == names

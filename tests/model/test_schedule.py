@@ -1,0 +1,34 @@
+"""The learning rate by step, against its definition."""
+
+import pytest
+import torch
+from torch.optim import SGD
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.model.schedule import WarmupLinear
+
+
+def rates(total: int, warmup: float, final: float) -> list[float]:
+    optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = WarmupLinear(optimizer, total, warmup, final)
+    taken = []
+    for _ in range(total):
+        taken.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    return taken
+
+
+def test_rises_to_the_peak_then_falls_evenly() -> None:
+    assert rates(10, 0.3, 0.0) == pytest.approx([0.5, 1.0, 1.5, 2.0, *(2.0 * (10 - step) / 7 for step in range(4, 10))])
+
+
+def test_the_last_share_is_kept() -> None:
+    assert rates(100, 0.1, 0.5)[-1] == pytest.approx(1 + 1 / 90)
+    assert rates(5, 0.0, 1.0) == [2.0] * 5
+
+
+@pytest.mark.parametrize(("warmup", "final"), [(1.0, 0.0), (-0.1, 0.0), (0.1, 1.5)])
+def test_shares_out_of_range_are_refused(warmup: float, final: float) -> None:
+    with pytest.raises(UserError, match=r"scheduler\.warmup"):
+        rates(10, warmup, final)

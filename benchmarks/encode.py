@@ -2,9 +2,9 @@
 
     python benchmarks/encode.py [number of texts, 10000 unless told]
 
-Each round times all in turn, so that what else the machine does falls on all of them; the best round counts. Two cores with
-AVX512-BF16 take about four minutes and print, for encoding, 1.3 (float32) and 3.5 (bf16) times the peer's speed at its
-defaults, and for training, forward and backward, 3.0 times that of padded float32.
+Each round times all in turn, so that what else the machine does falls on all of them; the best round counts. Two cores
+with AVX512-BF16 take about four minutes and print, for encoding, 1.3 (float32) and 3.3 (bf16) times the peer's speed at
+its defaults, and for training, forward and backward, 3 times that of padded float32.
 """
 
 import random
@@ -68,12 +68,12 @@ def train(encoder: Encoder, batch: Ragged, dtype: torch.dtype) -> Tensor:
     encoder.zero_grad()
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         embeddings: Tensor = encoder(batch)
-    embeddings[:, 0].sum().backward()
+    torch.autograd.backward(embeddings[:, 0].sum())
     return embeddings.detach()
 
 
 def report(tokens: int, runs: dict[str, Callable[[], Tensor]]) -> None:
-    """Time the runs in turn and print speed, ratio to the first, and the worst cosine to the embeddings of the first."""
+    """Time the runs in turn; print speed, ratio to the first, and the worst cosine to the embeddings of the first."""
     best, results = dict.fromkeys(runs, float("inf")), {}
     for _ in range(ROUNDS):
         for name, run in runs.items():

@@ -81,8 +81,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         "|---|---:|---:|---|---:|---:|---|---:|",
     ]
     lines += [
-        f"| {row['name']} | {row['ours']:.4g} | {row['peer']:.4g} | {row['unit']} | {row['ratio']:.2f} | {row['rounds']} "
-        f"| {row['spread']} | {row['busy']:.2f} |"
+        f"| {row['name']} | {row['ours']:.4g} | {row['peer']:.4g} | {row['unit']} | {row['ratio']:.2f} "
+        f"| {row['rounds']} | {row['spread']} | {row['busy']:.2f} |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -3,7 +3,8 @@
     python benchmarks/search.py            about half a minute
     python benchmarks/search.py --quick    a few seconds, smaller; the ratios are smaller too
 
-Unset OPENBLAS_CORETYPE where it is set: a core type other than the machine's makes numpy slow, ours for one query as well.
+Unset OPENBLAS_CORETYPE where it is set: a core type other than the machine's makes numpy slow, and with it ours for one
+query.
 """
 
 import sys

@@ -30,7 +30,7 @@ class PrepareConfig:
     """What `prepare` reads."""
 
     data: Any = MISSING
-    seed: int = 1
+    split_seed: int = 1
     replace: bool = False
 
 
@@ -41,6 +41,7 @@ class TrainConfig:
     Attributes:
         project: names the folder under `outputs/` and the run in the loggers.
         seed: of the data order, the mixing weights and the dropout.
+        split_seed: of the split into train, validation and test; apart from `seed`, so that runs of several seeds share one split.
         resume: a run directory to go on with; its own config holds, and only plain values may be changed beside it.
         output: the run directory; by default `outputs/<project>/<time>`.
         zero_shot: whether the encoder is measured before training too.
@@ -50,6 +51,7 @@ class TrainConfig:
 
     project: str = "default"
     seed: int = 1
+    split_seed: int = 1
     resume: str | None = None
     output: str | None = None
     zero_shot: bool = True

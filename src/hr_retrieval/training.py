@@ -34,7 +34,7 @@ def run(config: DictConfig) -> None:
     this_run = _reopen(folder) if resumed else Run.create(folder, config)
     config = this_run.config
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    prepared_dataset(config.data, config.seed)
+    prepared_dataset(config.data, config.split_seed)
     module, datamodule = _build(config)
     trainer = _trainer(config)
     zero_shot = _zero_shot(this_run, trainer, module, datamodule)

@@ -1,6 +1,7 @@
 """BEIR folders."""
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -45,9 +46,9 @@ def prepare(reader: BeirReader, folder: Path, columns: Columns = COLUMNS) -> Pre
 
 def test_texts_ids_scores_and_splits_are_kept(tmp_path: Path) -> None:
     data = prepare(write(tmp_path / "beir"), tmp_path / "prepared")
-    corpus = sum(data.texts("corpus"), [])
+    corpus = list(chain.from_iterable(data.texts("corpus")))
     assert sorted(corpus) == ["Engineer builds", "cooks", "heals", "unjudged"]
-    assert sum(data.texts("queries"), []) == ["builder", "cook", "doctor"]
+    assert list(chain.from_iterable(data.texts("queries"))) == ["builder", "cook", "doctor"]
     assert data.query_split.tolist() == [0, 1, 2]
     assert [corpus[row] for row in data.positive_documents] == ["Engineer builds", "cooks", "heals"]
     assert data.negative_offsets.tolist() == [0, 1, 1, 1]

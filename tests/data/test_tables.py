@@ -1,6 +1,7 @@
 """Prepared folders made by hand, against plain loops."""
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_texts_in_order_and_at_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data = PreparedDataset.open(write(tmp_path, corpus, QUERIES, qrels))
     blocks = list(data.texts("corpus"))
     assert max(map(len, blocks)) <= 4
-    assert sum(blocks, []) == corpus["text"].tolist()
+    assert list(chain.from_iterable(blocks)) == corpus["text"].tolist()
     assert data.texts_at("corpus", np.array([7, 0, 7, 3])) == ["t7", "t0", "t7", "t3"]
     assert data.texts_at("queries", np.array([1])) == ["b"]
     assert data.texts_at("queries", np.array([], np.int64)) == []

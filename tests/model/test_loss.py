@@ -265,6 +265,11 @@ def test_collapse_is_seen() -> None:
     assert TripletLoss(0.2)(together, relevance).loss.item() == pytest.approx(0.2, abs=1e-3)
 
 
+def test_alike_scores_without_a_negative_are_no_collapse() -> None:
+    for loss in EVERY_LOSS:
+        assert loss(torch.full((3, 4), 0.9), torch.ones(3, 4, dtype=torch.bool)).diagnostics["collapsed"] == 0
+
+
 def test_diagnostic_scores_are_means_over_relevant_and_other_documents() -> None:
     scores, labels, *_ = batch(5, 8)
     diagnostics = TripletLoss()(scores, labels).diagnostics

@@ -71,6 +71,13 @@ def batch(anchors: int, documents: int, seed: int = 0, dtype: torch.dtype = torc
     return unit(anchors, 4, seed=seed, dtype=dtype), unit(documents, 4, seed=seed + 1, dtype=dtype), relevance
 
 
+def overlapping(anchors: int, documents: int) -> Batch:
+    """Relevance that is not one of groups: documents that share an anchor need not share another one."""
+    plain = batch(anchors, documents)
+    relevance = torch.rand(anchors, documents, generator=torch.Generator().manual_seed(1)) < 0.4
+    return plain[0], plain[1], relevance | torch.eye(anchors, documents, dtype=torch.bool)
+
+
 def beyond(anchors: int, size: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Neighbours:
     relevance = torch.rand(anchors, size, generator=torch.Generator().manual_seed(seed)) < 0.3
     return Neighbours(unit(size, 4, seed=seed + 2, dtype=dtype), relevance)
@@ -231,8 +238,9 @@ def division_points(begin: Vector, end: Vector, n: int) -> list[Vector]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_positive_positive_mixing_matches_loops(shape: tuple[int, int]) -> None:
-    anchors, documents, relevance = batch(*shape)
+@pytest.mark.parametrize("make", [batch, overlapping])
+def test_positive_positive_mixing_matches_loops(shape: tuple[int, int], make: Callable[..., Batch]) -> None:
+    anchors, documents, relevance = make(*shape)
     mixed = PositivePositiveMixing(points=2, k=2)(anchors, documents, relevance, 0)
     rows = documents.tolist()
     for i, anchor in enumerate(anchors.tolist()):
@@ -256,21 +264,26 @@ def test_positive_positive_mixing_matches_loops(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("weight", [1.0, 0.4])
+@pytest.mark.parametrize("random", [False, True])
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("add", [False, True])
-def test_neighbour_positive_mixing_matches_loops(shape: tuple[int, int], weight: float, k: int, add: bool) -> None:
-    anchors, documents, relevance = batch(*shape)
-    mixed = NeighbourPositiveMixing(weight=weight, k=k, add=add)(anchors, documents, relevance, 0)
+def test_neighbour_positive_mixing_matches_loops(
+    shape: tuple[int, int], weight: float, random: bool, k: int, add: bool
+) -> None:
+    anchors, documents, relevance = overlapping(*shape)
+    mixed = NeighbourPositiveMixing(weight=weight, random=random, k=k, add=add)(anchors, documents, relevance, 0)
+    drawn = np.random.default_rng((0, 0)).uniform(0, weight, shape[0])
     moved, labels = documents.tolist(), relevance.double().tolist()
     for i in range(shape[0]):
         own, others = documents[i].tolist(), [j for j in range(shape[1]) if relevance[i, j] and j != i]
         near = sorted(others, key=lambda j: -dot(own, documents[j].tolist()))[:k]
         if near:
-            parts = [(weight / len(near), documents[j].tolist()) for j in near]
-            moved[i] = normalised(total((1 - weight, own), *parts))
+            share = drawn[i] if random else weight
+            parts = [(share / len(near), documents[j].tolist()) for j in near]
+            moved[i] = normalised(total((1 - share, own), *parts))
             for q in range(shape[0]):
                 of_neighbours = sum(bool(relevance[q, j]) for j in near) / len(near)
-                labels[q][i] = (1 - weight) * bool(relevance[q, i]) + weight * of_neighbours
+                labels[q][i] = (1 - share) * bool(relevance[q, i]) + share * of_neighbours
         if add:
             assert mixed.synthetic_relevance[i, 0] == (1 if near else -1)
     if add:
@@ -291,6 +304,16 @@ def test_neighbours_of_another_group_never_become_negatives() -> None:
     assert mixed.relevance[1, 0] == 1
 
 
+def test_relevance_of_equally_relevant_parts_is_exact() -> None:
+    # Also where the weights of k neighbours do not sum to 1 exactly: a remainder would be a negative.
+    anchors, documents = (unit(size, 4, seed=size, dtype=torch.float32) for size in (2, 20))
+    relevance = torch.ones(2, 20, dtype=torch.bool)
+    for k in range(1, 16):
+        for weight in (1.0, 0.3):
+            mixed = NeighbourPositiveMixing(k=k, weight=weight)(anchors, documents, relevance, 0)
+            assert bool((mixed.relevance == 1).all())
+
+
 @pytest.mark.parametrize("side", ["anchors", "documents"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_soft_label_mixing_matches_loops(shape: tuple[int, int], side: str) -> None:
@@ -309,6 +332,13 @@ def test_soft_label_mixing_matches_loops(shape: tuple[int, int], side: str) -> N
     assert torch.equal(
         mixed.documents if side == "anchors" else mixed.anchors, documents if side == "anchors" else anchors
     )
+
+
+def test_an_anchor_dealt_to_itself_is_not_mixed() -> None:
+    assert SoftLabelMixing()(*batch(1, 1), 0).diagnostics["mixed_share"] == 0
+    partner = np.random.default_rng((0, 0)).permutation(6)
+    mixed = SoftLabelMixing()(*batch(6, 6), 0).diagnostics["mixed_share"].item()
+    assert mixed == pytest.approx((partner != np.arange(6)).mean())
 
 
 def fields(mixed: Mixed) -> list[torch.Tensor]:
@@ -438,6 +468,15 @@ def test_detach_stops_gradients_through_what_is_mixed_in(strategy: type[Mixing])
         assert any(grad.count_nonzero() > 0 for grad in flowing)
 
 
+def test_detached_weights_are_constants_too() -> None:
+    anchors, documents, relevance = batch(8, 14, seed=4)
+    mixing = AnchorMixing(weights="softmax", temperature=0.5, detach=True, renormalise=False)
+    mixed = mixing(anchors.requires_grad_(), documents, relevance, 0)
+    kept = 1 - 0.1 * mixed.diagnostics["with_positive"] - 0.1 * mixed.diagnostics["with_negative"]
+    (grad,) = torch.autograd.grad(mixed.anchors.sum(), anchors)
+    torch.testing.assert_close(grad.mean(), kept.double())
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_gradients_are_true(strategy: type[Mixing]) -> None:
     anchors, documents, relevance = batch(3, 5, seed=2)
@@ -531,16 +570,22 @@ def test_the_own_positive_again_in_another_row_is_the_own_positive() -> None:
     assert bool((between.synthetic_relevance == -1).all())
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_training_through_a_batch_without_negatives_or_neighbours(strategy: type[Mixing]) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "options"), [(AnchorMixing, {"weights": "softmax"}), *((strategy, {}) for strategy in STRATEGIES)]
+)
+def test_training_through_a_batch_without_negatives_or_neighbours(
+    strategy: type[Mixing], options: dict[str, Any]
+) -> None:
     for relevance in (torch.ones(2, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool)):
         anchors, documents = unit(2, 4, seed=0).requires_grad_(), unit(2, 4, seed=1).requires_grad_()
-        mixed = strategy()(anchors, documents, relevance, 0)
+        mixed = strategy(**options)(anchors, documents, relevance, 0)
         scores = cosine(mixed.anchors, mixed.documents)
         result = TripletLoss(0.5)(
             scores, mixed.relevance, synthetic_cosine(mixed.anchors, mixed.synthetic), mixed.synthetic_relevance
         )
-        grads = torch.autograd.grad(result.loss, (anchors, documents), allow_unused=True, materialize_grads=True)
+        # Anomaly detection fails on a NaN anywhere in the backward pass, also one that a mask would hide later.
+        with torch.autograd.set_detect_anomaly(True):
+            grads = torch.autograd.grad(result.loss, (anchors, documents), allow_unused=True, materialize_grads=True)
         assert all(bool(torch.isfinite(grad).all()) for grad in grads)
         assert all(bool(torch.isfinite(value)) for value in mixed.diagnostics.values())
         if bool(relevance.all()):

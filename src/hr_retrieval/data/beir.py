@@ -20,11 +20,11 @@ _COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split")
 
 @dataclass(frozen=True)
 class BeirReader:
-    """`corpus.jsonl`, `queries.jsonl` and `qrels/{train,dev,test}.tsv` as rows with the columns `query`, `positive`, `negative`,
-    `query-id`, `corpus-id` and `split`. Leave `split` unmapped for a split of one's own.
+    """`corpus.jsonl`, `queries.jsonl` and `qrels/{train,dev,test}.tsv` as rows with the columns `query`, `positive`,
+    `negative`, `query-id`, `corpus-id` and `split`. Leave `split` unmapped for a split of one's own.
 
-    The title of a document is put before its text. A score above 0 is a positive, 0 a stated negative. Documents without
-    judgements are kept; queries without any are rejected.
+    The title of a document is put before its text. A score above 0 is a positive, 0 a stated negative. Documents
+    without judgements are kept; queries without any are rejected.
 
     Args:
         folder: the data set.

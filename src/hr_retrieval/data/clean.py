@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# Control characters that are no white space, surrogates (they cannot be written as UTF-8), soft hyphen, zero-width space, BOM.
+# Control characters that are no white space, surrogates (they cannot be written as UTF-8), soft hyphen, zero-width
+# space, BOM.
 _NOISE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\ufeff\ud800-\udfff]")
 # `+` and `#` stay: C, C++ and C# are three skills.
 _GAPS = re.compile(r"(?:[^\w+#]|_)+")
@@ -22,15 +23,16 @@ _SPLITS = {"train": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 
 class Columns:
     """Which columns of the source hold what; the names are those of the file.
 
-    A cell may hold one text or a list of texts, and `anchor`, `positive` and `negative` may each name several columns: pairs,
-    triplets and rows with many positives or negatives are all read alike.
+    A cell may hold one text or a list of texts, and `anchor`, `positive` and `negative` may each name several columns:
+    pairs, triplets and rows with many positives or negatives are all read alike.
 
     Args:
         anchor: the query side; each of several texts is a query of its own.
         positive: documents that answer every anchor of the row.
         negative: documents that are known not to.
         group: rows of one group are never negatives of each other; by default the normalised first anchor.
-        anchor_id: identifier of the query; made from the text by default. With several anchors, `-1`, `-2`, ... are added.
+        anchor_id: identifier of the query; made from the text by default. With several anchors, `-1`, `-2`, ... are
+            added.
         positive_id: identifier of the document, likewise.
         split: `train`, `validation` (`dev`, `val`) or `test`; by default the split is drawn.
     """
@@ -78,7 +80,7 @@ def clean(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """The key under which texts are the same: NFKC, case-folded, `ё` as `е`, runs of punctuation and space as one space.
+    """The key under which texts are the same: NFKC, case-folded, `ё` as `е`, punctuation and space as one space.
 
     `+` and `#` count as letters. For comparison only: models read the text itself.
     """

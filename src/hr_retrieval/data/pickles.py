@@ -66,8 +66,8 @@ def read_frame(path: Path) -> pd.DataFrame:
     """Read a DataFrame that `DataFrame.to_pickle` wrote, uncompressed.
 
     Raises:
-        UserError: the stream asks for anything that a frame of texts and numbers does not need (nothing of it is run), is
-            broken or compressed, or holds something else.
+        UserError: the stream asks for anything that a frame of texts and numbers does not need (nothing of it is run),
+            is broken or compressed, or holds something else.
     """
     with path.open("rb") as file:
         start = file.read(6)
@@ -102,7 +102,7 @@ class _FrameUnpickler(pickle.Unpickler):
             raise UserError(
                 "a pickle that only rebuilds a DataFrame of texts and numbers",
                 f"one that asks for {module}.{name}",
-                "It was not run. If you trust its author, convert it yourself: pandas.read_pickle(...).to_parquet(...).",
+                "It was not run. If you trust its author: pandas.read_pickle(...).to_parquet(...).",
             )
         return getattr(import_module(home[0]), home[1])
 

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hr_retrieval.data.clean import Columns
@@ -19,7 +22,7 @@ from hr_retrieval.data.duplicates import near_duplicates
 from hr_retrieval.data.intake import Intake, Occurrences, RejectedWriter, limited, take_in
 from hr_retrieval.data.keys import Codes, Places
 from hr_retrieval.data.raw import RawBatch, Reader, Rejected
-from hr_retrieval.data.resolution import Resolution, Side, resolve
+from hr_retrieval.data.resolution import Pairs, Resolution, Side, resolve
 from hr_retrieval.data.split import check_shares
 from hr_retrieval.data.tables import (
     ROW_GROUP,
@@ -37,6 +40,9 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, sha256_of, whole_folder, write_json
 
 log = logging.getLogger(__name__)
+
+# Pairs that are looked at together.
+_BLOCK = 1 << 22
 
 _SPLIT_RULE = (
     "whole components of what shares a group, a positive, a near-duplicate document or a normalised query text, "
@@ -58,8 +64,8 @@ class Preparation:
         columns: which columns hold what.
         validation_share: of the queries, unless a column states the split.
         test_share: likewise.
-        near_duplicates: `normalised` takes documents for one that are equal but for case, punctuation and space; `minhash` also
-            those that share most of their three-word shingles.
+        near_duplicates: `normalised` takes documents for one that are equal but for case, punctuation and space;
+            `minhash` also those that share most of their three-word shingles.
         near_duplicate_threshold: the Jaccard index from which `minhash` takes two documents for one.
         max_rows: read so many rows only.
     """
@@ -94,38 +100,24 @@ class Preparation:
     def run(self, seed: int = 1, replace: bool = False) -> PreparedDataset:
         """Write the data set, whole or not at all, and open it.
 
-        Memory: about 130 bytes a pair beside one block of texts; `minhash` needs about 3 KB a document.
+        Memory: @@ bytes a pair beside one block of texts; `minhash` needs about 3 KB a document more.
 
         Args:
             seed: of the split.
             replace: whether what stands at the folder may be replaced.
 
         Raises:
-            UserError: the folder is taken, the source cannot be read, no rows or only one text are left, or the rows have too few
-                groups to be split.
+            UserError: the folder is taken, the source cannot be read, no rows or only one text are left, or the rows
+                have too few groups to be split.
         """
         folder = Path(self.folder)
         if not replace:
             check_vacant(folder)
         inputs = self.reader.inputs()
-        with whole_folder(folder, replace) as partial, _stages() as stage:
-            with RejectedWriter(partial / "rejected.parquet") as rejected:
-                batches = stage("reading", limited(self.reader.batches(self.columns.names()), self.max_rows))
-                intake = take_in(batches, self.columns, partial, rejected)
-                _check_enough(intake, rejected.counts)
-                resolution = self._resolve(intake, seed)
-                _check_documents(resolution)
-                _reject_negatives(intake, resolution, rejected)
-            _write_tables(partial, intake, resolution)
-            for occurrences in (intake.documents, intake.queries):
-                occurrences.file.unlink()
+        with whole_folder(folder, replace) as partial:
+            info = self._info(inputs, seed) | {"counts": self._write(partial, seed)}
             hashes = file_hashes(partial)
-            info = self._info(inputs, seed) | {
-                "counts": _counts(resolution, rejected.counts, intake.skipped),
-                "files": hashes,
-                "fingerprint": fingerprint_of(hashes),
-            }
-            del intake, resolution
+            info |= {"files": hashes, "fingerprint": fingerprint_of(hashes)}
             write_rows(partial)
             write_json(partial / "dataset.json", info)
         if info["counts"]["leaks"]:
@@ -139,23 +131,47 @@ class Preparation:
         """Open the data set, preparing it first if the folder is missing.
 
         Raises:
-            UserError: it was prepared with other settings, the seed excepted.
+            UserError: it was prepared with other settings or another seed.
         """
         folder = Path(self.folder)
         if not folder.exists() or not any(folder.iterdir()):
             return self.run(seed)
         dataset = PreparedDataset.open(folder)
-        recorded = dataset.info.get("options")
-        if recorded is not None:
-            wanted = json.loads(json.dumps(self._options()))
-            for key, value in wanted.items():
-                if recorded.get(key) != value:
-                    raise UserError(
-                        f"a data set prepared with {key} = {value}",
-                        f"{folder}, prepared with {recorded.get(key)}",
-                        "Prepare it again with replace=true, or name another data.folder.",
-                    )
+        if "options" not in dataset.info:
+            # Made by hand.
+            return dataset
+        recorded = dataset.info["options"] | {"seed": dataset.info["seed"]}
+        wanted = json.loads(json.dumps(self._options())) | {"seed": seed}
+        for key, value in wanted.items():
+            if recorded.get(key) != value:
+                raise UserError(
+                    f"a data set prepared with {key} = {value}",
+                    f"{folder}, prepared with {recorded.get(key)}",
+                    "Prepare it again with replace=true, or name another data.folder.",
+                )
         return dataset
+
+    def _write(self, folder: Path, seed: int) -> dict[str, Any]:
+        """Write the tables; gives the counts."""
+        with (
+            RejectedWriter(folder / "rejected.parquet") as rejected,
+            TemporaryDirectory(dir=folder, prefix=".intake-") as spool,
+            _progress() as follow,
+        ):
+            batches = follow(limited(self.reader.batches(self.columns.names()), self.max_rows))
+            intake = take_in(batches, self.columns, Path(spool), rejected)
+            _check_enough(intake, rejected.counts)
+            resolution = self._resolve(intake, seed)
+            _check_documents(resolution)
+            _reject_negatives(intake, resolution, rejected)
+            _write_corpus(folder, intake.documents, resolution)
+            _write_queries(folder, intake.queries, resolution)
+            counts = _counts(resolution, rejected.counts, intake.skipped)
+            count, pairs = len(resolution.documents), {1: resolution.positives, 0: resolution.negatives}
+            # The ids of both tables come into memory next.
+            del resolution
+            _write_qrels(folder, count, pairs)
+        return counts
 
     def _resolve(self, intake: Intake, seed: int) -> Resolution:
         def clusterer(places: Places) -> Codes:
@@ -192,14 +208,34 @@ class Preparation:
         }
 
 
+def prepare(data: Mapping[str, Any], seed: int, replace: bool = False) -> PreparedDataset:
+    """Prepare the data set that a config describes; see `Preparation.run`."""
+    return configured(data).run(seed, replace)
+
+
 def prepared_dataset(data: Mapping[str, Any], seed: int) -> PreparedDataset:
     """Open the data set that a config describes (see `Preparation`), preparing it first if need be."""
-    preparation: Preparation = instantiate(data, _convert_="all")
-    return preparation.open_or_run(seed)
+    return configured(data).open_or_run(seed)
+
+
+def configured(data: Mapping[str, Any]) -> Preparation:
+    """The `Preparation` that a config describes.
+
+    Raises:
+        UserError: a setting is out of range.
+    """
+    try:
+        preparation: Preparation = instantiate(data, _convert_="all")
+    except InstantiationException as error:
+        # Hydra wraps what a constructor raises.
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+    return preparation
 
 
 def _check_enough(intake: Intake, rejected: Mapping[str, int]) -> None:
-    if intake.positives.shape[1] == 0:
+    if len(intake.positives.read()) == 0:
         reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in rejected.items())
         raise UserError(
             "rows with an anchor and a positive",
@@ -232,29 +268,31 @@ def _chosen(occurrences: Occurrences, places: Places) -> Iterator[tuple[slice, p
         begin, done = begin + batch.num_rows, upto
 
 
-def _write_tables(folder: Path, intake: Intake, resolution: Resolution) -> None:
-    sizes = np.bincount(resolution.clusters)
-    first = np.full(len(sizes), -1, np.int64)
-    first[resolution.clusters[::-1]] = np.arange(len(resolution.clusters))[::-1]
+def _write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution) -> None:
+    documents, clusters = resolution.documents, resolution.clusters
+    sizes = np.bincount(clusters)
+    first = np.zeros(len(sizes), np.int32)
+    # Of repeated indices the last assignment stays: in reversed order, the first document of each cluster.
+    first[clusters[::-1]] = np.arange(len(clusters), dtype=np.int32)[::-1]
     with _writer(folder, "corpus") as write:
-        documents = resolution.documents
-        for rows, batch in _chosen(intake.documents, documents.places):
-            clusters = resolution.clusters[rows]
-            names = documents.norms[first[clusters]].tolist()
+        for rows, batch in _chosen(occurrences, documents.places):
+            names = documents.norms[first[clusters[rows]]].tolist()
             duplicates = [
                 f"t{name:016x}" if size > 1 else None
-                for name, size in zip(names, sizes[clusters].tolist(), strict=True)
+                for name, size in zip(names, sizes[clusters[rows]].tolist(), strict=True)
             ]
             write([*_identified(documents, rows, batch, "d"), duplicates])
+
+
+def _write_queries(folder: Path, occurrences: Occurrences, resolution: Resolution) -> None:
     with _writer(folder, "queries") as write:
-        for rows, batch in _chosen(intake.queries, resolution.queries.places):
+        for rows, batch in _chosen(occurrences, resolution.queries.places):
             splits = [SPLIT_NAMES[number] for number in resolution.splits[rows]]
             write([*_identified(resolution.queries, rows, batch, "q"), splits])
-    _write_qrels(folder, resolution)
 
 
 def _identified(side: Side, rows: slice, batch: pa.RecordBatch, letter: str) -> list[Any]:
-    """Ids, texts and groups of a block; what the source does not state is made from hashes, so that it stays as rows are added."""
+    """Ids, texts and groups of a block; what the source does not state is made from hashes, so that it is stable."""
     made = side.hashes[rows].tolist()
     ids = [
         f"{letter}{number:016x}" if name is None else name
@@ -267,31 +305,40 @@ def _identified(side: Side, rows: slice, batch: pa.RecordBatch, letter: str) -> 
     return [pa.array(ids, pa.string()), batch.column("text"), groups]
 
 
-def _write_qrels(folder: Path, resolution: Resolution) -> None:
-    count = len(resolution.documents)
-    with (
-        pq.ParquetFile(folder / "queries.parquet") as queries,
-        pq.ParquetFile(folder / "corpus.parquet") as corpus,
-        _writer(folder, "qrels") as write,
-    ):
-        for pairs, relevance in ((resolution.positives, 1), (resolution.negatives, 0)):
-            for begin in range(0, len(pairs), ROW_GROUP):
-                part = pairs[begin : begin + ROW_GROUP]
-                query_ids = take_rows(queries, part // count, ["query_id"]).column(0)
-                document_ids = take_rows(corpus, part % count, ["document_id"]).column(0)
-                write([query_ids, document_ids, np.full(len(part), relevance, np.int8)])
+def _write_qrels(folder: Path, count: int, pairs: Mapping[int, Pairs]) -> None:
+    """Write `query * count + document` pairs by relevance."""
+    query_ids, document_ids = _ids(folder, "queries", "query_id"), _ids(folder, "corpus", "document_id")
+    with _writer(folder, "qrels") as write:
+        for relevance, numbers in pairs.items():
+            for begin in range(0, len(numbers), ROW_GROUP):
+                owners, members = np.divmod(numbers[begin : begin + ROW_GROUP], count)
+                ids = [
+                    names.take(pa.array(rows)).cast(pa.string())
+                    for names, rows in ((query_ids, owners), (document_ids, members))
+                ]
+                write([*ids, np.full(len(owners), relevance, np.int8)])
+
+
+def _ids(folder: Path, table: str, column: str) -> pa.LargeStringArray:
+    blocks = [
+        batch.column(0).cast(pa.large_string()) for batch in column_batches(folder / f"{table}.parquet", [column])
+    ]
+    return pa.concat_arrays(blocks)
 
 
 def _reject_negatives(intake: Intake, resolution: Resolution, rejected: RejectedWriter) -> None:
+    if not resolution.dropped:
+        return
+    pairs, source_rows = intake.negatives.read(), intake.negative_rows.read()
     with pq.ParquetFile(intake.queries.file) as queries, pq.ParquetFile(intake.documents.file) as documents:
         for reason, chosen in resolution.dropped.items():
             for begin in range(0, len(chosen), ROW_GROUP):
                 part = chosen[begin : begin + ROW_GROUP]
                 anchors, negatives = (
-                    take_rows(file, intake.negatives[side, part].astype(np.int64), ["text"]).column(0).to_pylist()
+                    take_rows(file, pairs[part, side].astype(np.int64), ["text"]).column(0).to_pylist()
                     for side, file in ((0, queries), (1, documents))
                 )
-                rows = [intake.source_of(row) for row in intake.negative_rows[part].tolist()]
+                rows = [intake.source_of(row) for row in source_rows[part].tolist()]
                 rejected.write(
                     [
                         Rejected(
@@ -306,22 +353,19 @@ def _reject_negatives(intake: Intake, resolution: Resolution, rejected: Rejected
 
 
 def _counts(resolution: Resolution, rejected: Mapping[str, int], skipped: int) -> dict[str, Any]:
-    count = len(resolution.documents)
-    owner_split = resolution.splits[resolution.positives // count]
-    negative_split = resolution.splits[resolution.negatives // count]
     by_split = {
         name: {
             "queries": int((resolution.splits == number).sum()),
-            "documents": len(np.unique(resolution.positives[owner_split == number] % count)),
-            "positives": int((owner_split == number).sum()),
-            "negatives": int((negative_split == number).sum()),
+            "documents": _documents_of(resolution, number),
+            "positives": _pairs_of(resolution, resolution.positives, number),
+            "negatives": _pairs_of(resolution, resolution.negatives, number),
         }
         for number, name in enumerate(SPLIT_NAMES)
     }
     sizes = np.bincount(resolution.clusters)
     return {
         "queries": len(resolution.queries),
-        "documents": count,
+        "documents": len(resolution.documents),
         "positives": len(resolution.positives),
         "negatives": len(resolution.negatives),
         "splits": by_split,
@@ -331,6 +375,27 @@ def _counts(resolution: Resolution, rejected: Mapping[str, int], skipped: int) -
         "rejected": dict(rejected),
         "leaks": resolution.leaks,
     }
+
+
+def _in_split(resolution: Resolution, pairs: Pairs, split: int) -> Iterator[Pairs]:
+    """The pairs of a split, block by block."""
+    count = len(resolution.documents)
+    for begin in range(0, len(pairs), _BLOCK):
+        block = pairs[begin : begin + _BLOCK]
+        yield block[resolution.splits[block // count] == split]
+
+
+def _pairs_of(resolution: Resolution, pairs: Pairs, split: int) -> int:
+    return sum(len(block) for block in _in_split(resolution, pairs, split))
+
+
+def _documents_of(resolution: Resolution, split: int) -> int:
+    """How many documents answer a query of the split."""
+    count = len(resolution.documents)
+    answers = np.zeros(count, dtype=bool)
+    for block in _in_split(resolution, resolution.positives, split):
+        answers[block % count] = True
+    return int(answers.sum())
 
 
 @contextmanager
@@ -354,14 +419,14 @@ def _writer(folder: Path, table: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _stages() -> Iterator[Any]:
+def _progress() -> Iterator[Any]:
     """Shows how many rows were read, on a terminal only; yields a function that follows an iterator of batches."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,} rows"), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as bar:
-        bar.disable = not bar.console.is_terminal
+    columns = (SpinnerColumn(), TextColumn("reading: {task.completed:,} rows"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
 
-        def follow(label: str, batches: Iterator[RawBatch]) -> Iterator[RawBatch]:
-            task = bar.add_task(label, total=None)
+        def follow(batches: Iterator[RawBatch]) -> Iterator[RawBatch]:
             for batch in batches:
                 yield batch
                 bar.advance(task, len(batch.rows))

@@ -11,6 +11,8 @@ from hr_retrieval.data.keys import Codes, Distinct, Hashes, Places, mix
 from hr_retrieval.data.split import Splits, components, count_leaks, draw_split
 
 Pairs = npt.NDArray[np.int64]
+# Pairs that are looked at together.
+_BLOCK = 1 << 22
 # Documents for which near-duplicates are sought, as places in their file -> cluster numbers.
 Clusterer = Callable[[Places], Codes]
 
@@ -45,7 +47,8 @@ class Resolution:
         negatives: likewise.
         dropped: reason -> rows of `Intake.negatives` that are not used.
         merged: how many repeated documents, queries and pairs became one.
-        leaks: queries for validation or test that share a text or group with another split; only a stated split has any.
+        leaks: queries for validation or test that share a text or group with another split; only a stated split has
+            any.
     """
 
     documents: Side
@@ -76,59 +79,61 @@ def resolve(
         clusterer: finds near-duplicates beyond equal normalised texts.
     """
     documents, document_codes = _documents(intake.documents)
-    has_positive = np.zeros(len(intake.queries.keys), dtype=bool)
-    has_positive[intake.positives[0]] = True
-    queries, query_codes = _queries(intake.queries, has_positive, group_stated)
-    clusters = _clusters(documents, clusterer)
     count = len(documents)
-    stated = _pair_numbers(intake.positives, query_codes, document_codes, count)
-    positives = np.unique(stated)
-    negatives, dropped, repeated = _negatives(
-        _pair_numbers(intake.negatives, query_codes, document_codes, count), positives, documents, queries, clusters
-    )
+    queries, query_codes = _queries(intake, group_stated)
+    merged = {
+        "documents": len(document_codes) - count,
+        "queries": int((query_codes >= 0).sum()) - len(queries),
+    }
+    clusters = _clusters(documents, clusterer)
+    stated = _pair_numbers(intake.positives.read(), query_codes, document_codes, count)
+    negative = _pair_numbers(intake.negatives.read(), query_codes, document_codes, count)
+    del query_codes, document_codes
+    positives = _unique(stated)
+    merged["pairs"] = len(stated) - len(positives)
+    del stated
+    negatives, dropped, repeated = _negatives(negative, positives, documents, queries, clusters)
+    merged["pairs"] += repeated
     component = _components(documents, queries, clusters, positives)
     if split_stated:
-        splits = intake.splits[queries.places]
+        splits = intake.splits.read()[queries.places]
         leaks = count_leaks(component, splits)
     else:
         splits, leaks = draw_split(component, queries.norms, validation_share, test_share, seed), 0
-    merged = {
-        "documents": len(document_codes) - len(documents),
-        "queries": int((query_codes >= 0).sum()) - len(queries),
-        "pairs": len(stated) - len(positives) + repeated,
-    }
     return Resolution(documents, queries, clusters, splits, positives, negatives, dropped, merged, leaks)
 
 
 def _documents(occurrences: Occurrences) -> tuple[Side, Codes]:
-    """Documents of equal text become one, which takes the place (and so id and group) of its first occurrence with a group."""
-    distinct = Distinct.of(occurrences.keys)
+    """Documents of equal text become one, at the place (so with the id and group) of the first that has a group."""
+    distinct = Distinct.of(occurrences.keys.read())
     places = distinct.first.copy()
-    grouped = np.flatnonzero(occurrences.groups)[::-1]
+    grouped = np.flatnonzero(occurrences.groups.read())[::-1]
     # Of repeated indices the last assignment stays: in reversed order, the first occurrence.
     places[distinct.codes[grouped]] = grouped
     order = np.argsort(places)
     number = np.empty(len(order), np.int32)
     number[order] = np.arange(len(order), dtype=np.int32)
     places = places[order]
-    return _side(occurrences, places, occurrences.keys[places, 0]), number[distinct.codes]
+    return _side(occurrences, places, occurrences.keys.read()[places, 0]), number[distinct.codes]
 
 
-def _queries(occurrences: Occurrences, has_positive: npt.NDArray[np.bool_], group_stated: bool) -> tuple[Side, Codes]:
+def _queries(intake: Intake, group_stated: bool) -> tuple[Side, Codes]:
     """Queries of equal text (and stated group) become one; the code of a query without any positive is -1."""
-    keys = occurrences.keys
+    keys = intake.queries.keys.read()
     if group_stated:
-        keys = np.stack([mix(keys[:, column], occurrences.groups) for column in (0, 1)], axis=1)
+        groups = intake.queries.groups.read()
+        for column in (0, 1):
+            keys[:, column] = mix(keys[:, column], groups)
     distinct = Distinct.of(keys)
     useful = np.zeros(len(distinct), dtype=bool)
-    useful[distinct.codes[has_positive]] = True
-    number = np.where(useful, np.cumsum(useful) - 1, -1).astype(np.int32)
+    useful[distinct.codes[intake.positives.read()[:, 0]]] = True
+    number = np.where(useful, np.cumsum(useful, dtype=np.int32) - 1, -1).astype(np.int32)
     places = distinct.first[useful]
-    return _side(occurrences, places, keys[places, 0]), number[distinct.codes]
+    return _side(intake.queries, places, keys[places, 0]), number[distinct.codes]
 
 
 def _side(occurrences: Occurrences, places: Places, hashes: Hashes) -> Side:
-    return Side(places, occurrences.groups[places], hashes, occurrences.norms[places])
+    return Side(places, occurrences.groups.read()[places], hashes, occurrences.norms.read()[places])
 
 
 def _clusters(documents: Side, clusterer: Clusterer | None) -> Codes:
@@ -142,14 +147,26 @@ def _clusters(documents: Side, clusterer: Clusterer | None) -> Codes:
 
 def _pair_numbers(pairs: Codes, query_codes: Codes, document_codes: Codes, count: int) -> Pairs:
     """`query * count + document` of each pair, negative for a query that is not used."""
-    numbers: Pairs = query_codes[pairs[0]].astype(np.int64) * count + document_codes[pairs[1]]
+    numbers: Pairs = query_codes[pairs[:, 0]].astype(np.int64)
+    numbers *= count
+    numbers += document_codes[pairs[:, 1]]
     return numbers
+
+
+def _unique(pairs: Pairs) -> Pairs:
+    """`np.unique`, which needs several times the memory."""
+    ordered = np.sort(pairs)
+    kept = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=kept[1:])
+    return ordered[kept]
 
 
 def _negatives(
     stated: Pairs, positives: Pairs, documents: Side, queries: Side, clusters: Codes
 ) -> tuple[Pairs, dict[str, Places], int]:
     """The negatives that contradict nothing, the rows of the others by reason, and how many were repeated."""
+    if len(stated) == 0:
+        return stated, {}, 0
     unused = stated < 0
     owners, members = np.divmod(np.where(unused, 0, stated), max(len(documents), 1))
     reasons = {"negative: its anchor has no positive in any row": unused}
@@ -177,10 +194,23 @@ def _components(documents: Side, queries: Side, clusters: Codes, positives: Pair
     """
     offset = int(clusters.max(initial=0)) + 1
     groups = Distinct.of(np.concatenate([queries.groups, documents.groups]))
-    query_nodes, document_groups = np.split(groups.codes + np.int32(offset), [len(queries)])
-    grouped = documents.groups != 0
+    count = offset + len(groups)
+    query_nodes, document_nodes = np.split(groups.codes + np.int32(offset), [len(queries)])
+    del groups
     same = Distinct.of(queries.norms)
-    owners, members = positives // len(documents), positives % len(documents)
-    left = np.concatenate([clusters[members], clusters[grouped], query_nodes[same.first[same.codes]]])
-    right = np.concatenate([query_nodes[owners], document_groups[grouped], query_nodes])
-    return components(left, right, offset + len(groups))[query_nodes]
+    twins = query_nodes[same.first[same.codes]]
+    apart = twins != query_nodes
+    roots = components(twins[apart], query_nodes[apart], count)
+    del same, twins, apart
+    grouped = np.flatnonzero(documents.groups)
+    roots = _joined(roots, clusters[grouped], document_nodes[grouped])
+    for begin in range(0, len(positives), _BLOCK):
+        owners, members = np.divmod(positives[begin : begin + _BLOCK], len(documents))
+        roots = _joined(roots, clusters[members], query_nodes[owners])
+    return roots[query_nodes]
+
+
+def _joined(roots: Codes, left: Codes, right: Codes) -> Codes:
+    """The roots after more edges; the smallest node of a component stays its root."""
+    nodes = np.arange(len(roots), dtype=np.int32)
+    return components(np.concatenate([roots[left], nodes]), np.concatenate([roots[right], roots]), len(roots))

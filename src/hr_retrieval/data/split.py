@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from hr_retrieval.data.keys import Codes, Hashes, mix
+from hr_retrieval.data.keys import Codes, Distinct, Hashes, mix
 from hr_retrieval.errors import UserError
 
 Splits = npt.NDArray[np.int8]
@@ -13,8 +13,8 @@ NAMES = ("train", "validation", "test")
 def components(left: Codes, right: Codes, count: int) -> Codes:
     """The smallest node of each node's connected component, for the edges `left[i] - right[i]` among `count` nodes.
 
-    Hooking and pointer jumping over arrays (Shiloach and Vishkin 1982): the memory of a few copies of the edges, where a sparse
-    matrix takes ten.
+    Hooking and pointer jumping over arrays (Shiloach and Vishkin 1982): the memory of a few copies of the edges, where
+    a sparse matrix takes ten.
     """
     roots = np.arange(count, dtype=np.int32)
     while True:
@@ -32,9 +32,9 @@ def components(left: Codes, right: Codes, count: int) -> Codes:
 def draw_split(component: Codes, keys: Hashes, validation_share: float, test_share: float, seed: int) -> Splits:
     """Split queries `[Q]` so that no component stands in two splits: 0 train, 1 validation, 2 test.
 
-    Components are ordered by a hash of their smallest key and the seed. Validation takes the first until its share of the
-    queries is full, test the last, so that new rows move few old ones. A component that is larger than a whole share stays in
-    training.
+    Components are ordered by a hash of their smallest key and the seed. Validation takes the first until its share of
+    the queries is full, test the last, so that new rows move few old ones. A component that is larger than a whole
+    share stays in training.
 
     Args:
         component: of each query.
@@ -46,12 +46,12 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
         UserError: the shares leave nothing to train on, or there are too few components to fill every split.
     """
     check_shares(validation_share, test_share)
-    distinct, codes = np.unique(component, return_inverse=True)
-    sizes = np.bincount(codes, minlength=len(distinct))
-    smallest = np.full(len(distinct), np.iinfo(np.uint64).max, np.uint64)
+    codes = Distinct.of(component.astype(np.uint64)).codes
+    sizes = np.bincount(codes)
+    smallest = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(smallest, codes, keys)
     order = np.argsort(mix(smallest, seed), kind="stable")
-    chosen = np.zeros(len(distinct), np.int8)
+    chosen = np.zeros(len(sizes), np.int8)
     for number, share, ordered in ((1, validation_share, order), (2, test_share, order[::-1])):
         # At least one query, however few there are.
         room = max(round(share * len(component)), 1) if share else 0
@@ -63,7 +63,7 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
         if wanted[number] and not (split == number).any():
             raise UserError(
                 f"enough separate groups of queries to fill the {name} split",
-                f"{len(distinct)} for {len(component)} queries, the largest of {sizes.max()} queries",
+                f"{len(sizes)} for {len(component)} queries, the largest of {sizes.max()} queries",
                 "Give more rows; or map data.columns.group to a finer column, leave it out, or change the shares.",
             )
     return split

@@ -66,12 +66,13 @@ class PreparedDataset:
         folder: where it lies.
         info: `dataset.json`; empty for a folder made by hand without one.
         fingerprint: changes with the content of any of the three tables.
-        document_group: a code for each document; equal codes, here and in `query_group`, mark one group. A document without a
-            group has a negative code of its own.
+        document_group: a code for each document; equal codes, here and in `query_group`, mark one group. A document
+            without a group has a negative code of its own.
         document_duplicate: likewise for near-duplicate documents.
         query_group: the code of each query's group.
         query_split: 0 train, 1 validation, 2 test.
-        positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] : positive_offsets[q + 1]]`.
+        positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] : positive_offsets[q +
+            1]]`.
         positive_documents: rows in the corpus, ascending for each query.
         negative_offsets: likewise for stated negatives.
         negative_documents: likewise.
@@ -91,11 +92,12 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, folder: Path) -> "PreparedDataset":
-        """Open a folder that `prepare` or a hand made; `rows/` is written first if it is missing or older than the tables.
+        """Open a folder that `prepare` or a hand made; `rows/` is written first if it is missing or older than the
+        tables.
 
         Raises:
-            UserError: a table or a column is missing or of the wrong type, an id is doubled or unknown, or `dataset.json` has
-                another schema version.
+            UserError: a table or a column is missing or of the wrong type, an id is doubled or unknown, or
+                `dataset.json` has another schema version.
         """
         folder = Path(folder)
         check_tables(folder)
@@ -128,10 +130,17 @@ class PreparedDataset:
             yield batch.column(0).to_pylist()
 
     def texts_at(self, table: Table, rows: npt.NDArray[np.integer]) -> list[str]:
-        """The texts of the given rows, in their order. Reads the parts of the file that hold them: meant for a few rows."""
+        """The texts of the given rows, in their order; for a few rows, as whole parts of the file are read."""
         with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
             texts: list[str] = take_rows(file, np.asarray(rows, np.int64), ["text"]).column("text").to_pylist()
         return texts
+
+    def ids_at(self, table: Table, rows: npt.NDArray[np.integer]) -> list[str]:
+        """The ids of the given rows, in their order; meant for a few rows."""
+        column = "query_id" if table == "queries" else "document_id"
+        with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
+            ids: list[str] = take_rows(file, np.asarray(rows, np.int64), [column]).column(column).to_pylist()
+        return ids
 
 
 _ARRAYS = (
@@ -150,29 +159,28 @@ def write_rows(folder: Path) -> None:
     """Write `rows/*.npy` (see `PreparedDataset`) from the three tables, without holding texts or ids.
 
     Raises:
-        UserError: an id is doubled, an id of the qrels is in no table, a pair is judged twice, or a split has no such name.
+        UserError: an id is doubled, an id of the qrels is in no table, a pair is judged twice, or a split has no such
+            name.
     """
     with whole_folder(folder / "rows", replace=True) as rows:
         documents, queries = _row_count(folder, "corpus"), _row_count(folder, "queries")
-        groups = _codes([_optional_keys(folder, "corpus", "group_id"), _optional_keys(folder, "queries", "group_id")])
+        groups = _codes(folder, {"corpus": "group_id", "queries": "group_id"})
         np.save(rows / "document_group.npy", groups[:documents])
         np.save(rows / "query_group.npy", groups[documents:])
-        np.save(rows / "document_duplicate.npy", _codes([_optional_keys(folder, "corpus", "duplicate_id")]))
+        np.save(rows / "document_duplicate.npy", _codes(folder, {"corpus": "duplicate_id"}))
         np.save(rows / "query_split.npy", _splits(folder))
         del groups
         pairs, negative = _judgements(folder, documents)
         for name, chosen in (("positive", ~negative), ("negative", negative)):
             wanted = pairs[chosen]
-            owners, members = wanted // documents, (wanted % documents).astype(np.int32)
-            offsets = np.zeros(queries + 1, np.int64)
-            np.cumsum(np.bincount(owners, minlength=queries), out=offsets[1:])
-            np.save(rows / f"{name}_offsets.npy", offsets)
-            np.save(rows / f"{name}_documents.npy", members)
+            np.save(rows / f"{name}_documents.npy", (wanted % max(documents, 1)).astype(np.int32))
+            offsets = np.searchsorted(wanted, np.arange(queries + 1, dtype=np.int64) * documents)
+            np.save(rows / f"{name}_offsets.npy", offsets.astype(np.int64))
         write_json(rows / "rows.json", {"files": _stamps(folder), "fingerprint": fingerprint_of(file_hashes(folder))})
 
 
 def check_tables(folder: Path) -> None:
-    """Raise `UserError` unless the tables are there with the columns of their schemas; nullable columns may be absent."""
+    """Raise `UserError` unless the tables and their columns are there; nullable columns may be absent."""
     for table in _REQUIRED:
         path = folder / f"{table}.parquet"
         remedy = "Run python -m hr_retrieval.prepare, or mend the folder as data/README.md describes it."
@@ -245,13 +253,16 @@ def _row_count(folder: Path, table: str) -> int:
     return int(pq.read_metadata(folder / f"{table}.parquet").num_rows)
 
 
-def _optional_keys(folder: Path, table: str, column: str) -> tuple[Hashes, npt.NDArray[np.bool_]]:
-    """Keys of a nullable column, and where it is null."""
-    path = folder / f"{table}.parquet"
-    count = _row_count(folder, table)
+def _keys(folder: Path, columns: dict[str, str]) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+    """Keys of one column of each table, one behind the other, and where it is null."""
+    count = sum(_row_count(folder, table) for table in columns)
     keys, null = np.zeros((count, 2), np.uint64), np.ones(count, dtype=bool)
-    if column in pq.read_schema(path).names:
-        begin = 0
+    begin = 0
+    for table, column in columns.items():
+        path = folder / f"{table}.parquet"
+        if column not in pq.read_schema(path).names:
+            begin += _row_count(folder, table)
+            continue
         for batch in column_batches(path, [column]):
             values = batch.column(0).to_pylist()
             place = slice(begin, begin + len(values))
@@ -261,11 +272,15 @@ def _optional_keys(folder: Path, table: str, column: str) -> tuple[Hashes, npt.N
     return keys, null
 
 
-def _codes(columns: list[tuple[Hashes, npt.NDArray[np.bool_]]]) -> npt.NDArray[np.int64]:
-    """One code a row over all columns, one behind the other: equal for equal values, -1 - row for a null."""
-    null = np.concatenate([null for _, null in columns])
+def _codes(folder: Path, columns: dict[str, str]) -> npt.NDArray[np.int64]:
+    """One code a row of the tables, one behind the other: equal for equal values, -1 - row for a null."""
+    keys, null = _keys(folder, columns)
+    if null.any():
+        keys = keys[~null]
+    stated = Distinct.of(keys).codes
+    del keys
     codes = -1 - np.arange(len(null), dtype=np.int64)
-    codes[~null] = Distinct.of(np.concatenate([keys[~empty] for keys, empty in columns])).codes
+    codes[~null] = stated
     return codes
 
 
@@ -329,7 +344,7 @@ def _found(path: Path, batch: pa.RecordBatch, column: str, index: Index) -> Code
 
 def _id_index(folder: Path, table: str, column: str) -> Index:
     path = folder / f"{table}.parquet"
-    keys, null = _optional_keys(folder, table, column)
+    keys, null = _keys(folder, {table: column})
     if null.any():
         raise UserError(f"an id in every row of {path}", f"none in row {int(np.flatnonzero(null)[0])}", "Give it one.")
     index = Index(keys)
@@ -340,6 +355,6 @@ def _id_index(folder: Path, table: str, column: str) -> Index:
         raise UserError(
             f"each {column} once in {path}",
             f"{name!r} again in row {int(again[0])}",
-            "Give every text its own id, or leave anchor_id and positive_id unmapped: ids are then made from the texts.",
+            "Give every text its own id, or leave anchor_id and positive_id unmapped: ids are then made.",
         )
     return index

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -109,6 +109,24 @@ class RetrievalModule(pl.LightningModule):
         scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer says, also for fused optimizers, which Lightning refuses under every mixed precision although
+        only 16-mixed scales its gradients.
+        """
+        if not gradient_clip_val:
+            return
+        if self.trainer.precision == "16-mixed":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def _encode(self, batch: Batch) -> tuple[Float[Tensor, "B d"], Float[Tensor, "D d"]]:
         # One call for both sides: packed, their tokens fill the matrix products together.
         embeddings = self.encoder(batch.anchors.concatenate(batch.documents), mini_batch=self.mini_batch)
@@ -149,7 +167,7 @@ class RetrievalModule(pl.LightningModule):
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:
         if bool(torch.isfinite(loss)):
             return
-        queries = self.trainer.datamodule.dataset.ids("queries", batch.query_rows.cpu().numpy())
+        queries = self.trainer.datamodule.dataset.ids_at("queries", batch.query_rows.cpu().numpy())
         raise UserError(
             "a finite loss",
             f"{float(loss)} at step {self.global_step}, with the queries {', '.join(queries[:8])}"

@@ -34,7 +34,7 @@ class Group:
 
 
 def waste_on(device: torch.device, cpu: int) -> int:
-    """Places of padding that are worth one call less: `cpu` there, more on an accelerator, which waits for each launch."""
+    """Places of padding that are worth one call less: `cpu` there, more on an accelerator, where a call is a launch."""
     return cpu if device.type == "cpu" else 8192
 
 

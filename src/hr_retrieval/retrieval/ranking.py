@@ -7,10 +7,11 @@ Nothing here sorts a whole row of scores: ranks are counted against the scores o
 `k` are found among the groups of neighbouring documents with the best maxima.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -30,10 +31,15 @@ _SCORES = 1 << 27
 _PAIRS = 1 << 22
 # Above so many relevant documents a query, one binary search for each score is cheaper than one pass for each of them.
 _FEW = 32
-# Scores held at a time while the best are searched.
-_SEARCH_SCORES = 1 << 21
+# Queries searched at a time, scores of one product, and scores held at a time: 128 MiB in float32.
 _SEARCH_QUERIES = 256
+_SEARCH_PRODUCT = 1 << 20
+_SEARCH_SCORES = 1 << 25
 _GROUP = 32
+
+
+# Scores `[C, b, n]` and `k` to the scores and rows `[b, k]` that are kept.
+_Choose = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,8 @@ class ExactIndex:
     Args:
         documents: their embeddings, on any device.
         dtype: how they are stored. `float32` is exact. `bfloat16` halves the memory and is faster: over four times as
-            many candidates as are asked for are chosen by scores rounded to bfloat16, and ordered by the float32
-            query's score with the stored document.
+            many candidates as are asked for are chosen by scores rounded to bfloat16, any of those that tie, and
+            ordered by the float32 query's score with the stored document.
 
     The matrix is kept as it is if it has this dtype and a multiple of 64 rows, else a copy is.
 
@@ -147,38 +153,49 @@ class ExactIndex:
         _largest(queries, "query")
         k = min(k, self._count)
         with _full_precision():
-            found = [self._search(block.float(), k) for block in torch.split(queries, _SEARCH_QUERIES)]
-        if len(found) == 1:
-            return found[0]
+            if len(queries) <= _SEARCH_QUERIES:
+                return self._search(queries.detach().float(), k)
+            found = [self._search(block.float(), k) for block in torch.split(queries.detach(), _SEARCH_QUERIES)]
         return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
 
     def _search(self, queries: Float[Tensor, "b d"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
         if self._documents.dtype == torch.float32:
-            return self._scan(queries, k)
-        _, rows = self._scan(queries.to(self._documents.dtype), min(4 * k + 16, self._count))
-        rows = rows.sort(dim=1).values
+            if len(queries) == 1 and queries.device.type == "cpu":
+                # For a single query numpy's matrix-vector product can take half the time of torch's.
+                scores = torch.from_numpy(self._documents.numpy() @ queries[0].numpy())
+                return _best(scores[: self._count].unsqueeze(0), k)
+            return self._scan(queries, k, _best_of_grid)
+        many = min(4 * k + 16, self._count)
+        rows = self._scan(queries.to(self._documents.dtype), many, _candidates_of_grid)[1].sort(dim=1).values
         # A sum of products and not a matrix product: the same for equal documents wherever they stand.
         scores = (self._documents[rows].float() * queries.unsqueeze(1)).sum(dim=2)
         best, at = _best(scores, k)
         return best, rows.gather(1, at)
 
-    def _scan(self, queries: Float[Tensor, "b d"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
-        """The best `k` chunk by chunk, each merged with the best so far."""
-        step = max(_SEARCH_SCORES // max(len(queries), 1) // _COLUMNS, 1) * _COLUMNS
-        scores = queries.new_empty((len(queries), 0), dtype=torch.float32)
-        rows = torch.empty((len(queries), 0), dtype=torch.long, device=queries.device)
-        multiply = _products_of_one if len(queries) == 1 else _products
-        for begin in range(0, self._count, step):
-            products = multiply(queries, self._documents[begin : begin + step])[:, : self._count - begin]
-            best, at = _best(products, min(k, products.shape[1]))
-            if not begin:
-                scores, rows = best, at
-                continue
+    def _scan(
+        self, queries: Float[Tensor, "b d"], k: int, choose: _Choose
+    ) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
+        """The best `k` part by part, each merged with the best so far."""
+        size = max(len(queries), 1)
+        width = max(_SEARCH_PRODUCT // size // _COLUMNS, 1) * _COLUMNS
+        step = max(_SEARCH_SCORES // size // width, 1) * width
+        if len(self._documents) <= step:
+            return choose(self._grid(queries, 0, step, width), k)
+        parts = range(0, self._count, step)
+        scores, rows = choose(self._grid(queries, 0, step, width), min(k, step))
+        for begin in parts[1:]:
+            grid = self._grid(queries, begin, step, width)
+            best, at = choose(grid, min(k, grid.shape[0] * grid.shape[2]))
             # Rows so far come first and are smaller: the earlier place wins a tie, as the smaller row should.
             scores, rows = torch.cat([scores, best], dim=1), torch.cat([rows, at + begin], dim=1)
             scores, at = _best(scores, min(k, scores.shape[1]))
             rows = rows.gather(1, at)
         return scores, rows
+
+    def _grid(self, queries: Float[Tensor, "b d"], begin: int, step: int, width: int) -> Float[Tensor, "C b n"]:
+        part = self._documents[begin : begin + step]
+        chunks = (part,) if len(part) <= width else torch.split(part, width)
+        return _score_grid(queries, chunks, min(self._count - begin, step))
 
 
 def top_k(
@@ -217,7 +234,7 @@ def exact_ranks(
             rows = order[begin:end]
             places, valid = _padded(relevance.offsets[rows], counts[begin:end])
             positives = relevance.documents[places]
-            scores = _score_grid(queries[rows].float(), chunks, len(documents))
+            scores = _score_grid(queries.detach()[rows].float(), chunks, len(documents))
             count = _count_each if positives.shape[1] <= _FEW else _count_by_search
             ranks[places[valid]] = count(scores, positives, counts[begin:end])[valid] + 1
     return ranks
@@ -248,32 +265,25 @@ def _padded(begins: Int[Tensor, " b"], counts: Int[Tensor, " b"]) -> tuple[Int[T
 
 
 def _score_grid(
-    queries: Float[Tensor, "b d"], chunks: list[Float[Tensor, "_ d"]], document_count: int
+    queries: Float[Tensor, "b d"], chunks: Sequence[Float[Tensor, "_ d"]], document_count: int
 ) -> Float[Tensor, "C b n"]:
     """Scores of all documents, one contiguous matrix a chunk; -inf where there is no document."""
     width = len(chunks[0])
     grid = queries.new_empty((len(chunks), len(queries), width))
     for scores, chunk in zip(grid, chunks, strict=True):
-        if len(chunk) == width:
-            torch.mm(queries, chunk.float().T, out=scores)
-        else:
-            scores[:, : len(chunk)] = _products(queries, chunk.float())
-    grid[-1, :, document_count - (len(chunks) - 1) * width :] = -torch.inf
+        # Written with `out`, a product is not cast by autocast.
+        torch.mm(queries, chunk.to(queries.dtype).T, out=scores[:, : len(chunk)])
+    if document_count < len(chunks) * width:
+        grid[-1, :, document_count - (len(chunks) - 1) * width :] = -torch.inf
     return grid
-
-
-def _own_scores(grid: Float[Tensor, "C b n"], positives: Int[Tensor, "b P"]) -> Float[Tensor, "b P"]:
-    # From the same products as all other scores: a product of its own could round otherwise.
-    width = grid.shape[2]
-    queries = torch.arange(grid.shape[1], device=grid.device).unsqueeze(1)
-    return grid[positives // width, queries, positives % width]
 
 
 def _count_each(
     grid: Float[Tensor, "C b n"], positives: Int[Tensor, "b P"], counts: Int[Tensor, " b"]
 ) -> Int[Tensor, "b P"]:
     """Documents before each positive, by one pass over the scores for each place `p` among the positives."""
-    own = _own_scores(grid, positives)
+    # From the same products as all other scores: a product of its own could round otherwise.
+    own = _scores_at(grid, positives)
     before = torch.zeros_like(positives)
     marks = torch.empty_like(grid[0])
     for place in range(positives.shape[1]):
@@ -308,7 +318,7 @@ def _count_by_search(
 ) -> Int[Tensor, "b P"]:
     """The same by one binary search for each score among the positives' scores."""
     width, size = grid.shape[2], positives.shape[1]
-    keys, order = _keys(_own_scores(grid, positives), positives).sort(dim=1)
+    keys, order = _keys(_scores_at(grid, positives), positives).sort(dim=1)
     histogram = torch.zeros((len(positives), size + 1), dtype=torch.long, device=grid.device)
     one = torch.ones((), dtype=torch.long, device=grid.device)
     for number, scores in enumerate(grid):
@@ -328,36 +338,46 @@ def _keys(scores: Float[Tensor, "b n"], rows: Int[Tensor, "b n"]) -> Int[Tensor,
     return (ascending << 32) - rows
 
 
-def _products(queries: Float[Tensor, "b d"], documents: Float[Tensor, "n d"]) -> Float[Tensor, "b n"]:
-    """Float32 scores; queries and documents of one dtype."""
-    # Written with `out`, a product is never cast by autocast.
-    out = queries.new_empty((len(queries), len(documents)))
-    return torch.mm(queries, documents.T, out=out).float()
+def _best_of_grid(grid: Float[Tensor, "C b n"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
+    """Scores and rows of the best `k` of each query, best first, equal ones by row."""
+    chunks, queries, width = grid.shape
+    groups = chunks * width // _GROUP
+    if groups < 4 * k:
+        return _best(_by_query(grid), k)
+    # Whatever is not in one of the `k` groups of neighbours with the best maxima has `k` better scores before it.
+    maxima = _by_query(grid.view(chunks, queries, width // _GROUP, _GROUP).amax(dim=3))
+    chosen = _best(maxima, k)[1].sort(dim=1).values
+    rows = (chosen.unsqueeze(2) * _GROUP + torch.arange(_GROUP, device=grid.device)).flatten(1)
+    best, at = _best(_scores_at(grid, rows), k)
+    return best, rows.gather(1, at)
 
 
-def _products_of_one(query: Float[Tensor, "1 d"], documents: Float[Tensor, "n d"]) -> Float[Tensor, "1 n"]:
-    """The same for a single query, where numpy's matrix-vector product can take half the time of torch's."""
-    if query.dtype != torch.float32 or query.device.type != "cpu":
-        return _products(query, documents)
-    return torch.from_numpy(documents.numpy() @ query[0].numpy()).unsqueeze(0)
+def _candidates_of_grid(grid: Float[Tensor, "C b n"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
+    """Scores and rows of `k` documents of each query that no other outscores; any of those that tie."""
+    chunks, queries, width = grid.shape
+    stride = width // _GROUP
+    if chunks * stride < 4 * k:
+        best, rows = _by_query(grid).topk(k, dim=1)
+        return best.float(), rows
+    # Groups of documents far apart: maxima over a dimension that is not the last are vectorised in bfloat16 too.
+    chosen = _by_query(grid.view(chunks, queries, _GROUP, stride).amax(dim=2)).topk(k, dim=1, sorted=False).indices
+    firsts = chosen // stride * width + chosen % stride
+    rows = (firsts.unsqueeze(2) + torch.arange(0, width, stride, device=grid.device)).flatten(1)
+    best, at = _scores_at(grid, rows).topk(k, dim=1)
+    return best.float(), rows.gather(1, at)
+
+
+def _by_query(grid: Float[Tensor, "C b n"]) -> Float[Tensor, "b Cn"]:
+    return grid[0] if len(grid) == 1 else grid.transpose(0, 1).flatten(1)
+
+
+def _scores_at(grid: Float[Tensor, "C b n"], rows: Int[Tensor, "b m"]) -> Float[Tensor, "b m"]:
+    width = grid.shape[2]
+    return grid[rows // width, torch.arange(grid.shape[1], device=grid.device).unsqueeze(1), rows % width]
 
 
 def _best(scores: Float[Tensor, "b n"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
     """The best `k` of each row, best first, equal ones by place; `1 <= k <= n`."""
-    groups = scores.shape[1] // _GROUP
-    if len(scores) < 2 or groups < 4 * k:
-        return _best_of_all(scores, k)
-    # Whatever is not in one of the `k` groups with the best maxima has `k` better scores before it.
-    split = scores[:, : groups * _GROUP].view(len(scores), groups, _GROUP)
-    chosen = _best_of_all(split.amax(dim=2), k)[1].sort(dim=1).values
-    places = (chosen.unsqueeze(2) * _GROUP + torch.arange(_GROUP, device=scores.device)).flatten(1)
-    rest = torch.arange(groups * _GROUP, scores.shape[1], device=scores.device)
-    places = torch.cat([places, rest.expand(len(scores), -1)], dim=1)
-    best, at = _best_of_all(scores.gather(1, places), k)
-    return best, places.gather(1, at)
-
-
-def _best_of_all(scores: Float[Tensor, "b n"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
     if k == scores.shape[1]:
         return scores.sort(dim=1, descending=True, stable=True)
     best, at = scores.topk(k + 1, dim=1)

@@ -60,8 +60,8 @@ def paired_bootstrap(
     """Two-sided p-value that `a` and `b` have the same mean, by drawing queries with replacement.
 
     The differences are centred, so that the hypothesis holds for what is drawn (Sakai, Evaluating evaluation metrics
-    based on the bootstrap, SIGIR 2006). The statistic is the mean difference. Values `[seeds, Q]` have their seeds drawn
-    too, as in `hierarchical_interval`.
+    based on the bootstrap, SIGIR 2006). The statistic is the mean difference. Of values `[seeds, Q]` the seeds are
+    drawn too, as in `hierarchical_interval`.
 
     Raises:
         UserError: `a` and `b` differ in shape, or a value is not finite.

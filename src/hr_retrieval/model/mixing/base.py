@@ -119,10 +119,7 @@ class Mixing(nn.Module, ABC):
             return unmixed(anchors, documents, relevance)
         ramp = min(1.0, (step - self.start_step + 1) / self.ramp_steps) if self.ramp_steps else 1.0
         random = np.random.default_rng((self.seed, step))
-        with torch.autocast(anchors.device.type, enabled=False):
-            return self.mix(
-                Given(full_precision(anchors), full_precision(documents), relevance, neighbours, ramp, random)
-            )
+        return self.mix(Given(full_precision(anchors), full_precision(documents), relevance, neighbours, ramp, random))
 
     @abstractmethod
     def mix(self, given: Given) -> Mixed:

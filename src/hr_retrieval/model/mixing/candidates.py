@@ -44,7 +44,7 @@ class Nearest:
         """Weights with sum 1, "mean" or "softmax" of cosine / temperature; all 0 where none was found."""
         if kind == "mean":
             return self.found / self.found.sum(1, keepdim=True).clamp(min=1)
-        # The lowest finite number: where nothing was found at all, -inf would give NaN, also in the gradient.
+        # The lowest finite number: where nothing was found at all, the softmax of -inf and its gradient are NaN.
         lowest = torch.finfo(self.scores.dtype).min
         weights = (self.scores / temperature).masked_fill(~self.found, lowest).softmax(1)
         return weights.masked_fill(~self.found, 0)

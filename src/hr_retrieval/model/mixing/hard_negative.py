@@ -15,8 +15,7 @@ class NegativeNegativeMixing(NeighbourMixing):
     """Synthetic negatives between two of an anchor's hardest negatives.
 
     `h = normalise((1 - alpha) n_i + alpha n_j)` of two different ones of the `k` hardest, drawn for each point; of a
-    single negative, that one. Compared to their anchor only. Source: Kalantidis et al. 2020 (MoCHi, arXiv 2010.01028,
-    equation 4).
+    single negative, that one. Compared to their anchor only. Source: Kalantidis et al. 2020 (MoCHi, arXiv 2010.01028).
 
     Args:
         count: points for each anchor.
@@ -50,7 +49,7 @@ class AnchorNegativeMixing(NeighbourMixing):
 
     `h = normalise(beta a + (1 - beta) n)` of one of the `k` hardest, drawn for each point. The anchor's share is below
     one half, so that the negative dominates. Compared to their anchor only. Source: Kalantidis et al. 2020 (MoCHi,
-    arXiv 2010.01028, equation 5).
+    arXiv 2010.01028).
 
     Args:
         count: points for each anchor.

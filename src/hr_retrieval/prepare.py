@@ -1,0 +1,25 @@
+"""`python -m hr_retrieval.prepare`: a raw file as a prepared data set."""
+
+from omegaconf import DictConfig
+
+from hr_retrieval.config import entry_point
+
+
+@entry_point("prepare")
+def main(config: DictConfig) -> None:
+    """Prepare one source."""
+    # pyarrow and pandas take a second to import; `--help` needs neither.
+    from hr_retrieval.data.preparation import configured
+
+    dataset = configured(config.data).run(config.split_seed, config.replace)
+    counts = dataset.info["counts"]
+    for name, numbers in counts["splits"].items():
+        print(f"{name:<11}{numbers['queries']:>10,} queries {numbers['documents']:>10,} documents {numbers['positives']:>10,} positives")
+    for reason, number in counts["rejected"].items():
+        print(f"rejected   {number:>10,} rows: {reason}")
+    print(f"The data set is in {dataset.folder}; rejected rows with their reasons are in {dataset.folder / 'rejected.parquet'}.")
+    print(f"Next: python -m hr_retrieval.train data.folder={dataset.folder} (with the same data= options)")
+
+
+if __name__ == "__main__":
+    main()

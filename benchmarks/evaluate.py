@@ -103,7 +103,7 @@ def _compared(
     for metric, value in expected.items():
         if abs(values[metric] - value) > 1e-4:
             raise AssertionError(f"{name}: {metric} is {values[metric]} here and {value} there")
-    timings = interleave({"ours": ours, "peer": peer}, rounds)
+    timings = interleave({"ours": ours, "peer": peer}, rounds, warm=True)
     return comparison(name, timings["ours"], timings["peer"])
 
 

@@ -31,18 +31,22 @@ class Timing:
     busy: float
 
 
-def interleave(rivals: Mapping[str, Callable[[], object]], rounds: int = 5, repeats: int = 1) -> dict[str, Timing]:
-    """Time each rival once a round, in turn, after one untimed call of each.
+def interleave(
+    rivals: Mapping[str, Callable[[], object]], rounds: int = 5, repeats: int = 1, warm: bool = False
+) -> dict[str, Timing]:
+    """Time each rival once a round, in turn.
 
     Args:
         rivals: what to call, by name.
         rounds: at least 3.
         repeats: calls timed together, for what takes less than a millisecond.
+        warm: whether each has been called before; else each is called once without being timed.
     """
     if rounds < 3:
         raise ValueError(f"at least 3 rounds are needed for a spread, got {rounds}")
-    for call in rivals.values():
-        call()
+    if not warm:
+        for call in rivals.values():
+            call()
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     others, began = _others_cpu_seconds(), time.perf_counter()
     for turn in range(rounds):

@@ -1,7 +1,52 @@
-"""What every test may use."""
+"""What every test may use: a toy data set in the prepared layout, and a small encoder on disk."""
 
 import os
+from pathlib import Path
 
 # Two worker processes on few cores: one thread each is faster than sharing, and figures do not depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from hr_retrieval.data.tables import SCHEMAS
+from hr_retrieval.model.encoder import Encoder
+
+torch.set_num_threads(1)
+
+TRADES = ("welder", "nurse", "driver", "cook", "teacher", "pilot", "baker", "miner", "tailor", "judge", "водитель", "повар")
+
+
+def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
+    """Queries of two groups in ten for validation and test; each group has two queries, two documents and a stated negative."""
+    folder.mkdir(parents=True)
+    corpus, queries, qrels = [], [], []
+    for group in range(groups):
+        trade, place = TRADES[group % len(TRADES)], group // len(TRADES)
+        split = {8: "validation", 9: "test"}.get(group % 10, "train")
+        for version in range(2):
+            text = f"{trade} works at place {place} on task {version} with tools"
+            corpus.append((f"d{group}-{version}", text, f"g{group}", None))
+            queries.append((f"q{group}-{version}", f"{trade} {place} {'senior ' * version}", f"g{group}", split))
+            qrels.append((f"q{group}-{version}", f"d{group}-{version}", 1))
+        if groups > 1:
+            qrels.append((f"q{group}-0", f"d{(group + 12) % groups}-0", 0))
+    for name, rows in (("corpus", corpus), ("queries", queries), ("qrels", qrels)):
+        columns = [pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), SCHEMAS[name], strict=True)]
+        pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMAS[name]), folder / f"{name}.parquet")
+    return folder
+
+
+@pytest.fixture
+def toy_dataset(tmp_path: Path) -> Path:
+    """A prepared data set of 120 queries and 120 documents."""
+    return write_toy_dataset(tmp_path / "toy")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder() -> Encoder:
+    """An encoder with random weights; not to be trained, since all tests share it."""
+    return Encoder("tiny", max_length=24).eval()

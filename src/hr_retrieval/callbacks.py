@@ -1,6 +1,7 @@
 """What happens beside training, at Lightning's hooks."""
 
 import logging
+from collections.abc import Sequence
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -15,7 +16,7 @@ class EpochReport(Callback):
         metrics: names of logged metrics, without the split.
     """
 
-    def __init__(self, metrics: tuple[str, ...] | list[str] = ("mrr", "pass@1", "recall@10")) -> None:
+    def __init__(self, metrics: Sequence[str] = ("mrr", "pass@1", "recall@10")) -> None:
         self.metrics = tuple(metrics)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

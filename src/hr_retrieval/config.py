@@ -10,7 +10,7 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from hr_retrieval.errors import UserError
@@ -93,6 +93,10 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
                 verb(OmegaConf.create(resolved))
             except UserError as error:
                 raise CompactHydraException(str(error)) from None
+            except InstantiationException as error:
+                if not isinstance(error.__cause__, UserError):
+                    raise
+                raise CompactHydraException(str(error.__cause__)) from None
 
         command: Callable[[], None] = hydra.main(version_base="1.3", config_path=config_dir(), config_name=name)(checked)
         return command

@@ -48,10 +48,7 @@ class Run:
     @classmethod
     def create(cls, folder: Path, config: DictConfig) -> "Run":
         """Begin a new run: write the resolved config. A folder that holds a run already is refused."""
-        if (folder / "config.yaml").exists():
-            raise UserError(
-                "a new run directory", f"{folder}, which holds a run", f"Go on with resume={folder}, or name another output."
-            )
+        check_new(folder)
         with whole_file(folder / "config.yaml") as partial:
             OmegaConf.save(config, partial)
         return cls(folder, config)
@@ -98,6 +95,14 @@ class Run:
         check_vacant(folder)
         figures = self.summary() if (self.folder / "summary.json").exists() else {}
         self.encoder().save(folder, model_card=model_card(self.config, figures))
+
+
+def check_new(folder: Path) -> None:
+    """Raise `UserError` if the folder holds a run already."""
+    if (folder / "config.yaml").exists():
+        raise UserError(
+            "a new run directory", f"{folder}, which holds a run", f"Go on with resume={folder}, or name another output."
+        )
 
 
 def encoder_weights(checkpoint: Path) -> dict[str, Any]:

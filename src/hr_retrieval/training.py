@@ -19,7 +19,7 @@ from hr_retrieval.data.preparation import prepared_dataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, write_json
 from hr_retrieval.model.module import RetrievalModule
-from hr_retrieval.runs import Run, encoder_weights
+from hr_retrieval.runs import Run, check_new, encoder_weights
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,16 @@ def run(config: DictConfig) -> None:
     begun = time.monotonic()
     folder = Path(HydraConfig.get().runtime.output_dir)
     resumed = config.resume is not None
-    this_run = _reopen(folder) if resumed else Run.create(folder, config)
-    config = this_run.config
+    if resumed:
+        config = _resumed_config(folder)
+    else:
+        check_new(folder)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     prepared_dataset(config.data, config.split_seed)
     module, datamodule = _build(config)
     trainer = _trainer(config)
+    # Everything that bad input can break stands now: the run begins.
+    this_run = Run(folder, config) if resumed else Run.create(folder, config)
     zero_shot = _zero_shot(this_run, trainer, module, datamodule)
     newest = this_run.newest_checkpoint() if resumed else None
     _fit(trainer, module, datamodule, newest)
@@ -45,8 +49,8 @@ def run(config: DictConfig) -> None:
         _report(this_run, summary, time.monotonic() - begun)
 
 
-def _reopen(folder: Path) -> Run:
-    """The run with the plain values that were given beside `resume=`."""
+def _resumed_config(folder: Path) -> DictConfig:
+    """The run's config with the plain values that were given beside `resume=`."""
     this_run = Run.open(folder)
     changes = [change for change in HydraConfig.get().overrides.task if not change.startswith("resume=")]
     groups = [change for change in changes if "." not in change.split("=")[0]]
@@ -58,7 +62,7 @@ def _reopen(folder: Path) -> Run:
         )
     merged = OmegaConf.merge(this_run.config, OmegaConf.from_dotlist(changes))
     assert isinstance(merged, DictConfig)
-    return Run(folder, merged)
+    return merged
 
 
 def _build(config: DictConfig) -> tuple[RetrievalModule, RetrievalDataModule]:
@@ -167,11 +171,8 @@ def _flat(node: Any, path: str = "") -> dict[str, Any]:
 def _report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
     console = Console(width=120)
     if summary["trained"]:
-        table = Table(
-            title=f"{summary['queries']} test queries, each over {summary['documents']} documents: exact ranks",
-            title_justify="left",
-        )
-        table.add_column("")
+        console.print(f"{summary['queries']} test queries, each ranked over {summary['documents']} documents, exact ranks:")
+        table = Table("")
         for name in HEADLINE:
             table.add_column(name, justify="right")
         for row in ("zero_shot", "trained"):

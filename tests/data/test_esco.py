@@ -25,6 +25,7 @@ OPENERS = Counter({"Tend": 5, "The": 9, "Turret": 1})
             ("Haskell Haskell code", "The language, e.g. of Haskell."),
         ),
         ("germ lore Germ-Lore is a field of germs.", ("germ lore", "Germ-Lore is a field of germs.")),
+        ("The mill job Tend a mill.", ("The mill job", "Tend a mill.")),
         ("guard things A duty, a trust.", ("guard things", "A duty, a trust.")),
         (
             "Legal professionals  Legal professionals advise. Tasks.",

@@ -177,6 +177,23 @@ def test_nothing_that_belongs_together_is_split(tmp_path: Path, seed: int) -> No
     assert 0 < counts["splits"]["test"]["queries"] <= round(0.1 * len(queries))
 
 
+def test_one_query_text_in_two_stated_groups_is_in_one_split(tmp_path: Path) -> None:
+    rows = [
+        {
+            "a": [f"title {number}{mark}", f"other {number} {mark or '+'}"],
+            "p": f"{number} {name}",
+            "g": f"{number}{mark}",
+        }
+        for number in range(40)
+        for mark, name in (("", "one"), ("#!", "two"), ("!", "three"))
+    ]
+    data = preparation(tmp_path, rows, GROUPED, validation_share=0.2, test_share=0.2).run()
+    splits: dict[str, set[str]] = defaultdict(set)
+    for row in table(data, "queries"):
+        splits[normalise(row["text"])].add(row["split"])
+    assert all(len(stood) == 1 for stood in splits.values())
+
+
 def test_pairs_triplets_and_lists_are_the_same(tmp_path: Path) -> None:
     rows_of_pairs = [{"a": "x", "p": "1", "n": "2"}, {"a": "x", "p": "3"}, {"a": "y", "p": "4"}]
     rows_of_lists = [{"a": "x", "p": ["1", "3"], "n": ["2"]}, {"a": ["y"], "p": "4"}]
@@ -242,7 +259,12 @@ def test_minhash_finds_more_than_normalising_does(tmp_path: Path) -> None:
 
 
 def test_max_rows(tmp_path: Path) -> None:
-    assert prepare(tmp_path, many(60), max_rows=7).query_count == 7
+    made = preparation(tmp_path, many(60), max_rows=7)
+    rows = (tmp_path / "rows.jsonl").read_text().splitlines()
+    (tmp_path / "rows.jsonl").write_text("\n".join(["not json", *rows[:30], "not json", *rows[30:]]))
+    data = made.run()
+    assert data.query_count == 7
+    assert [row["row"] for row in table(data, "rejected")] == [0]
 
 
 def test_the_seed_changes_the_split_only(tmp_path: Path) -> None:

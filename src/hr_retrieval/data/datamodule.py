@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
 from hr_retrieval.data.relevance import Guard
-from hr_retrieval.data.sampler import PairSampler
+from hr_retrieval.data.sampler import PairSampler, check_batch_fits
 from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.data.tokens import Tokeniser, TokenTable, token_table
 from hr_retrieval.errors import UserError
@@ -139,6 +139,17 @@ class RetrievalDataModule(pl.LightningDataModule):
         """The texts of the test split."""
         return self._evaluation_loader("test")
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream of training batches stands.
+
+        Lightning keeps the loader's own state too, but reads it back only if nobody has asked for the number of steps before.
+        """
+        return self._train_loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on behind the batches consumed."""
+        self._train_loader.load_state_dict(state_dict)
+
     def evaluation_set(self, split: Split) -> EvaluationSet:
         """Queries, documents and relevance of a split.
 
@@ -171,6 +182,8 @@ class RetrievalDataModule(pl.LightningDataModule):
             raise UserError(
                 "a training split with queries", f"none in {self.dataset.folder}", "Prepare it with a larger training share."
             )
+        pairs = int((self.dataset.positive_offsets[rows + 1] - self.dataset.positive_offsets[rows]).sum())
+        check_batch_fits(self.batch_size, pairs)
         groups = self.dataset.query_group[rows]
         if len(np.unique(groups)) == 1:
             raise UserError(

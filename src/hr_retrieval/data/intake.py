@@ -1,6 +1,7 @@
 """Rows as they come in: their texts, the keys of the texts and the pairs, all on disk."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,17 +237,17 @@ class _Spool:
 
 
 def limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]:
-    """The batches up to so many rows; documents without anchors are not counted."""
-    left = rows
+    """The batches up to so many readable rows; documents without anchors are not counted."""
+    left = sys.maxsize if rows is None else rows
     for batch in batches:
-        if left is None or batch.corpus_only:
+        if batch.corpus_only or len(batch.rows) < left:
             yield batch
+            left -= 0 if batch.corpus_only else len(batch.rows)
             continue
-        kept = RawBatch(batch.source, batch.rows[:left], batch.values[:left], batch.rejected)
-        yield kept
-        left -= len(kept.rows)
-        if left <= 0:
-            return
+        kept = batch.rows[:left]
+        rejected = [fault for fault in batch.rejected if fault.row < kept[-1]]
+        yield RawBatch(batch.source, kept, batch.values[:left], rejected)
+        return
 
 
 def _as_json(values: Any) -> str:

@@ -20,9 +20,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from hr_retrieval.data.clean import Columns
 from hr_retrieval.data.duplicates import near_duplicates
 from hr_retrieval.data.intake import Intake, Occurrences, RejectedWriter, limited, take_in
-from hr_retrieval.data.keys import Codes, Places
+from hr_retrieval.data.keys import Codes, Hashes, Places
 from hr_retrieval.data.raw import RawBatch, Reader, Rejected
-from hr_retrieval.data.resolution import Pairs, Resolution, Side, resolve
+from hr_retrieval.data.resolution import Pairs, Resolution, resolve
 from hr_retrieval.data.split import check_shares
 from hr_retrieval.data.tables import (
     ROW_GROUP,
@@ -100,7 +100,7 @@ class Preparation:
     def run(self, seed: int = 1, replace: bool = False) -> PreparedDataset:
         """Write the data set, whole or not at all, and open it.
 
-        Memory: @@ bytes a pair beside one block of texts; `minhash` needs about 3 KB a document more.
+        Memory: about 190 bytes a pair beside one block of texts; `minhash` needs about 3 KB a document more.
 
         Args:
             seed: of the split.
@@ -274,6 +274,7 @@ def _write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution
     first = np.zeros(len(sizes), np.int32)
     # Of repeated indices the last assignment stays: in reversed order, the first document of each cluster.
     first[clusters[::-1]] = np.arange(len(clusters), dtype=np.int32)[::-1]
+    hashes = documents.hashes.read()
     with _writer(folder, "corpus") as write:
         for rows, batch in _chosen(occurrences, documents.places):
             names = documents.norms[first[clusters[rows]]].tolist()
@@ -281,26 +282,27 @@ def _write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution
                 f"t{name:016x}" if size > 1 else None
                 for name, size in zip(names, sizes[clusters[rows]].tolist(), strict=True)
             ]
-            write([*_identified(documents, rows, batch, "d"), duplicates])
+            write([*_identified(batch, documents.groups[rows], hashes[rows], "d"), duplicates])
 
 
 def _write_queries(folder: Path, occurrences: Occurrences, resolution: Resolution) -> None:
+    queries = resolution.queries
+    hashes = queries.hashes.read()
     with _writer(folder, "queries") as write:
-        for rows, batch in _chosen(occurrences, resolution.queries.places):
+        for rows, batch in _chosen(occurrences, queries.places):
             splits = [SPLIT_NAMES[number] for number in resolution.splits[rows]]
-            write([*_identified(resolution.queries, rows, batch, "q"), splits])
+            write([*_identified(batch, queries.groups[rows], hashes[rows], "q"), splits])
 
 
-def _identified(side: Side, rows: slice, batch: pa.RecordBatch, letter: str) -> list[Any]:
+def _identified(batch: pa.RecordBatch, group_hashes: Hashes, hashes: Hashes, letter: str) -> list[Any]:
     """Ids, texts and groups of a block; what the source does not state is made from hashes, so that it is stable."""
-    made = side.hashes[rows].tolist()
     ids = [
         f"{letter}{number:016x}" if name is None else name
-        for name, number in zip(batch.column("id").to_pylist(), made, strict=True)
+        for name, number in zip(batch.column("id").to_pylist(), hashes.tolist(), strict=True)
     ]
     groups = [
         (f"g{number:016x}" if number else None) if name is None else name
-        for name, number in zip(batch.column("group").to_pylist(), side.groups[rows].tolist(), strict=True)
+        for name, number in zip(batch.column("group").to_pylist(), group_hashes.tolist(), strict=True)
     ]
     return [pa.array(ids, pa.string()), batch.column("text"), groups]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hr_retrieval.data.intake import Intake, Occurrences
+from hr_retrieval.data.intake import Column, Intake, Occurrences
 from hr_retrieval.data.keys import Codes, Distinct, Hashes, Places, mix
 from hr_retrieval.data.split import Splits, components, count_leaks, draw_split
 
@@ -24,14 +24,14 @@ class Side:
     Attributes:
         places: where each stands among the occurrences, ascending.
         groups: hash of its group, 0 for none.
-        hashes: of its text (and group, where groups are stated), for an id.
         norms: hash of its normalised text.
+        hashes: of its text (and group, where groups are stated), for an id; on disk, as they are needed last.
     """
 
     places: Places
     groups: Hashes
-    hashes: Hashes
     norms: Hashes
+    hashes: Column
 
     def __len__(self) -> int:
         return len(self.places)
@@ -133,7 +133,9 @@ def _queries(intake: Intake, group_stated: bool) -> tuple[Side, Codes]:
 
 
 def _side(occurrences: Occurrences, places: Places, hashes: Hashes) -> Side:
-    return Side(places, occurrences.groups.read()[places], hashes, occurrences.norms.read()[places])
+    column = Column(occurrences.file.with_suffix(".hashes"), np.uint64)
+    column.append(hashes)
+    return Side(places, occurrences.groups.read()[places], occurrences.norms.read()[places], column)
 
 
 def _clusters(documents: Side, clusterer: Clusterer | None) -> Codes:
@@ -193,17 +195,16 @@ def _components(documents: Side, queries: Side, clusters: Codes, positives: Pair
     Nodes are clusters of documents and groups of queries, which are few edges fewer than the texts themselves.
     """
     offset = int(clusters.max(initial=0)) + 1
-    groups = Distinct.of(np.concatenate([queries.groups, documents.groups]))
+    # A document has its group from a query of that group which it answers: the positives join it.
+    groups = Distinct.of(queries.groups)
+    query_nodes: Codes = groups.codes + np.int32(offset)
     count = offset + len(groups)
-    query_nodes, document_nodes = np.split(groups.codes + np.int32(offset), [len(queries)])
     del groups
     same = Distinct.of(queries.norms)
     twins = query_nodes[same.first[same.codes]]
     apart = twins != query_nodes
     roots = components(twins[apart], query_nodes[apart], count)
     del same, twins, apart
-    grouped = np.flatnonzero(documents.groups)
-    roots = _joined(roots, clusters[grouped], document_nodes[grouped])
     for begin in range(0, len(positives), _BLOCK):
         owners, members = np.divmod(positives[begin : begin + _BLOCK], len(documents))
         roots = _joined(roots, clusters[members], query_nodes[owners])

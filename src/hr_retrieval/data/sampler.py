@@ -41,17 +41,10 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        if batch_size < 1 or bucket_batches < 1:
-            raise UserError(
-                "batch_size and bucket_batches of at least 1", f"{batch_size} and {bucket_batches}", "Set both to 1 or more."
-            )
+        check_batch_fits(batch_size, len(lengths), processes)
+        if bucket_batches < 1:
+            raise UserError("bucket_batches of at least 1", str(bucket_batches), "Mend datamodule.bucket_batches.")
         self.global_batch = batch_size * processes
-        if self.global_batch > len(lengths):
-            raise UserError(
-                "a batch no larger than the training data",
-                f"a batch of {self.global_batch} and {len(lengths)} training pairs",
-                f"Set datamodule.batch_size to {max(1, len(lengths) // processes)} or less, or bring more data.",
-            )
         self.lengths, self.batch_size, self.seed, self.bucket_batches = lengths, batch_size, seed, bucket_batches
         self.process = process
         self.position = 0
@@ -84,3 +77,15 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
             by_length = pairs[np.argsort(self.lengths[pairs], kind="stable")].reshape(run.shape)
             bucketed[begin : begin + len(run)] = by_length[generator.permutation(len(run))]
         return bucketed[generator.permutation(len(bucketed))]
+
+
+def check_batch_fits(batch_size: int, pairs: int, processes: int = 1) -> None:
+    """Raise `UserError` unless the global batch has at least one pair and at most as many as there are."""
+    if batch_size < 1:
+        raise UserError("a batch_size of at least 1", str(batch_size), "Mend datamodule.batch_size.")
+    if batch_size * processes > pairs:
+        raise UserError(
+            "a batch no larger than the training data",
+            f"a batch of {batch_size * processes} and {pairs} training pairs",
+            f"Set datamodule.batch_size to {max(1, pairs // processes)} or less, or bring more data.",
+        )

@@ -170,7 +170,7 @@ class RetrievalModule(pl.LightningModule):
         queries = self.trainer.datamodule.dataset.ids_at("queries", batch.query_rows.cpu().numpy())
         raise UserError(
             "a finite loss",
-            f"{float(loss)} at step {self.global_step}, with the queries {', '.join(queries[:8])}"
+            f"{loss.item()} at step {self.global_step}, with the queries {', '.join(queries[:8])}"
             + (f" and {len(queries) - 8} more" if len(queries) > 8 else ""),
             "Lower optimizer.lr or set trainer.precision=32-true, then go on with resume=<run directory>; the last "
             "checkpoint is from before this step.",

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -153,22 +152,24 @@ class ExactIndex:
         _largest(queries, "query")
         k = min(k, self._count)
         with _full_precision():
-            if len(queries) <= _SEARCH_QUERIES:
+            if queries.shape[0] <= _SEARCH_QUERIES:
                 return self._search(queries.detach().float(), k)
             found = [self._search(block.float(), k) for block in torch.split(queries.detach(), _SEARCH_QUERIES)]
         return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
 
     def _search(self, queries: Float[Tensor, "b d"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
         if self._documents.dtype == torch.float32:
-            if len(queries) == 1 and queries.device.type == "cpu":
+            if queries.shape[0] == 1 and queries.is_cpu:
                 # For a single query numpy's matrix-vector product can take half the time of torch's.
-                scores = torch.from_numpy(self._documents.numpy() @ queries[0].numpy())
-                return _best(scores[: self._count].unsqueeze(0), k)
+                scores = self._documents.numpy() @ queries.numpy()[0]
+                return _best(torch.from_numpy(scores[None, : self._count]), k)
             return self._scan(queries, k, _best_of_grid)
         many = min(4 * k + 16, self._count)
         rows = self._scan(queries.to(self._documents.dtype), many, _candidates_of_grid)[1].sort(dim=1).values
+        size = max(1, _SEARCH_SCORES // (many * queries.shape[1]))
+        parts = zip(torch.split(queries, size), torch.split(rows, size), strict=True)
         # A sum of products and not a matrix product: the same for equal documents wherever they stand.
-        scores = (self._documents[rows].float() * queries.unsqueeze(1)).sum(dim=2)
+        scores = torch.cat([(self._documents[found].float() * part.unsqueeze(1)).sum(dim=2) for part, found in parts])
         best, at = _best(scores, k)
         return best, rows.gather(1, at)
 
@@ -416,8 +417,8 @@ def _largest(embeddings: Float[Tensor, "n d"], kind: str) -> float:
     """The largest absolute value; an error if a value is not finite."""
     if not embeddings.numel():
         return 0.0
-    low, high = (float(value) for value in torch.aminmax(embeddings.detach()))
-    largest = max(-low, high)
+    low, high = torch.aminmax(embeddings.detach())
+    largest = max(-low.item(), high.item())
     if largest != largest or largest == float("inf"):
         rows = (~torch.isfinite(embeddings)).any(dim=1).nonzero().squeeze(1).tolist()
         raise UserError(

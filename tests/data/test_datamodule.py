@@ -1,0 +1,140 @@
+"""Batches of a prepared data set: no relevant text is ever a negative, and any worker or restart gives the same."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from hr_retrieval.data.batch import Batch
+from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.errors import UserError
+from hr_retrieval.model.encoder import Encoder
+from tests.conftest import write_toy_dataset
+
+
+def make(folder: Path, encoder: Encoder, **options: Any) -> RetrievalDataModule:
+    module = RetrievalDataModule(folder, encoder, **{"batch_size": 8, **options})
+    module.prepare_data()
+    module.setup("fit")
+    return module
+
+
+def batches(module: RetrievalDataModule, count: int | None = None) -> list[Batch]:
+    taken = []
+    for batch in module.train_dataloader():
+        taken.append(batch)
+        if len(taken) == count:
+            break
+    return taken
+
+
+def same(first: list[Batch], second: list[Batch]) -> bool:
+    return len(first) == len(second) and all(
+        torch.equal(a.query_rows, b.query_rows)
+        and torch.equal(a.document_rows, b.document_rows)
+        and torch.equal(a.relevance, b.relevance)
+        and torch.equal(a.anchors.ids, b.anchors.ids)
+        and torch.equal(a.documents.ids, b.documents.ids)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_a_batch_is_anchors_documents_and_their_relevance(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    module = make(toy_dataset, tiny_encoder, positives_per_anchor=2)
+    queries = pq.read_table(toy_dataset / "queries.parquet").to_pylist()
+    corpus = pq.read_table(toy_dataset / "corpus.parquet").to_pylist()
+    for batch in batches(module):
+        assert batch.relevance.shape == (len(batch.anchors), len(batch.documents))
+        assert batch.relevance.diagonal().all()
+        anchors = [queries[row] for row in batch.query_rows.tolist()]
+        documents = [corpus[row] for row in batch.document_rows.tolist()]
+        assert {anchor["split"] for anchor in anchors} == {"train"}
+        expected = [[anchor["group_id"] == document["group_id"] for document in documents] for anchor in anchors]
+        assert batch.relevance.tolist() == expected
+        tokens, _ = tiny_encoder.tokenise([document["text"] for document in documents], "document")
+        assert torch.equal(batch.documents.ids, tokens.ids)
+        assert torch.equal(batch.documents.offsets, tokens.offsets)
+
+
+def test_the_length_is_the_true_number_of_batches(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    module = make(toy_dataset, tiny_encoder)
+    assert len(batches(module)) == len(module.train_dataloader()) == 96 // 8
+
+
+def test_stated_negatives_and_further_positives_come_where_asked(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    dataset = make(toy_dataset, tiny_encoder).dataset
+    stated = {
+        (query, int(document))
+        for query in range(dataset.query_count)
+        for document in dataset.negative_documents[dataset.negative_offsets[query] : dataset.negative_offsets[query + 1]]
+    }
+
+    def added(**options: Any) -> set[tuple[int, int]]:
+        found = set()
+        for batch in batches(make(toy_dataset, tiny_encoder, **options)):
+            rows = batch.document_rows[len(batch.anchors) :].tolist()
+            found |= {(query, row) for query in batch.query_rows.tolist() for row in rows}
+        return found
+
+    assert added(negatives_per_anchor=1) & stated
+    assert not added(negatives_per_anchor=0)
+
+
+def test_batches_are_the_same_for_any_number_of_workers_and_differ_by_seed(
+    toy_dataset: Path, tiny_encoder: Encoder
+) -> None:
+    alone = batches(make(toy_dataset, tiny_encoder))
+    assert same(alone, batches(make(toy_dataset, tiny_encoder, workers=2)))
+    assert not same(alone, batches(make(toy_dataset, tiny_encoder, seed=2)))
+
+
+def test_a_resumed_loader_goes_on_behind_what_was_consumed(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    whole = make(toy_dataset, tiny_encoder, workers=1)
+    expected = batches(whole) + batches(whole)
+    first = make(toy_dataset, tiny_encoder, workers=1)
+    taken = batches(first, 5)
+    resumed = make(toy_dataset, tiny_encoder)
+    resumed.train_dataloader().load_state_dict(first.train_dataloader().state_dict())
+    taken += batches(resumed)
+    assert same(taken, expected[: len(taken)])
+
+
+def test_evaluation_covers_each_text_of_the_split_once(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    module = make(toy_dataset, tiny_encoder, evaluation_tokens=40)
+    evaluation = module.evaluation_set("validation")
+    assert len(evaluation.query_rows) == len(evaluation.document_rows) == 12
+    assert np.diff(evaluation.offsets).tolist() == [2] * 12
+    loaded = list(module.val_dataloader())
+    assert len(loaded) > 2
+    for kind, count in (("query", 12), ("document", 12)):
+        rows = [row for batch in loaded if batch.kind == kind for row in batch.rows.tolist()]
+        assert sorted(rows) == list(range(count))
+
+
+def test_the_corpus_and_the_number_of_queries_can_be_chosen(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    module = make(toy_dataset, tiny_encoder, evaluation_corpus="all", evaluation_queries=5)
+    evaluation = module.evaluation_set("test")
+    assert len(evaluation.query_rows) == 5
+    assert len(evaluation.document_rows) == 120
+    with pytest.raises(UserError, match="evaluation_corpus"):
+        make(toy_dataset, tiny_encoder, evaluation_corpus="some")
+
+
+def test_bad_sizes_and_data_are_refused_before_any_work(tmp_path: Path, toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    with pytest.raises(UserError, match="batch no larger than the training data"):
+        make(toy_dataset, tiny_encoder, batch_size=97)
+    with pytest.raises(UserError, match="positives_per_anchor"):
+        make(toy_dataset, tiny_encoder, positives_per_anchor=0)
+    with pytest.raises(UserError, match="two groups"):
+        RetrievalDataModule(write_toy_dataset(tmp_path / "one", groups=1), tiny_encoder)
+    with pytest.raises(UserError, match="queries in the test split"):
+        make(write_toy_dataset(tmp_path / "few", groups=5), tiny_encoder, batch_size=4).evaluation_set("test")
+
+
+def test_how_many_texts_are_cut_is_known(toy_dataset: Path) -> None:
+    cut = make(toy_dataset, Encoder("tiny", max_length=8)).cut_texts()
+    assert cut["documents"] == cut["documents_cut"] == 120
+    assert 0 < cut["queries_cut"] < cut["queries"] == 120

@@ -1,0 +1,81 @@
+"""Every option of every group composes, and its keys are the signature of what it builds."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from hr_retrieval.config import check_targets, config_dir
+
+ROOT = Path(config_dir())
+GROUPS = {
+    str(path.parent.relative_to(ROOT)): sorted(option.stem for option in path.parent.glob("*.yaml"))
+    for path in ROOT.rglob("*.yaml")
+    if path.parent != ROOT
+}
+# `base` options are what others build on; experiments name whole runs.
+OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options if option != "base"]
+VERBS = {"data": "prepare"}
+
+
+def composed(verb: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        return compose(verb, list(overrides), return_hydra_config=True)
+
+
+def built(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Each part of a config that names a target."""
+    if isinstance(node, list):
+        return [found for number, item in enumerate(node) for found in built(item, f"{path}[{number}]")]
+    if not isinstance(node, dict):
+        return []
+    own = [(path, node)] if "_target_" in node else []
+    return own + [found for key, value in node.items() for found in built(value, f"{path}.{key}")]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_an_option_composes_and_fits_what_it_builds(group: str, option: str) -> None:
+    if option == "wandb":
+        pytest.importorskip("wandb")
+    config = composed(VERBS.get(group.split("/")[0], "train"), f"{group}={option}")
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    plain.pop("hydra")
+    parts = built(plain)
+    assert parts
+    for path, part in parts:
+        target = get_object(part["_target_"])
+        keys = {key for key in part if key not in ("_target_", "_partial_", "_convert_", "_recursive_")}
+        parameters = inspect.signature(target).parameters
+        open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        assert open_ended or keys <= set(parameters), f"{path}: {keys - set(parameters)}"
+
+
+def test_everything_composed_is_allowed_to_be_built() -> None:
+    for group, option in OPTIONS:
+        config = composed(VERBS.get(group.split("/")[0], "train"), f"{group}={option}")
+        plain = OmegaConf.to_container(config, resolve=False)
+        assert isinstance(plain, dict)
+        plain.pop("hydra")
+        check_targets(plain)
+
+
+def test_the_yaml_of_a_strategy_names_every_option_with_its_default() -> None:
+    """One option, one default: a YAML that says something else than the class would be a second one."""
+    for group in ("model/mixing", "model/loss"):
+        for option in GROUPS[group]:
+            part = OmegaConf.load(ROOT / group / f"{option}.yaml")
+            assert isinstance(part, DictConfig)
+            parameters = inspect.signature(get_object(part._target_)).parameters
+            assert set(parameters) == {str(key) for key in part} - {"_target_"}
+
+
+def test_unknown_keys_and_options_are_named() -> None:
+    with pytest.raises(Exception, match="trainer"):
+        composed("train", "trainer.max_epoch=3")
+    with pytest.raises(Exception, match="mpnet"):
+        composed("train", "model=mpnett")

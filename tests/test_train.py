@@ -1,0 +1,201 @@
+"""The command line from end to end, on a toy data set with an encoder of random weights."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from hr_retrieval import export, prepare, train
+from hr_retrieval.checkpoints import load_checkpoint
+from hr_retrieval.runs import Run
+
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run a verb in an empty folder as `python -m` would; what it printed, with the exit status if that is not 0."""
+    monkeypatch.chdir(tmp_path)
+    handlers = logging.root.handlers[:]
+
+    def close_log_files() -> None:
+        # Hydra leaves them open for the rest of the process.
+        for handler in logging.root.handlers:
+            if handler not in handlers:
+                handler.close()
+
+    def run(verb: Callable[[], None], *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["verb", *arguments])
+        status = 0
+        close_log_files()
+        try:
+            verb()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        printed = "".join(capfd.readouterr())
+        return f"exit {status}: {printed}" if status else printed
+
+    yield run
+    close_log_files()
+    logging.root.handlers = handlers
+
+
+TOY = ("model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "datamodule.batch_size=8")
+
+
+@pytest.fixture
+def toy(toy_dataset: Path) -> Path:
+    return toy_dataset
+
+
+def only_run(folder: Path) -> Path:
+    (run,) = [path.parent for path in folder.glob("**/config.yaml") if ".hydra" not in path.parts]
+    return run
+
+
+def test_a_run_leaves_everything_it_promises(command: Command, toy: Path, tmp_path: Path) -> None:
+    printed = command(train.main, *TOY, "trainer.max_epochs=2", "optimizer.lr=1e-3", "project=p")
+    run = only_run(tmp_path / "outputs" / "p")
+    summary = json.loads((run / "summary.json").read_text())
+    assert {"mrr", "pass@1", "recall@10"} <= set(summary["zero_shot"])
+    assert {"mrr", "pass@1", "recall@10"} <= set(summary["trained"])
+    assert summary["trained"]["mrr"] != summary["zero_shot"]["mrr"]
+    assert (summary["queries"], summary["documents"], summary["split"]) == (12, 12, "test")
+    assert Path(summary["encoder"]) == run / "encoder"
+    assert {"best.ckpt", "last.ckpt"} <= {path.name for path in (run / "checkpoints").iterdir()}
+    assert list((run / "tensorboard").glob("events*"))
+    assert "train/loss" in (run / "csv" / "metrics.csv").read_text().splitlines()[0]
+    assert OmegaConf.load(run / "config.yaml").optimizer.lr == 1e-3
+    for promised in ("zero-shot", "trained", "12 test queries", str(run), "tensorboard --logdir", "resume="):
+        assert promised in printed
+
+
+def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, toy: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    command(train.main, *TOY, "trainer.max_epochs=1", "optimizer.lr=1e-3", "zero_shot=false", "export=false", "output=run")
+    printed = command(export.main, "run=run", "output=exported")
+    assert "SentenceTransformer('exported')" in printed
+    texts = ["welder 3", "a nurse with tools", "водитель"]
+    expected = Run.open(tmp_path / "run").encoder().encode(texts, "query")
+    found = SentenceTransformer(str(tmp_path / "exported"), device="cpu").encode(texts, convert_to_tensor=True)
+    assert torch.cosine_similarity(found, expected).min() > 0.9999
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "lr: 0.001" in card
+    assert "| trained |" in card
+    assert "already holds something" in command(export.main, "run=run", "output=exported")
+
+
+def test_a_sweep_runs_each_combination_in_its_own_folder(command: Command, toy: Path, tmp_path: Path) -> None:
+    command(
+        train.main, "-m", *TOY, "model/mixing=none,anchor", "model.loss.margin=0.1,0.3", "trainer.max_epochs=1",
+        "zero_shot=false", "export=false", "project=s",
+    )  # fmt: skip
+    runs = sorted(path.parent for path in (tmp_path / "multirun" / "s").glob("*/*/summary.json"))
+    configs = [OmegaConf.load(run / "config.yaml") for run in runs]
+    assert {(config.model.mixing._target_.split(".")[-1], config.model.loss.margin) for config in configs} == {
+        ("NoMixing", 0.1),
+        ("NoMixing", 0.3),
+        ("AnchorMixing", 0.1),
+        ("AnchorMixing", 0.3),
+    }
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
+    return state
+
+
+@pytest.mark.parametrize("steps", [5, 12, 17])
+def test_a_resumed_run_ends_as_one_never_stopped(command: Command, toy: Path, tmp_path: Path, steps: int) -> None:
+    """Within an epoch, at its end (12 batches), and within the second one."""
+    options = (
+        *TOY, "optimizer.lr=1e-3", "scheduler=constant", "zero_shot=false", "test=false", "export=false",
+        "callbacks.last.every_n_train_steps=1", "model.mixing.random=true", "model.mixing.negative_weight=0.3",
+    )  # fmt: skip
+    command(train.main, *options, "trainer.max_epochs=2", "output=whole")
+    command(train.main, *options, "trainer.max_epochs=2", f"trainer.max_steps={steps}", "output=cut")
+    assert load_checkpoint(tmp_path / "cut" / "checkpoints" / "last.ckpt")["global_step"] == steps
+    printed = command(train.main, "resume=cut", "trainer.max_steps=-1")
+    assert "Run directory" in printed
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert {name: float((whole[name] - resumed[name]).abs().max()) for name in whole if not torch.equal(whole[name], resumed[name])} == {}
+    assert load_checkpoint(tmp_path / "cut" / "checkpoints" / "last.ckpt")["global_step"] == 24
+
+
+def test_good_enough_stops_training(command: Command, toy: Path, tmp_path: Path) -> None:
+    command(
+        train.main, *TOY, "trainer.max_epochs=5", "callbacks.early_stopping.stopping_threshold=0.01", "zero_shot=false",
+        "test=false", "export=false", "output=run",
+    )  # fmt: skip
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 12
+
+
+def test_prepare_reads_the_original_pickle_and_train_prepares_by_itself(command: Command, tmp_path: Path) -> None:
+    rows = [(f"{trade} {place}", f"{trade} works at place {place}") for trade in ("сварщик", "nurse", "cook") for place in range(20)]
+    pd.DataFrame(rows, columns=["position", "description"]).to_pickle("train.pkl")
+    printed = command(prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine")
+    assert "data/prepared/mine" in printed
+    assert "already holds something" in command(prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine")
+    command(
+        train.main, "data=pickle", "data.reader.path=train.pkl", "data.name=other", "model=tiny", "trainer.max_epochs=1",
+        "datamodule.batch_size=8", "trainer.enable_progress_bar=false", "output=run",
+    )  # fmt: skip
+    assert (tmp_path / "data" / "prepared" / "other" / "corpus.parquet").exists()
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["queries"] == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("trainer.max_epoch=3",), "max_epoch"),
+        (("model=tiny", "data=csv", "data.reader.path=absent.csv"), "absent.csv"),
+        (("model=tiny", "data=csv", "data.reader.path=one.csv"), "'position'"),
+        ((*TOY, "datamodule.batch_size=1000"), "datamodule.batch_size to 96 or less"),
+        ((*TOY, "model.loss.margin=-0.1"), "model.loss.margin"),
+        ((*TOY, "model.encoder.name_or_path=nobody/nothing"), "nobody/nothing"),
+        ((*TOY, "+callbacks.x._target_=os.system"), "os.system"),
+    ],
+)
+def test_bad_input_is_one_message_and_leaves_no_run(
+    command: Command, toy: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "one.csv").write_text("title,text\na,b\n")
+    printed = command(train.main, *arguments, "output=run")
+    assert printed.startswith("exit 1")
+    assert said in printed
+    assert "Traceback" not in printed
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
+    command: Command, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hr_retrieval.model.loss import LossResult, TripletLoss
+
+    forward = TripletLoss.forward
+    calls = iter(range(100))
+
+    def poisoned(self: TripletLoss, *arguments: torch.Tensor) -> LossResult:
+        result = forward(self, *arguments)
+        return LossResult(result.loss * (float("nan") if next(calls) == 3 else 1), result.diagnostics)
+
+    monkeypatch.setattr(TripletLoss, "forward", poisoned)
+    printed = command(train.main, *TOY, "zero_shot=false", "output=run")
+    assert printed.startswith("exit 1")
+    assert "nan at step 3, with the queries q" in printed
+
+
+def test_a_taken_output_folder_is_refused(command: Command, toy: Path, tmp_path: Path) -> None:
+    os.mkdir("run")
+    (tmp_path / "run" / "config.yaml").write_text("project: mine\n")
+    printed = command(train.main, *TOY, "output=run")
+    assert "holds a run" in printed
+    assert (tmp_path / "run" / "config.yaml").read_text() == "project: mine\n"

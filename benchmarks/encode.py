@@ -3,8 +3,8 @@
     python benchmarks/encode.py [number of texts, 10000 unless told]
 
 Each round times all in turn, so that what else the machine does falls on all of them; the best round counts. Two cores
-with AVX512-BF16 take about four minutes and print, for encoding, 1.3 (float32) and 3.3 (bf16) times the peer's speed at
-its defaults, and for training, forward and backward, 3 times that of padded float32.
+with AVX512-BF16 take about three minutes and print, for encoding, 1.3 (float32) and 3.0 (bf16) times the peer's speed
+at its defaults, and for training, forward and backward, 3.6 times that of padded float32 (packed, bf16).
 """
 
 import random

@@ -20,7 +20,7 @@ class Run:
     """One run directory.
 
     Attributes:
-        folder: `config.yaml`, `checkpoints/`, `tensorboard/`, `csv/`, `encoder/` and `summary.json` are in it.
+        folder: `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`, `encoder/` and `summary.json` are in it.
         config: the resolved config that the run was started with.
     """
 

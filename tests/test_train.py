@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from hr_retrieval import export, prepare, train
 from hr_retrieval.checkpoints import load_checkpoint
+from hr_retrieval.model.tiny import write_tiny
 from hr_retrieval.runs import Run
 
 Command = Callable[..., str]
@@ -201,3 +202,25 @@ def test_a_taken_output_folder_is_refused(command: Command, toy: Path, tmp_path:
     printed = command(train.main, *TOY, "output=run")
     assert "holds a run" in printed
     assert (tmp_path / "run" / "config.yaml").read_text() == "project: mine\n"
+
+
+def test_the_mpnet_command_runs_on_a_small_xlm_r_in_the_sentence_transformers_layout(
+    command: Command, toy: Path, tmp_path: Path
+) -> None:
+    write_tiny(tmp_path / "small", architecture="xlm-roberta")
+    printed = command(
+        train.main, "model=mpnet", "model.encoder.name_or_path=small", "trainer.max_epochs=2", "data.folder=toy",
+        "datamodule.batch_size=8", "trainer.enable_progress_bar=false", "model.mini_batch=4", "output=run",
+    )  # fmt: skip
+    assert "zero-shot" in printed
+    assert (tmp_path / "run" / "encoder" / "modules.json").exists()
+
+
+def test_the_figures_of_a_seed_do_not_depend_on_the_loader_workers(command: Command, toy: Path, tmp_path: Path) -> None:
+    options = (*TOY, "trainer.max_epochs=1", "optimizer.lr=1e-3", "zero_shot=false", "test=false", "export=false")
+    command(train.main, *options, "output=a")
+    command(train.main, *options, "output=b", "datamodule.workers=2")
+    command(train.main, *options, "output=c", "seed=2")
+    first, second, other = (weights(tmp_path / name) for name in "abc")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)

@@ -2,14 +2,23 @@
 
 import csv
 import logging
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+import torch
+from pytorch_lightning.callbacks import Callback, Checkpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from hr_retrieval.data.batch import Batch
+from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
+
+# What a shell reports of a process that SIGTERM ended.
+TERMINATED = 128 + signal.SIGTERM
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +36,17 @@ class EpochReport(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        where = "before training" if trainer.state.fn != "fit" else f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+        where = (
+            "before training"
+            if trainer.state.fn != "fit"
+            else f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+        )
         values = trainer.callback_metrics
-        shown = [f"{name} {float(values[f'validation/{name}']):.4f}" for name in self.metrics if f"validation/{name}" in values]
+        shown = [
+            f"{name} {float(values[f'validation/{name}']):.4f}"
+            for name in self.metrics
+            if f"validation/{name}" in values
+        ]
         log.info("%s: validation %s", where, ", ".join(shown))
 
 
@@ -48,6 +65,14 @@ class MetricsFile(Callback):
         self.path = Path(path)
         self.rows = 0
         self.columns: list[str] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and trainer.global_step == 0:
+            # A run that was killed before its first checkpoint begins anew: what it wrote of its steps is void, and the encoder
+            # as it was may have been measured twice.
+            kept = [row for row in self._read() if row["step"] == "0"][-1:]
+            self.rows, self.columns = len(kept), [name for row in kept for name, value in row.items() if value]
+            self._rewrite([{name: row[name] for name in self.columns} for row in kept])
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
         if trainer.is_global_zero and trainer.global_step % trainer.log_every_n_steps == 0:
@@ -87,3 +112,89 @@ class MetricsFile(Callback):
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(rows)
+
+
+class TerminationCheckpoint(Checkpoint):
+    """On SIGTERM, writes `checkpoints/interrupted.ckpt` and ends the process with exit status 143 (128 + 15).
+
+    The step under way is finished first, and so is a validation: Lightning's own way stops inside a validation, whose
+    embeddings no checkpoint holds. A signal at other times than training ends the process at once, as ever.
+
+    Args:
+        folder: the run directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / "checkpoints" / "interrupted.ckpt"
+        self.received = False
+        self._step = 0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning has put its own handler there, and puts back what was before when it has ended.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._receive)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        self._step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        # Accumulated gradients are in no checkpoint: the batch that makes the step is waited for.
+        if trainer.global_step > self._step and self._agreed(trainer):
+            trainer.save_checkpoint(self.path)
+            self.end(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)
+
+    def end(self, trainer: pl.Trainer) -> None:
+        """Say how to go on and end the process."""
+        if not trainer.is_global_zero:
+            # Lightning would take any other status of a further process for a crash, and kill the first one.
+            raise SIGTERMException(0)
+        log.warning(
+            "Stopped by SIGTERM at step %d. Go on with: python -m hr_retrieval.train resume=%s",
+            trainer.global_step,
+            self.folder,
+        )
+        raise SIGTERMException(TERMINATED)
+
+    def _agreed(self, trainer: pl.Trainer) -> bool:
+        return bool(trainer.strategy.reduce_boolean_decision(self.received, all=False))
+
+    def _receive(self, number: int, frame: Any) -> None:
+        self.received = True
+
+
+class BatchSize(Callback):
+    """Knows how large the batch under way is, to explain a lack of memory."""
+
+    def __init__(self) -> None:
+        self.size = "before the first batch"
+        self.texts = 1
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        self.texts = len(batch.anchors) + len(batch.documents)
+        tokens = len(batch.anchors.ids) + len(batch.documents.ids)
+        self.size = f"{self.texts} texts ({len(batch.anchors)} anchors and {len(batch.documents)} documents), {tokens} tokens in all"
+
+    def explain(self, error: MemoryError | RuntimeError, mini_batch: int | None, batch_size: int) -> UserError | None:
+        """What a user can do about an allocation that failed; `None` for any other error.
+
+        Args:
+            mini_batch: texts encoded at a time, as `RetrievalModule.mini_batch`.
+            batch_size: anchors a batch on each process.
+        """
+        if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+            return None
+        smaller = max(1, min(mini_batch or self.texts, self.texts) // 2)
+        first_line = (str(error).splitlines() or [""])[0]
+        return UserError(
+            "a batch that fits into memory",
+            f"{self.size}, and {type(error).__name__}: {first_line}",
+            f"Set model.mini_batch={smaller} (the same training in less memory, a little slower) or datamodule.batch_size="
+            f"{max(1, batch_size // 2)}; if it is a validation that fails, halve datamodule.evaluation_tokens. "
+            "Go on with resume=<run directory> and one of these.",
+        )

@@ -75,6 +75,35 @@ class ExportConfig:
     output: str = MISSING
 
 
+@dataclass
+class DataFolder:
+    """Where a prepared data set lies."""
+
+    folder: str = MISSING
+
+
+@dataclass
+class EvaluateConfig:
+    """What `evaluate` reads.
+
+    Attributes:
+        encoder: a run directory, an encoder's folder, a hub name, `builtin:all-MiniLM-L6-v2` or `tiny`.
+        base: the encoder before training, for comparison: `auto` takes what the run or the folder's model card names,
+            null compares with none.
+        data: `data.folder` is the prepared data set.
+        split: train, validation or test.
+        corpus: `split` ranks the documents of the measured split, `all` every document.
+        output: a new folder.
+    """
+
+    encoder: str = MISSING
+    base: str | None = "auto"
+    data: DataFolder = field(default_factory=DataFolder)
+    split: str = "test"
+    corpus: str = "split"
+    output: str = MISSING
+
+
 def config_dir() -> str:
     """The folder of the YAML files: inside an installed wheel, else beside `src/` in a checkout."""
     packaged = Path(__file__).parent / "configs"
@@ -90,7 +119,9 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
             try:
                 resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
                 check_targets(resolved)
-                verb(OmegaConf.create(resolved))
+                settings = OmegaConf.create(resolved)
+                assert isinstance(settings, DictConfig)
+                verb(settings)
             except UserError as error:
                 raise CompactHydraException(str(error)) from None
             except InstantiationException as error:
@@ -148,3 +179,4 @@ _store = ConfigStore.instance()
 _store.store(name="prepare_schema", node=PrepareConfig)
 _store.store(name="train_schema", node=TrainConfig)
 _store.store(name="export_schema", node=ExportConfig)
+_store.store(name="evaluate_schema", node=EvaluateConfig)

@@ -1,18 +1,27 @@
 """One training run from a resolved config to its summary."""
 
 import logging
+import os
+import shutil
+import sys
 import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from rich.console import Console
 from rich.table import Table
 
+from hr_retrieval.callbacks import BatchSize, TerminationCheckpoint
 from hr_retrieval.checkpoints import CheckedCheckpointIO
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
@@ -31,28 +40,35 @@ def run(config: DictConfig) -> None:
     begun = time.monotonic()
     folder = Path(HydraConfig.get().runtime.output_dir)
     resumed = config.resume is not None
+    changes = (
+        [change for change in HydraConfig.get().overrides.task if not change.startswith("resume=")] if resumed else []
+    )
     if resumed:
-        config = _resumed_config(folder)
+        config = _resumed_config(folder, changes)
     else:
         check_new(folder)
     pl.seed_everything(config.seed, workers=True, verbose=False)
+    # Lightning 2.6 calls what torch 2.13 deprecates: nothing that a user could mend.
+    warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
     prepared_dataset(config.data, config.split_seed)
     module, datamodule = _build(config)
-    trainer = _trainer(config)
+    trainer = _trainer(config, folder)
     # Everything that bad input can break stands now: the run begins.
     this_run = Run(folder, config) if resumed else Run.create(folder, config)
-    zero_shot = _zero_shot(this_run, trainer, module, datamodule)
-    newest = this_run.newest_checkpoint() if resumed else None
-    _fit(trainer, module, datamodule, newest)
-    summary = _summarise(this_run, trainer, module, datamodule, zero_shot)
+    if resumed and trainer.is_global_zero:
+        _remove_partials(this_run)
+    with _further_processes(folder, changes, trainer):
+        zero_shot = _zero_shot(this_run, trainer, module, datamodule)
+        newest = this_run.newest_checkpoint() if resumed else None
+        _fit(trainer, module, datamodule, newest)
+        summary = _summarise(this_run, trainer, module, datamodule, zero_shot)
     if trainer.is_global_zero:
         _report(this_run, summary, time.monotonic() - begun)
 
 
-def _resumed_config(folder: Path) -> DictConfig:
+def _resumed_config(folder: Path, changes: Sequence[str]) -> DictConfig:
     """The run's config with the plain values that were given beside `resume=`."""
     this_run = Run.open(folder)
-    changes = [change for change in HydraConfig.get().overrides.task if not change.startswith("resume=")]
     groups = [change for change in changes if "." not in change.split("=")[0]]
     if groups:
         raise UserError(
@@ -65,19 +81,55 @@ def _resumed_config(folder: Path) -> DictConfig:
     return merged
 
 
+def _remove_partials(this_run: Run) -> None:
+    """Remove what a killed process had begun to write."""
+    for folder in (this_run.folder, this_run.checkpoints):
+        for partial in folder.glob(".*.partial"):
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink()
+
+
+@contextmanager
+def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer) -> Iterator[None]:
+    """Have Lightning start the further processes of a distributed run as resumed ones.
+
+    They read the config that this process wrote, so that there is one run directory and one config, and a sweep is not
+    started again by each of them. Left to itself, Lightning repeats the whole command under Hydra.
+    """
+    arguments, environment, hydra = sys.argv, dict(os.environ), HydraConfig.instance().cfg
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    sys.argv = [arguments[0], f'resume="{quoted}"', *changes, "hydra.output_subdir=null", "hydra/job_logging=none"]
+    HydraConfig.instance().cfg = None
+    try:
+        yield
+        if isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+            for process in trainer.strategy.launcher.procs:
+                process.wait()
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+    finally:
+        # Lightning leaves its rank and port there; the next run of a sweep would take itself for one of the further processes.
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv, HydraConfig.instance().cfg = arguments, hydra
+
+
 def _build(config: DictConfig) -> tuple[RetrievalModule, RetrievalDataModule]:
     encoder = instantiate(config.model.encoder)
     datamodule: RetrievalDataModule = instantiate(config.datamodule, tokeniser=encoder)
     module: RetrievalModule = instantiate(
         config.model, encoder=encoder, optimizer=config.optimizer, scheduler=config.scheduler
     )
-    log.info("encoder: %s", ", ".join(f"{name} {value}" for name, value in encoder.describe().items()))
+    log.info("encoder: %s", ", ".join(f"{name} {value}" for name, value in encoder.describe().items() if value != ""))
     return module, datamodule
 
 
-def _trainer(config: DictConfig) -> pl.Trainer:
+def _trainer(config: DictConfig, folder: Path) -> pl.Trainer:
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
     loggers = [instantiate(logger) for logger in config.logger.values() if logger]
+    callbacks += [BatchSize(), TerminationCheckpoint(folder)]
     trainer: pl.Trainer = instantiate(
         config.trainer, callbacks=callbacks, logger=loggers or False, plugins=[CheckedCheckpointIO()]
     )
@@ -117,7 +169,18 @@ def _fit(
         cut["documents"],
         module.encoder.max_length,
     )
-    trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    (size,) = [callback for callback in trainer.callbacks if isinstance(callback, BatchSize)]
+    (termination,) = [callback for callback in trainer.callbacks if isinstance(callback, TerminationCheckpoint)]
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except (MemoryError, RuntimeError) as error:
+        explained = size.explain(error, module.mini_batch, datamodule.batch_size)
+        if explained is None:
+            raise
+        raise explained from error
+    if termination.received:
+        # It came too late for another step: what is left to do is done by the resumed run.
+        termination.end(trainer)
 
 
 def _test(trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule) -> dict[str, float]:
@@ -171,7 +234,9 @@ def _flat(node: Any, path: str = "") -> dict[str, Any]:
 def _report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
     console = Console(width=120)
     if summary["trained"]:
-        console.print(f"{summary['queries']} test queries, each ranked over {summary['documents']} documents, exact ranks:")
+        console.print(
+            f"{summary['queries']} test queries, each ranked over {summary['documents']} documents, exact ranks:"
+        )
         table = Table("")
         for name in HEADLINE:
             table.add_column(name, justify="right")

@@ -1,7 +1,6 @@
 """A prepared data set as batches: anchors, documents and relevance for training, texts to rank for evaluation."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,34 +11,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
+from hr_retrieval.data.evaluation_set import SPLITS, EvaluationSet, Split, check_corpus, evaluation_set
 from hr_retrieval.data.relevance import Guard
 from hr_retrieval.data.sampler import PairSampler, check_batch_fits
 from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.data.tokens import Tokeniser, TokenTable, token_table
 from hr_retrieval.errors import UserError
 
-Split = Literal["train", "validation", "test"]
-SPLITS: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class EvaluationSet:
-    """What one split is measured on.
-
-    Attributes:
-        split: its name.
-        query_rows: rows of its `Q` queries in the query table.
-        document_rows: rows of the `N` documents that are ranked for each.
-        offsets: CSR offsets `[Q + 1]` of the relevant documents of each query.
-        relevant: positions in `document_rows`, ascending for each query.
-    """
-
-    split: Split
-    query_rows: Rows
-    document_rows: Rows
-    offsets: Rows
-    relevant: Rows
 
 
 class RetrievalDataModule(pl.LightningDataModule):
@@ -79,8 +58,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         seed: int = 1,
     ) -> None:
         super().__init__()
-        if evaluation_corpus not in ("split", "all"):
-            raise UserError("evaluation_corpus to be 'split' or 'all'", repr(evaluation_corpus), "Choose one of the two.")
+        check_corpus(evaluation_corpus, "evaluation_corpus")
         if positives_per_anchor < 1 or negatives_per_anchor < 0:
             raise UserError(
                 "positives_per_anchor of at least 1 and negatives_per_anchor of at least 0",
@@ -157,7 +135,9 @@ class RetrievalDataModule(pl.LightningDataModule):
             UserError: the split has no queries.
         """
         if split not in self._evaluation:
-            self._evaluation[split] = self._make_evaluation_set(split)
+            self._evaluation[split] = evaluation_set(
+                self.dataset, self.guard, split, self.evaluation_corpus, self.evaluation_queries, self.seed
+            )
         return self._evaluation[split]
 
     def cut_texts(self) -> dict[str, int]:
@@ -191,22 +171,6 @@ class RetrievalDataModule(pl.LightningDataModule):
                 f"{len(rows)} training anchors, all in one group",
                 "Map data.columns.group to a column that tells the documents apart, or leave it out.",
             )
-
-    def _make_evaluation_set(self, split: Split) -> EvaluationSet:
-        rows = np.flatnonzero(self.dataset.query_split == SPLITS[split])
-        if len(rows) == 0:
-            raise UserError(
-                f"queries in the {split} split", f"none in {self.dataset.folder}", f"Prepare it with a larger {split} share."
-            )
-        documents = np.arange(self.dataset.document_count)
-        offsets, relevant = self.guard.relevant(rows, documents)
-        if self.evaluation_corpus == "split":
-            documents = np.unique(relevant)
-        if self.evaluation_queries is not None and self.evaluation_queries < len(rows):
-            drawn = np.random.default_rng((self.seed, SPLITS[split])).choice(len(rows), self.evaluation_queries, replace=False)
-            rows = rows[np.sort(drawn)]
-        offsets, relevant = self.guard.relevant(rows, documents)
-        return EvaluationSet(split, rows, documents, offsets, relevant)
 
     def _evaluation_loader(self, split: Split) -> "DataLoader[EvaluationBatch]":
         texts = EvaluationTexts(

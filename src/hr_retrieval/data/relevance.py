@@ -15,11 +15,20 @@ Rows = npt.NDArray[np.integer]
 class GroupedTables(Protocol):
     """The arrays of a prepared data set that relevance follows from."""
 
-    document_group: Codes
-    document_duplicate: Codes
-    query_group: Codes
-    positive_offsets: npt.NDArray[np.int64]
-    positive_documents: npt.NDArray[np.int32]
+    @property
+    def document_group(self) -> Codes: ...
+
+    @property
+    def document_duplicate(self) -> Codes: ...
+
+    @property
+    def query_group(self) -> Codes: ...
+
+    @property
+    def positive_offsets(self) -> npt.NDArray[np.int64]: ...
+
+    @property
+    def positive_documents(self) -> npt.NDArray[np.int32]: ...
 
 
 @dataclass(frozen=True)

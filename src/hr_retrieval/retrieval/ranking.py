@@ -37,6 +37,8 @@ _SEARCH_SCORES = 1 << 25
 _GROUP = 32
 
 
+# Query rows `[b]` to their scores of all documents, `[b, N]` in float32.
+Scores = Callable[[Tensor], Tensor]
 # Scores `[C, b, n]` and `k` to the scores and rows `[b, k]` that are kept.
 _Choose = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
@@ -105,6 +107,22 @@ class Relevance:
         return Relevance(self.offsets.to(device), self.documents.to(device))
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """What one system puts where.
+
+    Attributes:
+        ranks: of each relevant document, in the order of `Relevance.documents`.
+        scores: of the best `k` documents of each query, best first; -inf for a query without a relevant document, which
+            is not ranked.
+        rows: of the same documents; -1 for such a query.
+    """
+
+    ranks: Int[Tensor, " nnz"]
+    scores: Float[Tensor, "Q k"]
+    rows: Int[Tensor, "Q k"]
+
+
 class ExactIndex:
     """Exact search over a fixed matrix of documents.
 
@@ -141,8 +159,7 @@ class ExactIndex:
         Raises:
             UserError: `k` is below 1, the dimension is not the index's, or a value is not finite.
         """
-        if k < 1:
-            raise UserError("k of at least 1", str(k), "Ask for one or more documents.")
+        _check_k(k)
         if queries.shape[1] != self._documents.shape[1]:
             raise UserError(
                 f"queries of {self._documents.shape[1]} dimensions, as the documents have",
@@ -222,23 +239,88 @@ def exact_ranks(
     Raises:
         UserError: an embedding is not finite, scores would overflow, or the arguments do not fit each other.
     """
-    relevance.check(len(queries), len(documents))
-    ranks = torch.empty_like(relevance.documents)
-    if not len(ranks):
-        return ranks
-    _check_range(queries, documents)
-    chunks = _chunks(documents)
+    return _rank(_products(queries, documents, relevance), relevance, len(documents), 0).ranks
+
+
+@torch.no_grad()
+def exact_ranking(
+    queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N d"], relevance: Relevance, k: int
+) -> Ranking:
+    """The ranks of `exact_ranks` and the best `k` documents (all if there are fewer), both from the same scores.
+
+    Raises:
+        UserError: as `exact_ranks`, or `k` is below 1.
+    """
+    _check_k(k)
+    return _rank(_products(queries, documents, relevance), relevance, len(documents), min(k, len(documents)))
+
+
+@torch.no_grad()
+def ranking_by_scores(scores: Scores, relevance: Relevance, document_count: int, k: int) -> Ranking:
+    """The same for a system that is no product of embeddings.
+
+    Args:
+        scores: given query rows `[b]`, their scores `[b, N]` in float32; called for as many rows as fit in memory.
+        relevance: what is ranked.
+        document_count: `N`.
+        k: how many of the best documents are kept.
+
+    Memory beyond that of `scores`: at most 1 GiB.
+
+    Raises:
+        UserError: a score is not finite, the arguments do not fit each other, or `k` is below 1.
+    """
+    _check_k(k)
+    relevance.check(len(relevance), document_count)
+    return _rank(lambda rows: _as_grid(scores(rows)), relevance, document_count, min(k, document_count))
+
+
+def _rank(grid_of: Callable[[Tensor], Tensor], relevance: Relevance, document_count: int, k: int) -> Ranking:
+    """Ranks, and the best `k` if that is above 0, from the score grids of blocks of queries."""
+    ranks, offsets = torch.empty_like(relevance.documents), relevance.offsets
+    best = torch.full((len(relevance), k), -torch.inf, device=offsets.device)
+    best_rows = torch.full((len(relevance), k), -1, dtype=torch.long, device=offsets.device)
     # Queries with equally many relevant documents come together, so that little is padded.
     counts, order = relevance.counts.sort(descending=True, stable=True)
     with _full_precision():
-        for begin, end in _blocks(counts, len(documents)):
+        for begin, end in _blocks(counts, document_count):
             rows = order[begin:end]
-            places, valid = _padded(relevance.offsets[rows], counts[begin:end])
+            places, valid = _padded(offsets[rows], counts[begin:end])
             positives = relevance.documents[places]
-            scores = _score_grid(queries.detach()[rows].float(), chunks, len(documents))
+            grid = grid_of(rows)
             count = _count_each if positives.shape[1] <= _FEW else _count_by_search
-            ranks[places[valid]] = count(scores, positives, counts[begin:end])[valid] + 1
-    return ranks
+            ranks[places[valid]] = count(grid, positives, counts[begin:end])[valid] + 1
+            if k:
+                best[rows], best_rows[rows] = _best_of_grid(grid, k)
+    return Ranking(ranks, best, best_rows)
+
+
+def _products(
+    queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N d"], relevance: Relevance
+) -> Callable[[Tensor], Tensor]:
+    """The score grid of given query rows, by inner products of embeddings that have been checked."""
+    relevance.check(len(queries), len(documents))
+    if len(relevance.documents):
+        _check_range(queries, documents)
+    chunks = _chunks(documents)
+    return lambda rows: _score_grid(queries.detach()[rows].float(), chunks, len(documents))
+
+
+def _as_grid(scores: Float[Tensor, "b N"]) -> Float[Tensor, "C b n"]:
+    """Given scores in the layout of `_score_grid`."""
+    if not bool(torch.isfinite(scores).all()):
+        raise UserError("finite scores", "NaN or infinity", "Mend the system that gives them.")
+    size, count = scores.shape
+    width = min(_COLUMNS, -(-count // _TILE) * _TILE)
+    grid = scores.new_full((-(-count // width), size, width), -torch.inf)
+    for part, chunk in zip(grid, torch.split(scores, width, dim=1), strict=True):
+        part[:, : chunk.shape[1]] = chunk
+    return grid
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise UserError("k of at least 1", str(k), "Ask for one or more documents.")
 
 
 def _chunks(documents: Float[Tensor, "N d"]) -> list[Float[Tensor, "_ d"]]:

@@ -1,0 +1,378 @@
+"""An encoder measured on one split of a prepared data set, beside baselines and what it was before training."""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import yaml
+from hydra.utils import instantiate
+from jaxtyping import Float
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from hr_retrieval.data.clean import normalise
+from hr_retrieval.data.evaluation_set import SPLITS, EvaluationSet, Split, check_corpus, evaluation_set
+from hr_retrieval.data.relevance import Guard
+from hr_retrieval.data.tables import PreparedDataset
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import check_vacant, whole_folder, write_json
+from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.retrieval.baselines import Bm25, CharacterTfidf
+from hr_retrieval.retrieval.metrics import per_query
+from hr_retrieval.retrieval.ranking import Ranking, Relevance, exact_ranking, exact_ranks, ranking_by_scores
+from hr_retrieval.retrieval.significance import bootstrap_interval, randomisation_test
+from hr_retrieval.retrieval.slices import Mask, query_slices
+from hr_retrieval.runs import Run
+
+log = logging.getLogger(__name__)
+
+ENCODER, BEFORE, BM25, TFIDF = "encoder", "before training", "BM25", "character TF-IDF"
+HEADLINE = ("mrr", "pass@1", "recall@10")
+RELEVANCE_RULE = (
+    "A document is right for a query if it is a stated positive, is of the query's group or of the group of one of its "
+    "positives, or is a duplicate of one of its positives. A query without such a document is excluded."
+)
+RANK_RULE = (
+    "1 + the number of ranked documents that score higher, or as high on a smaller row of corpus.parquet (exact ranks)."
+)
+
+# Metrics with an interval, and the chance that it holds the mean.
+_INTERVALS = (*HEADLINE, "ndcg@10", "map")
+_CONFIDENCE = 0.95
+_SLICED = ("mrr", "pass@1")
+# Documents of each query in `run.trec` and in `per_query.parquet`.
+_RUN_DEPTH, _SHOWN = 100, 10
+_SIGNIFICANT = 0.05
+
+Values = dict[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What is ranked: the texts of `Q` queries and `N` documents, and the relevance between them."""
+
+    queries: list[str]
+    documents: list[str]
+    relevance: Relevance
+
+
+def evaluate(
+    encoder: str, data: Path, output: Path, split: str = "test", corpus: str = "split", base: str | None = "auto"
+) -> dict[str, Any]:
+    """Measure an encoder; write `metrics.json`, `run.trec` and `per_query.parquet`; return what `metrics.json` holds.
+
+    The texts that are ranked and their embeddings are held in memory.
+
+    Args:
+        encoder: a run directory, whose best checkpoint is taken, or whatever `Encoder` loads.
+        data: a prepared data set.
+        output: a new or empty folder; it is written whole or not at all.
+        split: the queries that are measured.
+        corpus: `split` ranks the documents that are relevant to some query of the split, `all` every document.
+        base: the encoder before training; `auto` takes what the run or the folder's model card names, `None` none.
+
+    Raises:
+        UserError: `output` holds something, the data set is incomplete, the split is empty or nothing in it is
+            relevant, or an encoder is none.
+    """
+    check_vacant(output)
+    check_corpus(corpus, "corpus")
+    dataset = PreparedDataset.open(data)
+    measured = evaluation_set(dataset, Guard(dataset), _split(split), corpus)
+    relevance = _relevance(dataset, measured)
+    encoders = _encoders(encoder, base)
+    texts = _Texts(
+        dataset.texts_at("queries", measured.query_rows), dataset.texts_at("corpus", measured.document_rows), relevance
+    )
+    rankings, other_direction = _rank_all(encoders, texts)
+    values = {name: _values(ranking.ranks, relevance) for name, ranking in rankings.items()}
+    summary = _summary(dataset, measured, texts, values)
+    summary |= {
+        "document_to_query": {ENCODER: _means(_values(other_direction, relevance.transpose(len(texts.documents))))},
+        "encoder": _described(encoder, encoders[ENCODER], texts),
+    }
+    query_ids = dataset.ids_at("queries", measured.query_rows)
+    document_ids = dataset.ids_at("corpus", measured.document_rows)
+    with whole_folder(output) as partial:
+        write_json(partial / "metrics.json", summary)
+        write_trec(partial / "run.trec", query_ids, document_ids, rankings[ENCODER])
+        _write_per_query(
+            partial / "per_query.parquet", query_ids, document_ids, relevance, rankings[ENCODER], values[ENCODER]
+        )
+    return summary
+
+
+def report(summary: Mapping[str, Any], folder: Path) -> None:
+    """Print what `evaluate` found, and where the files are."""
+    console = Console(width=120)
+    console.print(
+        f"{summary['measured_queries']} {summary['split']} queries, each ranked over {summary['documents']} documents, "
+        f"exact ranks; {summary['excluded_queries']} queries without a relevant document are excluded."
+    )
+    table = Table("", *(f"{name} (95 % interval)" if name == "mrr" else name for name in HEADLINE))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, system in summary["systems"].items():
+        means = system["metrics"]
+        low, high = system["intervals"]["mrr"]
+        cells = [f"{means['mrr']:.4f} ({low:.4f} to {high:.4f})", *(f"{means[metric]:.4f}" for metric in HEADLINE[1:])]
+        table.add_row(name, *cells)
+    console.print(table)
+    lines = [
+        *summary["remarks"],
+        f"Metrics, intervals, slices  {folder / 'metrics.json'}",
+        f"TREC run of the encoder     {folder / 'run.trec'}",
+        f"Ranks of each query         {folder / 'per_query.parquet'}",
+    ]
+    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+
+
+def write_trec(path: Path, query_ids: Sequence[str], document_ids: Sequence[str], ranking: Ranking) -> None:
+    """Write the best documents of each ranked query as a TREC run: `query_id Q0 document_id rank score tag`.
+
+    trec_eval reads scores alone, in float32, and orders equal ones by descending id: scores that tie are therefore
+    written as the next smaller numbers, so that it finds our order. White space and `%` in ids are percent-encoded.
+    """
+    scores, rows = _strictly_descending(ranking.scores.numpy()), ranking.rows.tolist()
+    queries, documents = [_token(name) for name in query_ids], [_token(name) for name in document_ids]
+    with path.open("w", encoding="utf-8") as file:
+        for query, own_rows, own_scores in zip(queries, rows, scores, strict=True):
+            for rank, (row, score) in enumerate(zip(own_rows, own_scores, strict=True), 1):
+                if row >= 0:
+                    file.write(f"{query} Q0 {documents[row]} {rank} {score!s} hr_retrieval\n")
+
+
+def _split(name: str) -> Split:
+    for split in get_args(Split):
+        if split == name:
+            return split  # type: ignore[no-any-return]  # get_args forgets the type
+    raise UserError(f"split to be one of {', '.join(SPLITS)}", repr(name), "Choose one of them.")
+
+
+def _relevance(dataset: PreparedDataset, measured: EvaluationSet) -> Relevance:
+    if not len(measured.relevant):
+        raise UserError(
+            f"a relevant document for at least one query of the {measured.split} split",
+            f"none in {dataset.folder / 'qrels.parquet'}",
+            "Add judgements with relevance 1, or measure another split.",
+        )
+    return Relevance(torch.from_numpy(measured.offsets), torch.from_numpy(measured.relevant))
+
+
+def _encoders(name: str, base: str | None) -> dict[str, Encoder]:
+    """The encoder and, where one is named, what it was before training, both on the fastest device."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = Path(name)
+    run = Run.open(folder) if (folder / "config.yaml").is_file() else None
+    if (
+        run is None
+        and folder.is_dir()
+        and not any((folder / file).exists() for file in ("config.json", "modules.json"))
+    ):
+        raise UserError(
+            "a run directory (with config.yaml) or an encoder's folder (with config.json or modules.json)",
+            f"{folder} with neither",
+            "Name outputs/<project>/<time>, or the folder that export wrote.",
+        )
+    encoder = Encoder(name) if run is None else run.encoder()
+    found = {ENCODER: encoder.to(device).eval()}
+    before = _before_training(run, folder, encoder, base)
+    return found if before is None else {**found, BEFORE: before.to(device).eval()}
+
+
+def _before_training(run: Run | None, folder: Path, encoder: Encoder, base: str | None) -> Encoder | None:
+    stated = _stated_base(folder) if base == "auto" and run is None else base
+    if stated is None:
+        return None
+    try:
+        if run is not None and stated == "auto":
+            before: Encoder = instantiate(run.config.model.encoder)
+            return before
+        return Encoder(
+            stated,
+            pooling=encoder.pooling,
+            max_length=encoder.max_length,
+            query_prefix=encoder.prefixes["query"],
+            document_prefix=encoder.prefixes["document"],
+            dimensions=encoder.dimensions,
+        )
+    except UserError as error:
+        remedy = f"{error.remedy} Or compare with no encoder before training: base=null."
+        raise UserError(error.expected, error.got, remedy) from None
+
+
+def _stated_base(folder: Path) -> str | None:
+    """The base model in the front matter of a folder's model card."""
+    card = folder / "README.md"
+    parts = card.read_text(encoding="utf-8").split("---\n", 2) if card.is_file() else []
+    if len(parts) < 3 or parts[0]:
+        return None
+    try:
+        stated = yaml.safe_load(parts[1])
+    except yaml.YAMLError:
+        # Somebody's card that is no YAML says nothing; the encoder is none the worse.
+        return None
+    base = stated.get("base_model") if isinstance(stated, dict) else None
+    return base if isinstance(base, str) else None
+
+
+def _rank_all(encoders: Mapping[str, Encoder], texts: _Texts) -> tuple[dict[str, Ranking], Tensor]:
+    """The ranking of each system by name, and the ranks of the queries for each document by the encoder."""
+    rankings: dict[str, Ranking] = {}
+    for name, encoder in encoders.items():
+        log.info("%s: encoding %d queries and %d documents", name, len(texts.queries), len(texts.documents))
+        shown = sys.stdout.isatty()
+        queries = encoder.encode(texts.queries, "query", show_progress=shown)
+        documents = encoder.encode(texts.documents, "document", show_progress=shown)
+        relevance = texts.relevance.to(queries.device)
+        found = exact_ranking(queries, documents, relevance, _RUN_DEPTH if name == ENCODER else 1)
+        rankings[name] = Ranking(found.ranks.cpu(), found.scores.cpu(), found.rows.cpu())
+        if name == ENCODER:
+            other_direction = exact_ranks(documents, queries, relevance.transpose(len(documents))).cpu()
+    for name, system in ((BM25, Bm25), (TFIDF, CharacterTfidf)):
+        log.info("%s: ranking", name)
+        scores = system(texts.queries, texts.documents).scores
+        rankings[name] = ranking_by_scores(scores, texts.relevance, len(texts.documents), 1)
+    return rankings, other_direction
+
+
+def _values(ranks: Tensor, relevance: Relevance) -> Values:
+    return {name: value.numpy() for name, value in per_query(ranks, relevance).items()}
+
+
+def _means(values: Values) -> dict[str, float]:
+    return {name: float(value.mean()) for name, value in values.items()}
+
+
+def _summary(
+    dataset: PreparedDataset, measured: EvaluationSet, texts: _Texts, values: Mapping[str, Values]
+) -> dict[str, Any]:
+    has_relevant = (texts.relevance.counts > 0).numpy()
+    return {
+        "split": measured.split,
+        "corpus": "all" if len(texts.documents) == dataset.document_count else "split",
+        "queries": len(texts.queries),
+        "measured_queries": int(has_relevant.sum()),
+        "excluded_queries": int((~has_relevant).sum()),
+        "documents": len(texts.documents),
+        "relevance_rule": RELEVANCE_RULE,
+        "rank_rule": RANK_RULE,
+        "data": {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint},
+        "confidence": _CONFIDENCE,
+        "systems": {name: {"metrics": _means(own), "intervals": _intervals(own)} for name, own in values.items()},
+        "remarks": _remarks(values),
+        "slices": _slices(dataset, texts, np.flatnonzero(has_relevant), values),
+    }
+
+
+def _intervals(values: Values) -> dict[str, list[float]]:
+    return {name: list(bootstrap_interval(values[name], _CONFIDENCE)) for name in _INTERVALS}
+
+
+def _remarks(values: Mapping[str, Values]) -> list[str]:
+    """One plain sentence for each system that the encoder loses to."""
+    remarks, own = [], values[ENCODER]["mrr"]
+    for name, other in values.items():
+        if other["mrr"].mean() <= own.mean():
+            continue
+        p_value = randomisation_test(own, other["mrr"])
+        verdict = "no more than chance may explain" if p_value >= _SIGNIFICANT else "a significant difference"
+        remarks.append(
+            f"The encoder loses to {name}: MRR {own.mean():.4f} against {other['mrr'].mean():.4f}, {verdict} "
+            f"(p = {p_value:.4f}, randomisation test)."
+        )
+    return remarks
+
+
+def _slices(
+    dataset: PreparedDataset, texts: _Texts, rows: npt.NDArray[np.int64], values: Mapping[str, Values]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    queries = [texts.queries[row] for row in rows]
+    kinds = query_slices(queries, _seen(dataset, queries), texts.relevance.counts.numpy()[rows].tolist())
+    return {kind: {name: _slice(mask, values) for name, mask in masks.items()} for kind, masks in kinds.items()}
+
+
+def _slice(mask: Mask, values: Mapping[str, Values]) -> dict[str, Any]:
+    systems = {name: {metric: float(own[metric][mask].mean()) for metric in _SLICED} for name, own in values.items()}
+    return {"queries": int(mask.sum()), **systems}
+
+
+def _seen(dataset: PreparedDataset, queries: Sequence[str]) -> list[bool]:
+    """Whether each normalised text is that of a training query; the training queries are read block by block."""
+    keys = [normalise(text) for text in queries]
+    wanted, found, begin = set(keys), set[str](), 0
+    for block in dataset.texts("queries"):
+        in_training = dataset.query_split[begin : begin + len(block)] == SPLITS["train"]
+        found |= wanted.intersection(
+            normalise(text) for text, chosen in zip(block, in_training.tolist(), strict=True) if chosen
+        )
+        begin += len(block)
+    return [key in found for key in keys]
+
+
+def _described(name: str, encoder: Encoder, texts: _Texts) -> dict[str, Any]:
+    return {
+        **encoder.describe(),
+        "name_or_path": name,
+        "fingerprint": _fingerprint(encoder),
+        "queries_cut": encoder.tokenise(texts.queries, "query")[1],
+        "documents_cut": encoder.tokenise(texts.documents, "document")[1],
+    }
+
+
+def _fingerprint(encoder: Encoder) -> str:
+    """SHA-256 over tokens, pooling, dimensions and weights: whatever an embedding depends on."""
+    digest = hashlib.sha256(f"{encoder.fingerprint} {encoder.pooling} {encoder.embedding_dimension}".encode())
+    for name, weight in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _strictly_descending(scores: Float[np.ndarray, "Q k"]) -> Float[np.ndarray, "Q k"]:
+    result = scores.copy()
+    for place in range(1, result.shape[1]):
+        below = np.nextafter(result[:, place - 1], np.float32(-np.inf))
+        result[:, place] = np.minimum(result[:, place], below)
+    return result
+
+
+def _token(name: str) -> str:
+    return "".join(quote(letter) if letter.isspace() or letter == "%" else letter for letter in name)
+
+
+def _write_per_query(
+    path: Path,
+    query_ids: Sequence[str],
+    document_ids: Sequence[str],
+    relevance: Relevance,
+    ranking: Ranking,
+    values: Values,
+) -> None:
+    """A row for each measured query: its relevant documents with their ranks, the best documents, the metrics."""
+    rows = (relevance.counts > 0).nonzero().squeeze(1).numpy()
+    ids = pa.array(document_ids, pa.string())
+    counts = relevance.counts.numpy()[rows]
+    offsets = pa.array(np.concatenate([[0], counts.cumsum()]).astype(np.int32))
+    best = ranking.rows[rows, :_SHOWN].numpy()
+    best_offsets = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * best.shape[1])
+    best_scores = ranking.scores[rows, :_SHOWN].numpy()
+    columns = {
+        "query_id": pa.array(query_ids, pa.string()).take(pa.array(rows)),
+        "relevant_ids": pa.ListArray.from_arrays(offsets, ids.take(pa.array(relevance.documents.numpy()))),
+        "ranks": pa.ListArray.from_arrays(offsets, pa.array(ranking.ranks.numpy())),
+        "best_ids": pa.ListArray.from_arrays(best_offsets, ids.take(pa.array(best.ravel()))),
+        "best_scores": pa.ListArray.from_arrays(best_offsets, pa.array(best_scores.ravel())),
+    }
+    pq.write_table(pa.table({**columns, **{name: pa.array(value) for name, value in values.items()}}), path)

@@ -1,6 +1,9 @@
 """What every test may use: a toy data set in the prepared layout, and a small encoder on disk."""
 
+import logging
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Two worker processes on few cores: one thread each is faster than sharing, and figures do not depend on the machine.
@@ -17,7 +20,20 @@ from hr_retrieval.model.encoder import Encoder
 
 torch.set_num_threads(1)
 
-TRADES = ("welder", "nurse", "driver", "cook", "teacher", "pilot", "baker", "miner", "tailor", "judge", "водитель", "повар")
+TRADES = (
+    "welder",
+    "nurse",
+    "driver",
+    "cook",
+    "teacher",
+    "pilot",
+    "baker",
+    "miner",
+    "tailor",
+    "judge",
+    "водитель",
+    "повар",
+)
 
 
 def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
@@ -35,7 +51,10 @@ def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
         if groups > 1:
             qrels.append((f"q{group}-0", f"d{(group + 12) % groups}-0", 0))
     for name, rows in (("corpus", corpus), ("queries", queries), ("qrels", qrels)):
-        columns = [pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), SCHEMAS[name], strict=True)]
+        columns = [
+            pa.array(list(column), field.type)
+            for column, field in zip(zip(*rows, strict=True), SCHEMAS[name], strict=True)
+        ]
         pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMAS[name]), folder / f"{name}.parquet")
     return folder
 
@@ -50,3 +69,34 @@ def toy_dataset(tmp_path: Path) -> Path:
 def tiny_encoder() -> Encoder:
     """An encoder with random weights; not to be trained, since all tests share it."""
     return Encoder("tiny", max_length=24).eval()
+
+
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run a verb in an empty folder as `python -m` would; what it printed, with the exit status if that is not 0."""
+    monkeypatch.chdir(tmp_path)
+    handlers = logging.root.handlers[:]
+
+    def close_log_files() -> None:
+        # Hydra leaves them open for the rest of the process.
+        for handler in logging.root.handlers:
+            if handler not in handlers:
+                handler.close()
+
+    def run(verb: Callable[[], None], *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["verb", *arguments])
+        status = 0
+        close_log_files()
+        try:
+            verb()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        printed = "".join(capfd.readouterr())
+        return f"exit {status}: {printed}" if status else printed
+
+    yield run
+    close_log_files()
+    logging.root.handlers = handlers

@@ -47,7 +47,12 @@ def test_what_the_project_builds_is_allowed(target: str) -> None:
 
 def test_the_run_folder_is_the_resumed_one_the_named_one_or_a_new_one() -> None:
     def resolve(**values: str | None) -> str:
-        keys = {"resume": None, "output": None, "project": "p", "folder": "${run_folder:${resume},${output},${project}}"}
+        keys = {
+            "resume": None,
+            "output": None,
+            "project": "p",
+            "folder": "${run_folder:${resume},${output},${project}}",
+        }
         return str(OmegaConf.create(keys | values).folder)
 
     assert resolve(resume="outputs/a/b", output="elsewhere") == "outputs/a/b"

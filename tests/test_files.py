@@ -24,9 +24,14 @@ def test_a_file_is_written_whole_and_readable_like_any_other(tmp_path: Path) -> 
 def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="half-way"), whole_file(path) as partial:
-        partial.write_text("new")
-        raise RuntimeError("half-way")
+
+    def fail_half_way() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("new")
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        fail_half_way()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 
@@ -35,9 +40,14 @@ def test_a_failure_leaves_the_old_folder_and_no_rest(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "old").touch()
-    with pytest.raises(RuntimeError, match="half-way"), whole_folder(folder, replace=True) as partial:
-        (partial / "new").touch()
-        raise RuntimeError("half-way")
+
+    def fail_half_way() -> None:
+        with whole_folder(folder, replace=True) as partial:
+            (partial / "new").touch()
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        fail_half_way()
     assert os.listdir(folder) == ["old"]
     assert os.listdir(tmp_path) == ["folder"]
 

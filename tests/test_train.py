@@ -1,10 +1,7 @@
 """The command line from end to end, on a toy data set with an encoder of random weights."""
 
 import json
-import logging
 import os
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -16,39 +13,15 @@ from hr_retrieval import export, prepare, train
 from hr_retrieval.checkpoints import load_checkpoint
 from hr_retrieval.model.tiny import write_tiny
 from hr_retrieval.runs import Run
+from tests.conftest import Command
 
-Command = Callable[..., str]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Run a verb in an empty folder as `python -m` would; what it printed, with the exit status if that is not 0."""
-    monkeypatch.chdir(tmp_path)
-    handlers = logging.root.handlers[:]
-
-    def close_log_files() -> None:
-        # Hydra leaves them open for the rest of the process.
-        for handler in logging.root.handlers:
-            if handler not in handlers:
-                handler.close()
-
-    def run(verb: Callable[[], None], *arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["verb", *arguments])
-        status = 0
-        close_log_files()
-        try:
-            verb()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        printed = "".join(capfd.readouterr())
-        return f"exit {status}: {printed}" if status else printed
-
-    yield run
-    close_log_files()
-    logging.root.handlers = handlers
-
-
-TOY = ("model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "datamodule.batch_size=8")
+TOY = (
+    "model=tiny",
+    "data.folder=toy",
+    "trainer.precision=32-true",
+    "trainer.enable_progress_bar=false",
+    "datamodule.batch_size=8",
+)
 
 
 @pytest.fixture
@@ -82,7 +55,9 @@ def test_a_run_leaves_everything_it_promises(command: Command, toy: Path, tmp_pa
 def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, toy: Path, tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
-    command(train.main, *TOY, "trainer.max_epochs=1", "optimizer.lr=1e-3", "zero_shot=false", "export=false", "output=run")
+    command(
+        train.main, *TOY, "trainer.max_epochs=1", "optimizer.lr=1e-3", "zero_shot=false", "export=false", "output=run"
+    )
     printed = command(export.main, "run=run", "output=exported")
     assert "SentenceTransformer('exported')" in printed
     texts = ["welder 3", "a nurse with tools", "водитель"]
@@ -142,11 +117,17 @@ def test_good_enough_stops_training(command: Command, toy: Path, tmp_path: Path)
 
 
 def test_prepare_reads_the_original_pickle_and_train_prepares_by_itself(command: Command, tmp_path: Path) -> None:
-    rows = [(f"{trade} {place}", f"{trade} works at place {place}") for trade in ("сварщик", "nurse", "cook") for place in range(20)]
+    rows = [
+        (f"{trade} {place}", f"{trade} works at place {place}")
+        for trade in ("сварщик", "nurse", "cook")
+        for place in range(20)
+    ]
     pd.DataFrame(rows, columns=["position", "description"]).to_pickle("train.pkl")
     printed = command(prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine")
     assert "data/prepared/mine" in printed
-    assert "already holds something" in command(prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine")
+    assert "already holds something" in command(
+        prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine"
+    )
     command(
         train.main, "data=pickle", "data.reader.path=train.pkl", "data.name=other", "model=tiny", "trainer.max_epochs=1",
         "datamodule.batch_size=8", "trainer.enable_progress_bar=false", "output=run",

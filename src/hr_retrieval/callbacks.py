@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -53,9 +53,9 @@ class EpochReport(Callback):
 class MetricsFile(Callback):
     """Writes `metrics.csv`: a row for every `log_every_n_steps` training steps and one for each validation.
 
-    A row is on disk before the checkpoint of its step is, and a checkpoint knows how many rows there were: a resumed run
-    cuts the file there and goes on, so that no step is lost or written twice. Lightning's CSV logger deletes the file of the run
-    that it resumes, and is called after the checkpoint.
+    A row is on disk before the checkpoint of its step is, and a checkpoint knows how many rows there were: a resumed
+    run cuts the file there and goes on, so that no step is lost or written twice. Lightning's CSV logger deletes the
+    file of the run that it resumes, and is called after the checkpoint.
 
     Args:
         path: the file.
@@ -68,14 +68,14 @@ class MetricsFile(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and trainer.global_step == 0:
-            # A run that was killed before its first checkpoint begins anew: what it wrote of its steps is void, and the encoder
-            # as it was may have been measured twice.
+            # A run that was killed before its first checkpoint begins anew: what it wrote of its steps is void, and the
+            # encoder as it was may have been measured twice.
             kept = [row for row in self._read() if row["step"] == "0"][-1:]
             self.rows, self.columns = len(kept), [name for row in kept for name, value in row.items() if value]
             self._rewrite([{name: row[name] for name in self.columns} for row in kept])
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
-        if trainer.is_global_zero and trainer.global_step % trainer.log_every_n_steps == 0:
+        if trainer.is_global_zero and trainer.global_step % cast(Any, trainer).log_every_n_steps == 0:
             self._write(trainer, "train/", "loss/", "mixing/")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -178,7 +178,8 @@ class BatchSize(Callback):
     ) -> None:
         self.texts = len(batch.anchors) + len(batch.documents)
         tokens = len(batch.anchors.ids) + len(batch.documents.ids)
-        self.size = f"{self.texts} texts ({len(batch.anchors)} anchors and {len(batch.documents)} documents), {tokens} tokens in all"
+        sides = f"{len(batch.anchors)} anchors and {len(batch.documents)} documents"
+        self.size = f"{self.texts} texts ({sides}), {tokens} tokens in all"
 
     def explain(self, error: MemoryError | RuntimeError, mini_batch: int | None, batch_size: int) -> UserError | None:
         """What a user can do about an allocation that failed; `None` for any other error.
@@ -194,7 +195,7 @@ class BatchSize(Callback):
         return UserError(
             "a batch that fits into memory",
             f"{self.size}, and {type(error).__name__}: {first_line}",
-            f"Set model.mini_batch={smaller} (the same training in less memory, a little slower) or datamodule.batch_size="
-            f"{max(1, batch_size // 2)}; if it is a validation that fails, halve datamodule.evaluation_tokens. "
-            "Go on with resume=<run directory> and one of these.",
+            f"Set model.mini_batch={smaller} (the same training in less memory, a little slower) or "
+            f"datamodule.batch_size={max(1, batch_size // 2)}; if validation is what fails, halve "
+            "datamodule.evaluation_tokens. Go on with resume=<run directory> and one of these.",
         )

@@ -1,5 +1,6 @@
 """Checkpoints that are whole, checked and free of pickled code."""
 
+import logging
 import pickle
 import zipfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
+
+log = logging.getLogger(__name__)
 
 
 class CheckedCheckpointIO(TorchCheckpointIO):
@@ -32,7 +35,9 @@ class CheckedCheckpointIO(TorchCheckpointIO):
                     "Free space, then go on with resume=<run directory>.",
                 ) from error
 
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Read a checkpoint, onto the CPU unless told otherwise; see `load_checkpoint` below for what it refuses."""
         return load_checkpoint(Path(path), map_location or "cpu")
 
@@ -74,15 +79,20 @@ def checkpoint_problem(path: Path) -> str | None:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The intact checkpoint written last, or `None` if there is none at all.
+    """The intact checkpoint written last, or `None` if there is none at all; damaged ones are named in the log.
 
     Raises:
         UserError: there are checkpoints, and all of them are damaged.
     """
-    found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    # A link to a checkpoint adds nothing, and a killed run can leave one that leads nowhere.
+    files = [path for path in folder.glob("*.ckpt") if not path.is_symlink()]
+    found = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in found:
-        if checkpoint_problem(path) is None:
+        problem = checkpoint_problem(path)
+        if problem is None:
+            log.info("going on from %s", path)
             return path
+        log.warning("%s is left out: %s", path, problem)
     if found:
         raise UserError(
             f"an intact checkpoint in {folder}",
@@ -94,6 +104,10 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 def _other_checkpoints(path: Path) -> str:
     intact = [
-        str(other) for other in sorted(path.parent.glob("*.ckpt")) if other != path and checkpoint_problem(other) is None
+        str(other)
+        for other in sorted(path.parent.glob("*.ckpt"))
+        if other != path and checkpoint_problem(other) is None
     ]
-    return f"Intact checkpoints beside it: {', '.join(intact)}." if intact else "No other intact checkpoint is beside it."
+    return (
+        f"Intact checkpoints beside it: {', '.join(intact)}." if intact else "No other intact checkpoint is beside it."
+    )

@@ -129,7 +129,9 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
                     raise
                 raise CompactHydraException(str(error.__cause__)) from None
 
-        command: Callable[[], None] = hydra.main(version_base="1.3", config_path=config_dir(), config_name=name)(checked)
+        command: Callable[[], None] = hydra.main(version_base="1.3", config_path=config_dir(), config_name=name)(
+            checked
+        )
         return command
 
     return decorate

@@ -90,7 +90,7 @@ def evaluate(
     check_corpus(corpus, "corpus")
     dataset = PreparedDataset.open(data)
     measured = evaluation_set(dataset, Guard(dataset), _split(split), corpus)
-    relevance = _relevance(dataset, measured)
+    relevance = Relevance(torch.from_numpy(measured.offsets), torch.from_numpy(measured.relevant))
     encoders = _encoders(encoder, base)
     texts = _Texts(
         dataset.texts_at("queries", measured.query_rows), dataset.texts_at("corpus", measured.document_rows), relevance
@@ -99,6 +99,7 @@ def evaluate(
     values = {name: _values(ranking.ranks, relevance) for name, ranking in rankings.items()}
     summary = _summary(dataset, measured, texts, values)
     summary |= {
+        "corpus": corpus,
         "document_to_query": {ENCODER: _means(_values(other_direction, relevance.transpose(len(texts.documents))))},
         "encoder": _described(encoder, encoders[ENCODER], texts),
     }
@@ -158,16 +159,6 @@ def _split(name: str) -> Split:
         if split == name:
             return split  # type: ignore[no-any-return]  # get_args forgets the type
     raise UserError(f"split to be one of {', '.join(SPLITS)}", repr(name), "Choose one of them.")
-
-
-def _relevance(dataset: PreparedDataset, measured: EvaluationSet) -> Relevance:
-    if not len(measured.relevant):
-        raise UserError(
-            f"a relevant document for at least one query of the {measured.split} split",
-            f"none in {dataset.folder / 'qrels.parquet'}",
-            "Add judgements with relevance 1, or measure another split.",
-        )
-    return Relevance(torch.from_numpy(measured.offsets), torch.from_numpy(measured.relevant))
 
 
 def _encoders(name: str, base: str | None) -> dict[str, Encoder]:
@@ -261,7 +252,6 @@ def _summary(
     has_relevant = (texts.relevance.counts > 0).numpy()
     return {
         "split": measured.split,
-        "corpus": "all" if len(texts.documents) == dataset.document_count else "split",
         "queries": len(texts.queries),
         "measured_queries": int(has_relevant.sum()),
         "excluded_queries": int((~has_relevant).sum()),

@@ -13,9 +13,17 @@ from typing import Any
 
 from hr_retrieval.errors import UserError
 
-
 # What a full disk, a read-only or lost mount, or a folder of somebody else's says.
-_WRITE_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.ENODEV}
+_WRITE_FAILURES = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.ENODEV,
+}
 
 
 @contextmanager
@@ -99,7 +107,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"the file {path}", "no such file", "Check the path and the command that should write it.") from None
+        raise UserError(
+            f"the file {path}", "no such file", "Check the path and the command that should write it."
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"JSON in {path}", f"text that does not parse ({error})", "Write the file anew.") from None
 
@@ -121,7 +131,9 @@ def _readable_write_errors(path: Path) -> Iterator[None]:
         if error.errno not in _WRITE_FAILURES:
             raise
         raise UserError(
-            f"to write {path}", f"{type(error).__name__}: {error}", "Free space or choose a folder that can be written to."
+            f"to write {path}",
+            f"{type(error).__name__}: {error}",
+            "Free space or choose a folder that can be written to.",
         ) from error
 
 

@@ -14,10 +14,14 @@ def main(config: DictConfig) -> None:
     dataset = configured(config.data).run(config.split_seed, config.replace)
     counts = dataset.info["counts"]
     for name, numbers in counts["splits"].items():
-        print(f"{name:<11}{numbers['queries']:>10,} queries {numbers['documents']:>10,} documents {numbers['positives']:>10,} positives")
+        print(
+            f"{name:<11}{numbers['queries']:>10,} queries {numbers['documents']:>10,} documents {numbers['positives']:>10,} positives"
+        )
     for reason, number in counts["rejected"].items():
         print(f"rejected   {number:>10,} rows: {reason}")
-    print(f"The data set is in {dataset.folder}; rejected rows with their reasons are in {dataset.folder / 'rejected.parquet'}.")
+    print(
+        f"The data set is in {dataset.folder}; rejected rows with their reasons are in {dataset.folder / 'rejected.parquet'}."
+    )
     print(f"Next: python -m hr_retrieval.train data.folder={dataset.folder} (with the same data= options)")
 
 

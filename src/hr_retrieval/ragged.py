@@ -56,7 +56,9 @@ class Ragged:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Ragged":
         """The same sequences on another device."""
-        return Ragged(self.ids.to(device, non_blocking=non_blocking), self.offsets.to(device, non_blocking=non_blocking))
+        return Ragged(
+            self.ids.to(device, non_blocking=non_blocking), self.offsets.to(device, non_blocking=non_blocking)
+        )
 
     def pin_memory(self) -> "Ragged":
         """The same sequences in page-locked memory."""

@@ -37,7 +37,9 @@ class Run:
         path = folder / "config.yaml"
         if not path.is_file():
             raise UserError(
-                "a run directory with config.yaml", f"{folder} without it", "Name a folder such as outputs/<project>/<time>."
+                "a run directory with config.yaml",
+                f"{folder} without it",
+                "Name a folder such as outputs/<project>/<time>.",
             )
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
@@ -71,7 +73,9 @@ class Run:
         path = self.checkpoints / "best.ckpt"
         if not path.exists():
             raise UserError(
-                f"a best checkpoint in {self.checkpoints}", "none", "Train for at least one epoch with validation first."
+                f"a best checkpoint in {self.checkpoints}",
+                "none",
+                "Train for at least one epoch with validation first.",
             )
         return path
 
@@ -101,7 +105,9 @@ def check_new(folder: Path) -> None:
     """Raise `UserError` if the folder holds a run already."""
     if (folder / "config.yaml").exists():
         raise UserError(
-            "a new run directory", f"{folder}, which holds a run", f"Go on with resume={folder}, or name another output."
+            "a new run directory",
+            f"{folder}, which holds a run",
+            f"Go on with resume={folder}, or name another output.",
         )
 
 
@@ -153,6 +159,9 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         "",
         "| | " + " | ".join(names) + " |",
         "|---|" + "---:|" * len(names),
-        *(f"| {row} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |" for row, values in measured.items()),
+        *(
+            f"| {row} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |"
+            for row, values in measured.items()
+        ),
         "",
     ]

@@ -34,25 +34,30 @@ log = logging.getLogger(__name__)
 
 HEADLINE = ("mrr", "pass@1", "recall@10")
 
+# Where Lightning tells a process its place among the others.
+PROCESS_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
 
 def run(config: DictConfig) -> None:
     """Train by the config, or go on with `config.resume`."""
     begun = time.monotonic()
     folder = Path(HydraConfig.get().runtime.output_dir)
     resumed = config.resume is not None
-    changes = (
-        [change for change in HydraConfig.get().overrides.task if not change.startswith("resume=")] if resumed else []
-    )
+    changes: list[str] = []
     if resumed:
+        changes = [change for change in HydraConfig.get().overrides.task if not change.startswith("resume=")]
         config = _resumed_config(folder, changes)
     else:
         check_new(folder)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     # Lightning 2.6 calls what torch 2.13 deprecates: nothing that a user could mend.
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+    # Every process holds the same gathered figures: there is nothing to synchronise.
+    warnings.filterwarnings("ignore", message=".*sync_dist=True", category=UserWarning)
     prepared_dataset(config.data, config.split_seed)
     module, datamodule = _build(config)
-    trainer = _trainer(config, folder)
+    size, termination = BatchSize(), TerminationCheckpoint(folder)
+    trainer = _trainer(config, size, termination)
     # Everything that bad input can break stands now: the run begins.
     this_run = Run(folder, config) if resumed else Run.create(folder, config)
     if resumed and trainer.is_global_zero:
@@ -60,7 +65,10 @@ def run(config: DictConfig) -> None:
     with _further_processes(folder, changes, trainer):
         zero_shot = _zero_shot(this_run, trainer, module, datamodule)
         newest = this_run.newest_checkpoint() if resumed else None
-        _fit(trainer, module, datamodule, newest)
+        _fit(trainer, module, datamodule, newest, size)
+        if termination.received:
+            # It came too late for another step: what is left to do is done by the resumed run.
+            termination.end(trainer)
         summary = _summarise(this_run, trainer, module, datamodule, zero_shot)
     if trainer.is_global_zero:
         _report(this_run, summary, time.monotonic() - begun)
@@ -76,7 +84,7 @@ def _resumed_config(folder: Path, changes: Sequence[str]) -> DictConfig:
             ", ".join(groups),
             "A resumed run keeps its model, data and project; start a new run to change them.",
         )
-    merged = OmegaConf.merge(this_run.config, OmegaConf.from_dotlist(changes))
+    merged = OmegaConf.merge(this_run.config, OmegaConf.from_dotlist(list(changes)))
     assert isinstance(merged, DictConfig)
     return merged
 
@@ -98,9 +106,17 @@ def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer
     They read the config that this process wrote, so that there is one run directory and one config, and a sweep is not
     started again by each of them. Left to itself, Lightning repeats the whole command under Hydra.
     """
-    arguments, environment, hydra = sys.argv, dict(os.environ), HydraConfig.instance().cfg
+    arguments, hydra = sys.argv, HydraConfig.instance().cfg
+    environment = {name: os.environ.get(name) for name in PROCESS_VARIABLES}
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
-    sys.argv = [arguments[0], f'resume="{quoted}"', *changes, "hydra.output_subdir=null", "hydra/job_logging=none"]
+    sys.argv = [
+        arguments[0],
+        f'resume="{quoted}"',
+        *changes,
+        "hydra.output_subdir=null",
+        "hydra/job_logging=none",
+        "hydra/hydra_logging=none",
+    ]
     HydraConfig.instance().cfg = None
     try:
         yield
@@ -110,9 +126,12 @@ def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
     finally:
-        # Lightning leaves its rank and port there; the next run of a sweep would take itself for one of the further processes.
-        os.environ.clear()
-        os.environ.update(environment)
+        # Lightning leaves its rank and port there: the next run of a sweep would take itself for a further process.
+        for name, value in environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         sys.argv, HydraConfig.instance().cfg = arguments, hydra
 
 
@@ -126,12 +145,11 @@ def _build(config: DictConfig) -> tuple[RetrievalModule, RetrievalDataModule]:
     return module, datamodule
 
 
-def _trainer(config: DictConfig, folder: Path) -> pl.Trainer:
+def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
     loggers = [instantiate(logger) for logger in config.logger.values() if logger]
-    callbacks += [BatchSize(), TerminationCheckpoint(folder)]
     trainer: pl.Trainer = instantiate(
-        config.trainer, callbacks=callbacks, logger=loggers or False, plugins=[CheckedCheckpointIO()]
+        config.trainer, callbacks=[*callbacks, *added], logger=loggers or False, plugins=[CheckedCheckpointIO()]
     )
     return trainer
 
@@ -156,7 +174,11 @@ def _zero_shot(
 
 
 def _fit(
-    trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule, checkpoint: Path | None
+    trainer: pl.Trainer,
+    module: RetrievalModule,
+    datamodule: RetrievalDataModule,
+    checkpoint: Path | None,
+    size: BatchSize,
 ) -> None:
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -169,8 +191,6 @@ def _fit(
         cut["documents"],
         module.encoder.max_length,
     )
-    (size,) = [callback for callback in trainer.callbacks if isinstance(callback, BatchSize)]
-    (termination,) = [callback for callback in trainer.callbacks if isinstance(callback, TerminationCheckpoint)]
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     except (MemoryError, RuntimeError) as error:
@@ -178,9 +198,6 @@ def _fit(
         if explained is None:
             raise
         raise explained from error
-    if termination.received:
-        # It came too late for another step: what is left to do is done by the resumed run.
-        termination.end(trainer)
 
 
 def _test(trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule) -> dict[str, float]:
@@ -196,7 +213,8 @@ def _summarise(
     zero_shot: dict[str, float] | None,
 ) -> dict[str, Any]:
     """Measure the best checkpoint, export it and write `summary.json`."""
-    config, summary = this_run.config, {"zero_shot": zero_shot, "trained": None}
+    config = this_run.config
+    summary: dict[str, Any] = {"zero_shot": zero_shot, "trained": None}
     module.encoder.load_state_dict(encoder_weights(this_run.best_checkpoint()))
     if config.test:
         summary["trained"] = _test(trainer, module, datamodule)
@@ -226,8 +244,8 @@ def _log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> N
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:
     if isinstance(node, DictConfig):
-        pairs = [_flat(node[key], f"{path}.{key}" if path else str(key)) for key in node]
-        return {key: value for part in pairs for key, value in part.items()}
+        parts = [_flat(value, f"{path}.{key!s}" if path else str(key)) for key, value in node.items()]
+        return {key: value for part in parts for key, value in part.items()}
     return {path: node if isinstance(node, bool | int | float | str) else str(node)}
 
 

@@ -69,7 +69,9 @@ def test_stated_negatives_and_further_positives_come_where_asked(toy_dataset: Pa
     stated = {
         (query, int(document))
         for query in range(dataset.query_count)
-        for document in dataset.negative_documents[dataset.negative_offsets[query] : dataset.negative_offsets[query + 1]]
+        for document in dataset.negative_documents[
+            dataset.negative_offsets[query] : dataset.negative_offsets[query + 1]
+        ]
     }
 
     def added(**options: Any) -> set[tuple[int, int]]:
@@ -123,7 +125,9 @@ def test_the_corpus_and_the_number_of_queries_can_be_chosen(toy_dataset: Path, t
         make(toy_dataset, tiny_encoder, evaluation_corpus="some")
 
 
-def test_bad_sizes_and_data_are_refused_before_any_work(tmp_path: Path, toy_dataset: Path, tiny_encoder: Encoder) -> None:
+def test_bad_sizes_and_data_are_refused_before_any_work(
+    tmp_path: Path, toy_dataset: Path, tiny_encoder: Encoder
+) -> None:
     with pytest.raises(UserError, match="batch no larger than the training data"):
         make(toy_dataset, tiny_encoder, batch_size=97)
     with pytest.raises(UserError, match="positives_per_anchor"):

@@ -1,6 +1,7 @@
 """The guard against false negatives, against a loop over sets."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,14 @@ def tables(draw: st.DrawFn) -> Tables:
     documents, queries = draw(st.integers(1, 8)), draw(st.integers(1, 6))
     # Codes below 0 stand for "no group": unique to their row, as the prepared data set writes them.
     codes = st.integers(-1, 3)
-    group = [code if code >= 0 else -1 - row for row, code in enumerate(draw(st.lists(codes, min_size=documents, max_size=documents)))]
-    duplicate = [code if code >= 0 else -1 - row for row, code in enumerate(draw(st.lists(codes, min_size=documents, max_size=documents)))]
+    group = [
+        code if code >= 0 else -1 - row
+        for row, code in enumerate(draw(st.lists(codes, min_size=documents, max_size=documents)))
+    ]
+    duplicate = [
+        code if code >= 0 else -1 - row
+        for row, code in enumerate(draw(st.lists(codes, min_size=documents, max_size=documents)))
+    ]
     query_group = [
         code if code >= 0 else -1 - documents - row
         for row, code in enumerate(draw(st.lists(codes, min_size=queries, max_size=queries)))
@@ -58,5 +65,5 @@ def test_mask_and_lists_match_the_loop(tables: Tables, data: st.DataObject) -> N
     expected = np.array([[naive(tables, query, document) for document in documents] for query in queries])
     assert (guard.mask(queries, documents) == expected).all()
     offsets, relevant = guard.relevant(queries, documents)
-    rows = [relevant[begin:end].tolist() for begin, end in zip(offsets, offsets[1:], strict=False)]
+    rows = [relevant[begin:end].tolist() for begin, end in pairwise(offsets)]
     assert rows == [np.flatnonzero(row).tolist() for row in expected]

@@ -47,7 +47,9 @@ def test_a_stream_taken_up_anywhere_goes_on_the_same(start: int, bucket_batches:
 def test_processes_share_the_global_batch_of_one_process() -> None:
     lengths = np.arange(24)
     one = take(PairSampler(lengths, 6, seed=1, bucket_batches=2), 8)
-    parts = [take(PairSampler(lengths, 3, seed=1, bucket_batches=2, process=process, processes=2), 8) for process in (0, 1)]
+    parts = [
+        take(PairSampler(lengths, 3, seed=1, bucket_batches=2, process=process, processes=2), 8) for process in (0, 1)
+    ]
     assert [first + second for (_, first), (_, second) in zip(*parts, strict=True)] == [batch for _, batch in one]
 
 

@@ -20,7 +20,9 @@ class Letters:
 
     def tokenise(self, texts: list[str], kind: Kind) -> tuple[Ragged, int]:
         self.calls += 1
-        return Ragged.from_lists([[ord(letter) for letter in text[:4]] for text in texts]), sum(len(text) > 4 for text in texts)
+        return Ragged.from_lists([[ord(letter) for letter in text[:4]] for text in texts]), sum(
+            len(text) > 4 for text in texts
+        )
 
 
 TEXTS = [["ab", "abcdef"], ["я"], ["xyz", "pqrst"]]

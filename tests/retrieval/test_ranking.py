@@ -8,7 +8,14 @@ from torch import Tensor
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval import ranking
-from hr_retrieval.retrieval.ranking import ExactIndex, Relevance, exact_ranks, top_k
+from hr_retrieval.retrieval.ranking import (
+    ExactIndex,
+    Relevance,
+    exact_ranking,
+    exact_ranks,
+    ranking_by_scores,
+    top_k,
+)
 
 
 def naive_order(queries: Tensor, documents: Tensor) -> list[list[int]]:
@@ -250,3 +257,38 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         ExactIndex(torch.ones(0, 3))
     with pytest.raises(UserError, match="float32 or bfloat16"):
         ExactIndex(documents, torch.float16)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("most", [1, 3, 30])
+@pytest.mark.parametrize("k", [1, 4, 50])
+@pytest.mark.usefixtures("tiny_chunks")
+def test_a_ranking_holds_ranks_and_best_documents_of_the_same_order(seed: int, most: int, k: int) -> None:
+    queries, documents = small_integers(10, 3, seed), small_integers(20 + seed, 3, seed + 100)
+    relevance = random_relevance(10, len(documents), seed, most)
+    scores = queries @ documents.T
+    order = naive_order(queries, documents)
+    for found in (
+        exact_ranking(queries, documents, relevance, k),
+        ranking_by_scores(lambda rows: scores[rows], relevance, len(documents), k),
+    ):
+        assert found.ranks.tolist() == naive_ranks(queries, documents, relevance)
+        for query, count in enumerate(relevance.counts.tolist()):
+            best = order[query][:k]
+            rows = best if count else [-1] * len(best)
+            assert found.rows[query].tolist() == rows
+            expected = scores[query, best] if count else torch.full((len(best),), -torch.inf)
+            assert torch.equal(found.scores[query], expected)
+
+
+def test_scores_that_are_not_finite_and_a_depth_of_nothing_are_refused() -> None:
+    relevance = Relevance.from_lists([[1], [0]])
+    scores = torch.tensor([[0.0, 1.0], [torch.nan, 1.0]])
+    with pytest.raises(UserError, match="finite scores"):
+        ranking_by_scores(lambda rows: scores[rows], relevance, 2, 1)
+    with pytest.raises(UserError, match="k of at least 1"):
+        ranking_by_scores(lambda rows: scores[rows], relevance, 2, 0)
+    with pytest.raises(UserError, match="document rows below 1"):
+        ranking_by_scores(lambda rows: scores[rows], relevance, 1, 1)
+    with pytest.raises(UserError, match="k of at least 1"):
+        exact_ranking(torch.eye(2), torch.eye(2), relevance, 0)

@@ -99,9 +99,7 @@ class RetrievalDataModule(pl.LightningDataModule):
             )
             self._train_loader = ResumableLoader(
                 self.pairs,
-                PairSampler(
-                    self.pairs.lengths(), self.batch_size, self.seed, self.bucket_batches, process, processes
-                ),
+                PairSampler(self.pairs.lengths(), self.batch_size, self.seed, self.bucket_batches, process, processes),
                 self.workers,
             )
 
@@ -160,7 +158,9 @@ class RetrievalDataModule(pl.LightningDataModule):
         rows = np.flatnonzero(self.dataset.query_split == SPLITS["train"])
         if len(rows) == 0:
             raise UserError(
-                "a training split with queries", f"none in {self.dataset.folder}", "Prepare it with a larger training share."
+                "a training split with queries",
+                f"none in {self.dataset.folder}",
+                "Prepare it with a larger training share.",
             )
         pairs = int((self.dataset.positive_offsets[rows + 1] - self.dataset.positive_offsets[rows]).sum())
         check_batch_fits(self.batch_size, pairs)
@@ -215,8 +215,20 @@ class TrainingPairs(Dataset[Batch]):
         # Drawn by the batch's number, so that any number of workers and any resumed run draw the same.
         generator = np.random.default_rng((self.seed, number))
         extra = [
-            *self._draw(self.dataset.positive_offsets, self.dataset.positive_documents, queries, self.positives_per_anchor - 1, generator),
-            *self._draw(self.dataset.negative_offsets, self.dataset.negative_documents, queries, self.negatives_per_anchor, generator),
+            *self._draw(
+                self.dataset.positive_offsets,
+                self.dataset.positive_documents,
+                queries,
+                self.positives_per_anchor - 1,
+                generator,
+            ),
+            *self._draw(
+                self.dataset.negative_offsets,
+                self.dataset.negative_documents,
+                queries,
+                self.negatives_per_anchor,
+                generator,
+            ),
         ]
         added = np.setdiff1d(np.asarray(extra, np.int64), own)
         documents = np.concatenate([own, added])
@@ -253,7 +265,9 @@ class ResumableLoader(DataLoader[Batch]):
 
     def __init__(self, pairs: TrainingPairs, sampler: PairSampler, workers: int) -> None:
         self.pair_sampler = sampler
-        super().__init__(pairs, batch_size=None, sampler=sampler, num_workers=workers, pin_memory=torch.cuda.is_available())
+        super().__init__(
+            pairs, batch_size=None, sampler=sampler, num_workers=workers, pin_memory=torch.cuda.is_available()
+        )
 
     def __iter__(self) -> Any:
         for batch in super().__iter__():
@@ -273,7 +287,9 @@ class ResumableLoader(DataLoader[Batch]):
 class EvaluationTexts(Dataset[EvaluationBatch]):
     """The texts of an evaluation set in batches of similar length and about `tokens` tokens each."""
 
-    def __init__(self, evaluation: EvaluationSet, query_tokens: TokenTable, document_tokens: TokenTable, tokens: int) -> None:
+    def __init__(
+        self, evaluation: EvaluationSet, query_tokens: TokenTable, document_tokens: TokenTable, tokens: int
+    ) -> None:
         self.evaluation = evaluation
         self.tables = {"query": query_tokens, "document": document_tokens}
         self.rows = {"query": evaluation.query_rows, "document": evaluation.document_rows}

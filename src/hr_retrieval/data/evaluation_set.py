@@ -49,7 +49,7 @@ def evaluation_set(
         queries: at most so many queries, drawn by the seed, over the same documents; `None` for all.
 
     Raises:
-        UserError: the split has no queries, or `corpus` is neither.
+        UserError: the split has no queries or none with a relevant document, or `corpus` is neither.
     """
     check_corpus(corpus, "corpus")
     rows = np.flatnonzero(dataset.query_split == SPLITS[split])
@@ -58,8 +58,14 @@ def evaluation_set(
             f"queries in the {split} split", f"none in {dataset.folder}", f"Prepare it with a larger {split} share."
         )
     documents = np.arange(dataset.document_count)
+    _, relevant = guard.relevant(rows, documents)
+    if len(relevant) == 0:
+        raise UserError(
+            f"a relevant document for at least one query of the {split} split",
+            f"none in {dataset.folder / 'qrels.parquet'}",
+            "Add judgements with relevance 1, or measure another split.",
+        )
     if corpus == "split":
-        _, relevant = guard.relevant(rows, documents)
         documents = np.unique(relevant)
     if queries is not None and queries < len(rows):
         drawn = np.random.default_rng((seed, SPLITS[split])).choice(len(rows), queries, replace=False)

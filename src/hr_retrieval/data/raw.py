@@ -80,7 +80,7 @@ class CsvReader:
 
     Args:
         path: a file, a glob pattern or a list of them.
-        delimiter: one character: `,`, `;` (as in exports of hh.ru), a tab.
+        delimiter: one character: `,`, `;` (as in exports of hh.ru), or `\\t` for a tab, which a shell does not pass on easily.
         encoding: any encoding that Python knows: utf-8, cp1251, utf-16.
         quote: the quote character, or an empty string if quotes have no meaning.
     """
@@ -91,11 +91,11 @@ class CsvReader:
     quote: str = '"'
 
     def __post_init__(self) -> None:
-        if len(self.delimiter) != 1 or len(self.quote) > 1:
+        if len(self._separator()) != 1 or len(self.quote) > 1:
             raise UserError(
                 "a delimiter of one character and a quote of at most one",
                 f"{self.delimiter!r} and {self.quote!r}",
-                'Mend the reader\'s settings; a tab is written "\\t".',
+                "Mend the reader's settings; a tab is written \\t.",
             )
         _check_encoding(self.encoding)
 
@@ -110,6 +110,9 @@ class CsvReader:
             check_columns(file, self._header(file), wanted)
         for file in files:
             yield from self._read(file, wanted)
+
+    def _separator(self) -> str:
+        return "\t" if self.delimiter == "\\t" else self.delimiter
 
     def _header(self, file: Path) -> list[str]:
         header: list[str] = next(self._records(file), [])
@@ -139,7 +142,11 @@ class CsvReader:
         encoding = "utf-8-sig" if codecs.lookup(self.encoding).name == "utf-8" else self.encoding
         with file.open(encoding=encoding, newline="") as lines:
             records = csv.reader(
-                lines, delimiter=self.delimiter, quotechar=self.quote or None, quoting=quoting, strict=bool(self.quote)
+                lines,
+                delimiter=self._separator(),
+                quotechar=self.quote or None,
+                quoting=quoting,
+                strict=bool(self.quote),
             )
             try:
                 yield from records

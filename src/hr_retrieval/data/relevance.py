@@ -104,5 +104,7 @@ def _incidence(
         (np.ones(found.sum(), np.int32), (owners[found], at[found])), shape=(shape[0], len(distinct))
     ).tocsr()
     left.data[:] = 1
-    right = sparse.coo_array((np.ones(shape[1], np.int32), (columns, np.arange(shape[1]))), shape=(len(distinct), shape[1]))
+    right = sparse.coo_array(
+        (np.ones(shape[1], np.int32), (columns, np.arange(shape[1]))), shape=(len(distinct), shape[1])
+    )
     return left @ right.tocsr()

@@ -1,8 +1,9 @@
 """Tensors of all processes joined, so that every process compares the whole global batch."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -21,8 +22,24 @@ def gather_parts(tensor: Shaped[Tensor, "rows ..."]) -> list[Tensor]:
     longest = int(max(count.item() for count in counts))
     padded = torch.cat([tensor, tensor.new_zeros(longest - len(tensor), *tensor.shape[1:])])
     if tensor.requires_grad:
-        parts = list(differentiable.all_gather(padded))
+        parts = list(_AllGather.apply(padded))  # type: ignore[no-untyped-call]  # torch gives it no types
     else:
         parts = [torch.empty_like(padded) for _ in counts]
         dist.all_gather(parts, padded.contiguous())
     return [part[: int(count.item())] for part, count in zip(parts, counts, strict=True)]
+
+
+class _AllGather(torch.autograd.Function):
+    """`all_gather` whose gradient is summed over the processes; torch's own one is deprecated."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> tuple[Tensor, ...]:
+        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, tensor.contiguous())
+        return tuple(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = torch.stack(gradients)
+        dist.all_reduce(total)
+        return total[dist.get_rank()]

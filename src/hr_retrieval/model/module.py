@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -99,7 +100,7 @@ class RetrievalModule(pl.LightningModule):
         """The optimizer over all parameters, without weight decay on biases and norms, and the schedule by steps."""
         assert self.optimizer is not None, "the module was built for evaluation"
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
             {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
         ]
@@ -127,6 +128,11 @@ class RetrievalModule(pl.LightningModule):
         else:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
+    @property
+    def _data(self) -> Any:
+        """The trainer's `RetrievalDataModule`: guard, evaluation sets and ids."""
+        return cast(Any, self.trainer).datamodule
+
     def _encode(self, batch: Batch) -> tuple[Float[Tensor, "B d"], Float[Tensor, "D d"]]:
         # One call for both sides: packed, their tokens fill the matrix products together.
         embeddings = self.encoder(batch.anchors.concatenate(batch.documents), mini_batch=self.mini_batch)
@@ -142,8 +148,13 @@ class RetrievalModule(pl.LightningModule):
         all_anchors = torch.cat(gather_parts(anchors))
         # Own positives of all processes first, in the anchors' order, then everything else.
         all_documents = torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])])
-        document_rows = torch.cat([*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])])
-        guard = self.trainer.datamodule.guard
+        document_rows = torch.cat(
+            [*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])]
+        )
+        # A document that two processes brought as an extra, or one as an extra and another as its own, counts once.
+        kept = _distinct(document_rows, len(query_rows))
+        all_documents, document_rows = all_documents[kept], document_rows[kept]
+        guard = self._data.guard
         mask = guard.mask(query_rows.cpu().numpy(), document_rows.cpu().numpy())
         return all_anchors, all_documents, torch.from_numpy(mask).to(all_anchors.device)
 
@@ -152,10 +163,11 @@ class RetrievalModule(pl.LightningModule):
         self._ranking.update(batch.kind, batch.rows, self.encoder(batch.tokens))
 
     def _new_ranking(self, split: Literal["validation", "test"]) -> RankingMetrics:
-        evaluation = self.trainer.datamodule.evaluation_set(split)
+        evaluation = self._data.evaluation_set(split)
         relevance = Relevance(torch.from_numpy(evaluation.offsets), torch.from_numpy(evaluation.relevant))
         metrics = RankingMetrics(relevance, len(evaluation.query_rows), len(evaluation.document_rows))
-        return metrics.to(self.device)
+        metrics.to(self.device)
+        return metrics
 
     def _log_ranking(self, split: str) -> None:
         assert self._ranking is not None
@@ -167,7 +179,7 @@ class RetrievalModule(pl.LightningModule):
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:
         if bool(torch.isfinite(loss)):
             return
-        queries = self.trainer.datamodule.dataset.ids_at("queries", batch.query_rows.cpu().numpy())
+        queries = self._data.dataset.ids_at("queries", batch.query_rows.cpu().numpy())
         raise UserError(
             "a finite loss",
             f"{loss.item()} at step {self.global_step}, with the queries {', '.join(queries[:8])}"
@@ -185,3 +197,11 @@ class RetrievalModule(pl.LightningModule):
                 _COLLAPSED_STEPS,
                 self.global_step,
             )
+
+
+def _distinct(rows: Int[Tensor, " D"], own: int) -> Int[Tensor, " kept"]:
+    """Positions of the first `own` rows, and of each other row that is not among these, once and in ascending order."""
+    numbers = rows.cpu().numpy()
+    extra, first = np.unique(numbers[own:], return_index=True)
+    kept = own + first[~np.isin(extra, numbers[:own])]
+    return torch.from_numpy(np.concatenate([np.arange(own), kept])).to(rows.device)

@@ -47,7 +47,8 @@ class Bm25:
 class CharacterTfidf:
     """Cosine of TF-IDF vectors over the character 3-, 4- and 5-grams within words of the normalised texts.
 
-    Weights are learnt on the documents alone. It finds inflected and compound words, and so is hard to beat on titles.
+    A frequency `f` counts as `1 + ln f`; document frequencies are those of the documents alone. It finds
+    inflected and compound words, and so is hard to beat on titles.
 
     Args:
         queries: `Q` texts.

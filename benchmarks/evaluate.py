@@ -1,7 +1,7 @@
 """How long exact ranks and all metrics take, against sentence-transformers and torchmetrics.
 
-python benchmarks/evaluate.py            about two minutes
-python benchmarks/evaluate.py --quick    a few seconds, smaller; the ratios are smaller too
+python -m benchmarks.evaluate            about two minutes
+python -m benchmarks.evaluate --quick    a few seconds, smaller; the ratios are smaller too
 """
 
 import sys
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from interleave import comparison, interleave, table
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from torch import Tensor
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP, RetrievalMRR, RetrievalNormalizedDCG, RetrievalRecall
 
+from benchmarks.interleave import comparison, interleave, table
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
 

@@ -1,7 +1,7 @@
 """How long exact search takes, against numpy and torch.
 
-    python benchmarks/search.py            about half a minute
-    python benchmarks/search.py --quick    a few seconds, smaller; the ratios are smaller too
+    python -m benchmarks.search            about half a minute
+    python -m benchmarks.search --quick    a few seconds, smaller; the ratios are smaller too
 
 Unset OPENBLAS_CORETYPE where it is set: a core type other than the machine's makes numpy slow, and with it ours for one
 query.
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from interleave import comparison, interleave, table
 from torch import Tensor
 
+from benchmarks.interleave import comparison, interleave, table
 from hr_retrieval.retrieval.ranking import ExactIndex
 
 _DIMENSION, _K = 384, 10

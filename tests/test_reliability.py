@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from hr_retrieval import train
-from hr_retrieval.callbacks import BatchSize, MetricsFile
+from hr_retrieval.callbacks import BatchSize, MetricsFile, StepCheckpoint
 from hr_retrieval.checkpoints import load_checkpoint
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.module import RetrievalModule
@@ -36,7 +35,7 @@ IMPORTED = [
 ]
 OPTIONS = (
     "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
-    "datamodule.batch_size=8", "optimizer.lr=1e-3", "trainer.max_epochs=2", "trainer.log_every_n_steps=1",
+    "datamodule.batch_size=8", "optimizer.lr=1e-4", "trainer.max_epochs=2", "trainer.log_every_n_steps=1",
     "callbacks.last.every_n_train_steps=3", "model.mixing.random=true", "model.mixing.negative_weight=0.3",
 )  # fmt: skip
 
@@ -79,8 +78,8 @@ MOMENTS: dict[str, tuple[Callable[[int], None], int]] = {
     "a step": (lambda count: at_call(RetrievalModule, "training_step", count, kill), 5),
     "a validation": (lambda count: at_call(RetrievalModule, "validation_step", count, kill), 2),
     "a checkpoint half written": (die_half_written, 2),
-    "a checkpoint not yet linked": (lambda count: at_call(ModelCheckpoint, "_link_checkpoint", count, kill), 2),
-    "an old checkpoint not yet removed": (lambda count: at_call(ModelCheckpoint, "_remove_checkpoint", count, kill), 1),
+    "a checkpoint not yet linked": (lambda count: at_call(StepCheckpoint, "_link_checkpoint", count, kill), 2),
+    "an old checkpoint not yet removed": (lambda count: at_call(StepCheckpoint, "_remove_checkpoint", count, kill), 1),
     "a row of figures": (lambda count: at_call(MetricsFile, "_write", count, kill), 6),
     "the export": (lambda count: at_call(Encoder, "save", count, kill), 1),
 }
@@ -213,7 +212,7 @@ def whole_run(processes: multiprocessing.context.ForkServerContext, tmp_path_fac
 
 @pytest.mark.parametrize(
     ("name", "count", "step"),
-    [("training_step", 5, 5), ("training_step", 12, 12), ("validation_step", 3, 13), ("training_step", 24, 24)],
+    [("training_step", 5, 5), ("training_step", 12, 12), ("validation_step", 3, 12), ("training_step", 24, 24)],
     ids=["within an epoch", "its last step", "a validation", "the last step"],
 )
 def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(
@@ -235,13 +234,16 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(
     assert not (tmp_path / "run" / "checkpoints" / "interrupted.ckpt").exists()
 
 
-def test_sigterm_in_the_last_validation_leaves_the_rest_to_the_resumed_run(
-    start: Callable[..., BaseProcess], tmp_path: Path, whole_run: Path
+@pytest.mark.parametrize(("name", "count"), [("validation_step", 1), ("test_step", 1), ("test_step", 3)])
+def test_sigterm_outside_training_says_how_to_go_on_too(
+    start: Callable[..., BaseProcess], tmp_path: Path, whole_run: Path, name: str, count: int
 ) -> None:
-    values = (RetrievalModule, "validation_step", 5)
-    printed = ended(start(*OPTIONS, "output=run", prepare=terminate_at, values=values), tmp_path)
+    """While the encoder is measured before training, and after it."""
+    printed = ended(
+        start(*OPTIONS, "output=run", prepare=terminate_at, values=(RetrievalModule, name, count)), tmp_path
+    )
     assert printed.startswith("exit 143")
-    assert not (tmp_path / "run" / "summary.json").exists()
+    assert "Go on with" in printed
     assert "Run directory" in ended(start("resume=run"), tmp_path)
     assert_same_run(tmp_path / "run", whole_run)
 

@@ -10,15 +10,12 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, Checkpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
-
-# What a shell reports of a process that SIGTERM ended.
-TERMINATED = 128 + signal.SIGTERM
 
 log = logging.getLogger(__name__)
 
@@ -114,22 +111,42 @@ class MetricsFile(Callback):
             writer.writerows(rows)
 
 
+class StepCheckpoint(ModelCheckpoint):
+    """Lightning's checkpoints by steps, but where a validation is due only after it, and after every validation.
+
+    From a checkpoint of the step before a validation Lightning goes on as if that had been done: the resumed run would
+    lack its figures, and perhaps the best checkpoint and the stop that they call for.
+    """
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not _validation_follows(trainer):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._should_skip_saving_checkpoint(trainer):
+            candidates = self._monitor_candidates(trainer)
+            self._save_topk_checkpoint(trainer, candidates)
+            self._save_last_checkpoint(trainer, candidates)
+
+
 class TerminationCheckpoint(Checkpoint):
-    """On SIGTERM, writes `checkpoints/interrupted.ckpt` and ends the process with exit status 143 (128 + 15).
+    """On SIGTERM in training, writes `checkpoints/interrupted.ckpt` and raises `SIGTERMException`.
 
     The step under way is finished first, and so is a validation: Lightning's own way stops inside a validation, whose
-    embeddings no checkpoint holds. A signal at other times than training ends the process at once, as ever.
+    embeddings no checkpoint holds.
 
     Args:
         folder: the run directory.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / "checkpoints" / "interrupted.ckpt"
+        self.path = folder / "checkpoints" / "interrupted.ckpt"
         self.received = False
         self._step = 0
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning has put its own handler there, and puts back what was before when it has ended.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._receive)
@@ -139,28 +156,22 @@ class TerminationCheckpoint(Checkpoint):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
         # Accumulated gradients are in no checkpoint: the batch that makes the step is waited for.
-        if trainer.global_step > self._step and self._agreed(trainer):
-            trainer.save_checkpoint(self.path)
-            self.end(trainer)
+        if trainer.global_step > self._step and not _validation_follows(trainer):
+            self._stop_if_asked(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self._stop_if_asked(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             self.path.unlink(missing_ok=True)
 
-    def end(self, trainer: pl.Trainer) -> None:
-        """Say how to go on and end the process."""
-        if not trainer.is_global_zero:
-            # Lightning would take any other status of a further process for a crash, and kill the first one.
-            raise SIGTERMException(0)
-        log.warning(
-            "Stopped by SIGTERM at step %d. Go on with: python -m hr_retrieval.train resume=%s",
-            trainer.global_step,
-            self.folder,
-        )
-        raise SIGTERMException(TERMINATED)
-
-    def _agreed(self, trainer: pl.Trainer) -> bool:
-        return bool(trainer.strategy.reduce_boolean_decision(self.received, all=False))
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
+        received = self.received or trainer.received_sigterm
+        if trainer.strategy.reduce_boolean_decision(received, all=False):
+            trainer.save_checkpoint(self.path)
+            raise SIGTERMException
 
     def _receive(self, number: int, frame: Any) -> None:
         self.received = True
@@ -199,3 +210,9 @@ class BatchSize(Callback):
             f"datamodule.batch_size={max(1, batch_size // 2)}; if validation is what fails, halve "
             "datamodule.evaluation_tokens. Go on with resume=<run directory> and one of these.",
         )
+
+
+def _validation_follows(trainer: pl.Trainer) -> bool:
+    """Whether Lightning validates behind the training batch that ends now; it keeps the answer to itself."""
+    loop = trainer.fit_loop
+    return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))

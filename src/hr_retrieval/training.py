@@ -3,13 +3,14 @@
 import logging
 import os
 import shutil
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch.distributed as dist
@@ -18,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
 
@@ -62,14 +64,14 @@ def run(config: DictConfig) -> None:
     this_run = Run(folder, config) if resumed else Run.create(folder, config)
     if resumed and trainer.is_global_zero:
         _remove_partials(this_run)
-    with _further_processes(folder, changes, trainer):
-        zero_shot = _zero_shot(this_run, trainer, module, datamodule)
-        newest = this_run.newest_checkpoint() if resumed else None
-        _fit(trainer, module, datamodule, newest, size)
-        if termination.received:
-            # It came too late for another step: what is left to do is done by the resumed run.
-            termination.end(trainer)
-        summary = _summarise(this_run, trainer, module, datamodule, zero_shot)
+    try:
+        with _further_processes(folder, changes, trainer):
+            zero_shot = _zero_shot(this_run, trainer, module, datamodule)
+            newest = this_run.newest_checkpoint() if resumed else None
+            _fit(trainer, module, datamodule, newest, size)
+            summary = _summarise(this_run, trainer, module, datamodule, zero_shot)
+    except SIGTERMException:
+        _end_terminated(trainer, folder)
     if trainer.is_global_zero:
         _report(this_run, summary, time.monotonic() - begun)
 
@@ -87,6 +89,17 @@ def _resumed_config(folder: Path, changes: Sequence[str]) -> DictConfig:
     merged = OmegaConf.merge(this_run.config, OmegaConf.from_dotlist(list(changes)))
     assert isinstance(merged, DictConfig)
     return merged
+
+
+def _end_terminated(trainer: pl.Trainer, folder: Path) -> NoReturn:
+    """End the process that SIGTERM stopped, with status 143 (128 + 15) as a shell reports it."""
+    if not trainer.is_global_zero:
+        # Lightning would take any other status of a further process for a crash, and kill the first one.
+        raise SystemExit(0)
+    log.warning(
+        "Stopped by SIGTERM at step %d. Go on with: python -m hr_retrieval.train resume=%s", trainer.global_step, folder
+    )
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _remove_partials(this_run: Run) -> None:

@@ -425,7 +425,6 @@ OPTIONS: list[tuple[type[Mixing], dict[str, Any]]] = [
     *((strategy, {"k": 2}) for strategy in NEIGHBOUR_STRATEGIES if strategy is not PositivePositiveMixing),
     (PositivePositiveMixing, {"k": 1}),
     *((strategy, {"source": "queue"}) for strategy in NEIGHBOUR_STRATEGIES),
-    *((strategy, {"source": "index"}) for strategy in NEIGHBOUR_STRATEGIES),
     *((strategy, {"renormalise": False}) for strategy in STRATEGIES if strategy is not NeighbourPositiveMixing),
 ]
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.gather import gather_parts
 from hr_retrieval.model.loss import RetrievalLoss
-from hr_retrieval.model.mixing import Mixing
+from hr_retrieval.model.mixing import MemoryQueue, Mixing, Neighbours
 from hr_retrieval.model.similarity import cosine, synthetic_cosine
 from hr_retrieval.retrieval.metrics import RankingMetrics
 from hr_retrieval.retrieval.ranking import Relevance
@@ -39,6 +40,7 @@ class RetrievalModule(pl.LightningModule):
         scheduler: given the optimizer and the total number of steps, makes the schedule; `None` keeps the rate constant.
         mini_batch: texts encoded at a time, their activations recomputed in the backward pass (gradient caching: Gao et al.
             2021, arXiv 2101.06983), so that a large batch trains in the memory of a small one; `None` encodes all at once.
+        queue_size: past documents kept as candidates for mixing with `source=queue`.
     """
 
     def __init__(
@@ -49,20 +51,31 @@ class RetrievalModule(pl.LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
         scheduler: Callable[..., LRScheduler] | None = None,
         mini_batch: int | None = None,
+        queue_size: int = 0,
     ) -> None:
         super().__init__()
         if mini_batch is not None and mini_batch < 1:
             raise UserError("model.mini_batch of at least 1, or null", str(mini_batch), "Mend this key.")
         self.encoder, self.mixing, self.loss = encoder, mixing, loss
         self.optimizer, self.scheduler, self.mini_batch = optimizer, scheduler, mini_batch
+        if (getattr(mixing, "source", "batch") == "queue") != (queue_size > 0):
+            raise UserError(
+                "model.queue_size above 0 with model.mixing.source=queue, and 0 without",
+                f"{queue_size} with model.mixing.source={getattr(mixing, 'source', 'batch')}",
+                "Set both, for example model.queue_size=4096 model.mixing.source=queue, or neither.",
+            )
+        self.queue = MemoryQueue(queue_size, encoder.embedding_dimension) if queue_size > 0 else None
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch; over several processes the loss of the global batch, on each of them."""
         anchors, documents = self._encode(batch)
-        anchors, documents, relevance = self._gather(batch, anchors, documents)
-        mixed = self.mixing(anchors, documents, relevance, step=self.global_step)
+        whole = self._gather(batch, anchors, documents)
+        remembered = self._remembered(whole)
+        mixed = self.mixing(whole.anchors, whole.documents, whole.relevance, self.global_step, remembered)
+        if self.queue is not None:
+            self.queue.enqueue(whole.documents.detach(), whole.document_rows)
         scores = cosine(mixed.anchors, mixed.documents)
         synthetic_scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
         result = self.loss(scores, mixed.relevance, synthetic_scores, mixed.synthetic_relevance)
@@ -138,25 +151,33 @@ class RetrievalModule(pl.LightningModule):
         embeddings = self.encoder(batch.anchors.concatenate(batch.documents), mini_batch=self.mini_batch)
         return embeddings[: len(batch.anchors)], embeddings[len(batch.anchors) :]
 
-    def _gather(
-        self, batch: Batch, anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"]
-    ) -> tuple[Float[Tensor, "global_B d"], Float[Tensor, "global_D d"], Bool[Tensor, "global_B global_D"]]:
+    def _gather(self, batch: Batch, anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"]) -> "_GlobalBatch":
         if self.trainer.world_size == 1:
-            return anchors, documents, batch.relevance
+            return _GlobalBatch(anchors, documents, batch.relevance, batch.query_rows, batch.document_rows)
         size = len(batch.anchors)
         query_rows = torch.cat(gather_parts(batch.query_rows))
-        all_anchors = torch.cat(gather_parts(anchors))
         # Own positives of all processes first, in the anchors' order, then everything else.
-        all_documents = torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])])
-        document_rows = torch.cat(
-            [*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])]
+        document_rows = torch.cat([*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])])
+        return _GlobalBatch(
+            torch.cat(gather_parts(anchors)),
+            torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])]),
+            self._relevance(query_rows, document_rows),
+            query_rows,
+            document_rows,
         )
-        # A document that two processes brought as an extra, or one as an extra and another as its own, counts once.
-        kept = _distinct(document_rows, len(query_rows))
-        all_documents, document_rows = all_documents[kept], document_rows[kept]
-        guard = self._data.guard
-        mask = guard.mask(query_rows.cpu().numpy(), document_rows.cpu().numpy())
-        return all_anchors, all_documents, torch.from_numpy(mask).to(all_anchors.device)
+
+    def _relevance(self, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"]) -> Bool[Tensor, "B D"]:
+        mask = self._data.guard.mask(query_rows.cpu().numpy(), document_rows.cpu().numpy())
+        return torch.from_numpy(mask).to(query_rows.device)
+
+    def _remembered(self, whole: "_GlobalBatch") -> Neighbours | None:
+        """What the queue holds beside the batch's own documents, with relevance by the same guard as in the batch."""
+        if self.queue is None:
+            return None
+        embeddings, rows = self.queue.current()
+        # A stale copy of an anchor's own positive would pass for another positive and satisfy the triplet for free.
+        others = ~torch.isin(rows, whole.document_rows)
+        return Neighbours(embeddings[others], self._relevance(whole.query_rows, rows[others]))
 
     def _embed_for_ranking(self, batch: EvaluationBatch) -> None:
         assert self._ranking is not None
@@ -205,3 +226,14 @@ def _distinct(rows: Int[Tensor, " D"], own: int) -> Int[Tensor, " kept"]:
     extra, first = np.unique(numbers[own:], return_index=True)
     kept = own + first[~np.isin(extra, numbers[:own])]
     return torch.from_numpy(np.concatenate([np.arange(own), kept])).to(rows.device)
+
+
+@dataclass(frozen=True)
+class _GlobalBatch:
+    """The embedded batches of all processes as one."""
+
+    anchors: Float[Tensor, "B d"]
+    documents: Float[Tensor, "D d"]
+    relevance: Bool[Tensor, "B D"]
+    query_rows: Int[Tensor, " B"]
+    document_rows: Int[Tensor, " D"]

@@ -1,5 +1,6 @@
 """What an encoder has to beat: rankings by shared words and by shared pieces of words, without any training."""
 
+import logging
 from collections.abc import Sequence
 
 import bm25s
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from hr_retrieval.data.clean import normalise
 from hr_retrieval.errors import UserError
+
+# The library sets its logger to DEBUG when it is imported.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
 class Bm25:

@@ -11,7 +11,7 @@ from hr_retrieval.model.similarity import cosine
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Candidates for an anchor's neighbours: those beyond the batch come from a memory queue or a mined index.
+    """Candidates for an anchor's neighbours: those beyond the batch come from a memory queue.
 
     Attributes:
         embeddings: unit vectors.

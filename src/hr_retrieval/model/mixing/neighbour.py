@@ -21,7 +21,7 @@ class NeighbourMixing(Mixing):
 
     Args:
         k: neighbours of each kind; an anchor that has fewer takes those it has.
-        source: "batch", or the batch and what the caller takes from its memory "queue" or its mined "index".
+        source: "batch", or the batch and what the caller takes from its memory "queue".
     """
 
     k: int = 3
@@ -30,7 +30,7 @@ class NeighbourMixing(Mixing):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.k >= 1, "k", "of at least 1", self.k)
-        check(self.source in ("batch", "queue", "index"), "source", 'to be "batch", "queue" or "index"', self.source)
+        check(self.source in ("batch", "queue"), "source", 'to be "batch" or "queue"', self.source)
 
     def candidates(self, given: Given) -> Neighbours:
         """The documents of the batch, then those beyond it; constants if `detach` says so."""

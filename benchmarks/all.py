@@ -1,0 +1,29 @@
+"""The quick set of all comparisons: a Markdown table, and `benchmarks/results/latest.json`.
+
+python -m benchmarks.all
+"""
+
+from pathlib import Path
+
+from benchmarks import encode, evaluate, help, search, train
+from benchmarks.interleave import table
+from hr_retrieval.files import whole_file, write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Run everything once and write the results."""
+    rows = []
+    for module in (help, search, evaluate, encode, train):
+        found = module.run(quick=True)
+        print(table(found), flush=True)
+        rows += found
+    write_json(RESULTS / "latest.json", rows)
+    with whole_file(RESULTS / "latest.md") as partial:
+        partial.write_text(table(rows) + "\n", encoding="utf-8")
+    print(f"Written to {RESULTS}/latest.json and latest.md")
+
+
+if __name__ == "__main__":
+    main()

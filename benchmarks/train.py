@@ -1,0 +1,195 @@
+"""Training speed against sentence-transformers: the same encoder, pairs, batch, length and number of steps.
+
+    python -m benchmarks.train [--quality]
+
+Both sides run a plain loop of encode, loss, backward, clip and optimizer step on the built-in ESCO pairs (all labels -> description)
+with MiniLM, 32 pairs a batch, at most 128 tokens. Ours is what `python -m hr_retrieval.train` does in its default configuration:
+tokens made beforehand, no padding, no dropout, bf16 where the processor has it. The peer tokenises in the loop and keeps the dropout of its
+model, as its own trainer does. With `--quality` both sides train 100 steps with the softmax loss on short queries (three words of the labels) from three seeds, and
+the validation MRR of each is printed.
+"""
+
+import statistics
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import losses
+from torch import Tensor, nn
+
+from benchmarks.interleave import comparison, interleave, table
+from hr_retrieval.data.esco import EscoReader
+from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.folder import BUILTIN, encoder_folder
+from hr_retrieval.model.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
+from hr_retrieval.model.similarity import cosine
+from hr_retrieval.retrieval.metrics import per_query
+from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
+
+BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Rows `train_float32`, `train_bf16` and `train_triplet`: the peer's precision or loss against our default."""
+    pairs = esco_pairs(None)
+    rivals: dict[str, Callable[[], object]] = {
+        "ours softmax": Ours(pairs, SoftmaxLoss()),
+        "ours triplet": Ours(pairs, TripletLoss()),
+        "peer float32": Peer(pairs, softmax, torch.float32),
+        "peer bf16": Peer(pairs, softmax, torch.bfloat16),
+        "peer triplet": Peer(pairs, triplet, torch.float32, negatives=True),
+    }
+    times = interleave(rivals, rounds=3 if quick else 5)
+    return [
+        comparison("train_float32", times["ours softmax"], times["peer float32"]),
+        comparison("train_bf16", times["ours softmax"], times["peer bf16"]),
+        comparison("train_triplet", times["ours triplet"], times["peer triplet"]),
+    ]
+
+
+class Ours:
+    """A call is `STEPS` steps of our loop."""
+
+    def __init__(
+        self, pairs: list[tuple[str, str]], loss: RetrievalLoss, seed: int = 0, total: int | None = None
+    ) -> None:
+        self.encoder, self.loss = Encoder(BUILTIN, max_length=LENGTH).train(), loss
+        self.anchors, _ = self.encoder.tokenise([anchor for anchor, _ in pairs], "query")
+        self.documents, _ = self.encoder.tokenise([positive for _, positive in pairs], "document")
+        self.optimizer, self.schedule = _optimizer(self.encoder, total)
+        self.order = _order(len(pairs), seed)
+        self.relevance = torch.eye(BATCH, dtype=torch.bool)
+
+    def __call__(self) -> None:
+        for _ in range(STEPS):
+            rows = torch.from_numpy(next(self.order))
+            with torch.autocast("cpu", torch.bfloat16):
+                embeddings = self.encoder(self.anchors.take(rows).concatenate(self.documents.take(rows)))
+            loss = self.loss(cosine(embeddings[:BATCH], embeddings[BATCH:]), self.relevance).loss
+            _step(self.encoder, loss, self.optimizer, self.schedule)
+
+
+def softmax(model: SentenceTransformer) -> nn.Module:
+    """The peer's in-batch softmax in both directions, as ours is."""
+    loss: nn.Module = losses.MultipleNegativesRankingLoss(
+        model, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
+    )
+    return loss
+
+
+def triplet(model: SentenceTransformer) -> nn.Module:
+    """The peer's triplet loss on cosine distance with our margin."""
+    loss: nn.Module = losses.TripletLoss(model, losses.TripletDistanceMetric.COSINE, triplet_margin=0.2)
+    return loss
+
+
+class Peer:
+    """A call is `STEPS` steps of the peer's model and loss; for its triplets the negative is the next pair's document."""
+
+    def __init__(
+        self,
+        pairs: list[tuple[str, str]],
+        loss: Callable[[SentenceTransformer], nn.Module],
+        dtype: torch.dtype,
+        negatives: bool = False,
+        seed: int = 0,
+        total: int | None = None,
+    ) -> None:
+        with encoder_folder(BUILTIN) as folder:
+            self.model = SentenceTransformer(str(folder), device="cpu")
+        self.model.max_seq_length = LENGTH
+        self.model.train()
+        self.pairs, self.loss, self.dtype, self.negatives = pairs, loss(self.model), dtype, negatives
+        self.optimizer, self.schedule = _optimizer(cast(nn.Module, self.model), total)
+        self.order = _order(len(pairs), seed)
+
+    def __call__(self) -> None:
+        for _ in range(STEPS):
+            batch = [self.pairs[row] for row in next(self.order)]
+            sides = [[anchor for anchor, _ in batch], [positive for _, positive in batch]]
+            if self.negatives:
+                sides.append(sides[1][1:] + sides[1][:1])
+            features = [self.model.preprocess(texts) for texts in sides]
+            with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+                loss = self.loss(features, torch.zeros(BATCH))
+            _step(cast(nn.Module, self.model), loss, self.optimizer, self.schedule)
+
+
+def quality(steps: int = 100, seeds: int = 3) -> str:
+    """Validation MRR of both sides after as many steps, as a Markdown table."""
+    pairs = esco_pairs(3)
+    order = np.random.default_rng(0).permutation(len(pairs))
+    held_out, training = [pairs[row] for row in order[:1700]], [pairs[row] for row in order[1700:]]
+    lines = ["| | validation MRR by seed | mean |", "|---|---|---:|"]
+    zero_shot = mrr(Encoder(BUILTIN, max_length=LENGTH), held_out)
+    lines.append(f"| zero-shot | | {zero_shot:.4f} |")
+    for name in ("ours bf16", "peer float32"):
+        figures = []
+        for seed in range(seeds):
+            side: Ours | Peer
+            if name == "ours bf16":
+                side = Ours(training, SoftmaxLoss(), seed, steps)
+            else:
+                side = Peer(training, softmax, torch.float32, seed=seed, total=steps)
+            for _ in range(steps // STEPS):
+                side()
+            figures.append(mrr(side.encoder if isinstance(side, Ours) else side.model, held_out))
+        lines.append(
+            f"| {name} | {', '.join(f'{figure:.4f}' for figure in figures)} | {statistics.mean(figures):.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def mrr(model: Encoder | SentenceTransformer, pairs: list[tuple[str, str]]) -> float:
+    """Exact full-rank MRR of the pairs' queries over the pairs' documents."""
+    queries, documents = [query for query, _ in pairs], [document for _, document in pairs]
+    if isinstance(model, Encoder):
+        embeddings = model.encode(queries, "query"), model.encode(documents, "document")
+    else:
+        embeddings = tuple(model.encode(texts, convert_to_tensor=True) for texts in (queries, documents))
+    relevance = Relevance.from_lists([[row] for row in range(len(pairs))])
+    return float(per_query(exact_ranks(*embeddings, relevance), relevance)["mrr"].mean())
+
+
+def esco_pairs(label_words: int | None) -> list[tuple[str, str]]:
+    """Labels and descriptions of the built-in data."""
+    batches = EscoReader(label_words=label_words).batches(["labels", "description"])
+    return [(row["labels"], row["description"]) for batch in batches for row in batch.values]
+
+
+def _optimizer(
+    model: nn.Module, total: int | None
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    warmup = (total or 0) // 10
+
+    def share(step: int) -> float:
+        if total is None:
+            return 1.0
+        return (step + 1) / (warmup + 1) if step < warmup else max(0.0, (total - step) / (total - warmup))
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+
+
+def _order(count: int, seed: int) -> Any:
+    generator = np.random.default_rng(seed)
+    while True:
+        order = generator.permutation(count)
+        yield from order[: count // BATCH * BATCH].reshape(-1, BATCH)
+
+
+def _step(
+    model: nn.Module, loss: Tensor, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
+) -> None:
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    schedule.step()
+
+
+if __name__ == "__main__":
+    print(quality() if "--quality" in sys.argv else table(run(quick="--quick" in sys.argv)))

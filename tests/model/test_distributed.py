@@ -1,0 +1,146 @@
+"""Two processes train as one: loss and gradients of a step, and the whole command."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from hr_retrieval.data.batch import Batch
+from hr_retrieval.data.relevance import Guard
+from hr_retrieval.data.tables import PreparedDataset
+from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
+from hr_retrieval.model.mixing import AnchorMixing, Mixing, NoMixing
+from hr_retrieval.model.module import RetrievalModule, _distinct
+from tests.conftest import write_toy_dataset
+
+# Rows of queries; document `q` is the positive of query `q`. The second process brings more documents than the first,
+# one of them an own document of the first, and one that both bring.
+ANCHORS = ([0, 1, 4], [6, 10, 11])
+EXTRAS = ([20], [4, 20, 33])
+# As one process would order it: own documents, then the others once, ascending.
+WHOLE_ANCHORS, WHOLE_EXTRAS = [0, 1, 4, 6, 10, 11], [20, 33]
+CASES: dict[str, tuple[type[RetrievalLoss], dict[str, Any], type[Mixing], dict[str, Any], int | None]] = {
+    "triplet": (TripletLoss, {"margin": 0.3}, NoMixing, {}, None),
+    "softmax": (SoftmaxLoss, {"symmetric": True}, NoMixing, {}, None),
+    "anchor mixing": (TripletLoss, {"margin": 0.3}, AnchorMixing, {"random": True, "negative_weight": 0.3}, None),
+    "mini-batches": (SoftmaxLoss, {"symmetric": True}, AnchorMixing, {}, 2),
+}
+
+
+def batch_of(dataset: PreparedDataset, encoder: Encoder, anchors: list[int], extras: list[int]) -> Batch:
+    queries, documents = np.array(anchors), np.array(anchors + extras)
+    texts = {table: [text for block in dataset.texts(table) for text in block] for table in ("queries", "corpus")}
+    return Batch(
+        anchors=encoder.tokenise([texts["queries"][row] for row in queries], "query")[0],
+        documents=encoder.tokenise([texts["corpus"][row] for row in documents], "document")[0],
+        relevance=torch.from_numpy(Guard(dataset).mask(queries, documents)),
+        query_rows=torch.from_numpy(queries),
+        document_rows=torch.from_numpy(documents),
+    )
+
+
+def step(
+    folder: str, case: str, anchors: list[int], extras: list[int], processes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and the gradient of all parameters, averaged over the processes as data-parallel training does."""
+    torch.manual_seed(5)
+    loss, loss_options, mixing, mixing_options, mini_batch = CASES[case]
+    dataset = PreparedDataset.open(Path(folder) / "toy")
+    encoder = Encoder("tiny", max_length=24)
+    module = RetrievalModule(encoder, mixing(**mixing_options), loss(**loss_options), mini_batch=mini_batch)
+    trainer = SimpleNamespace(
+        world_size=processes, datamodule=SimpleNamespace(guard=Guard(dataset), dataset=dataset), global_step=0
+    )
+    module._trainer = trainer  # type: ignore[assignment]  # what a step reads of a trainer, without one
+    module.log = module.log_dict = lambda *arguments, **options: None  # type: ignore[method-assign, assignment]  # likewise
+    module.train()
+    value = module.training_step(batch_of(dataset, encoder, anchors, extras), 0)
+    value.backward()
+    gradients = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in module.parameters()]
+    gradient = torch.cat(gradients)
+    if processes > 1:
+        dist.all_reduce(gradient)
+    return value.detach(), gradient / processes
+
+
+def process(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    torch.save({case: step(folder, case, ANCHORS[rank], EXTRAS[rank], 2) for case in CASES}, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    write_toy_dataset(folder / "toy")
+    mp.spawn(process, args=(str(folder),), nprocs=2)
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_of_two_processes_is_that_of_one_with_the_global_batch(two_processes: Path, case: str) -> None:
+    loss, gradient = step(str(two_processes), case, WHOLE_ANCHORS, WHOLE_EXTRAS, 1)
+    assert loss > 0
+    assert gradient.norm() > 0
+    for rank in (0, 1):
+        found_loss, found_gradient = torch.load(two_processes / f"{rank}.pt", weights_only=True)[case]
+        torch.testing.assert_close(found_loss, loss)
+        torch.testing.assert_close(found_gradient, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_documents_brought_twice_count_once() -> None:
+    rows = torch.tensor([7, 7, 3, 9, 3, 5, 9, 1])
+    # The first three are the anchors' own: repeated as they are. Then 1, 5 and 9, the first of each.
+    assert _distinct(rows, 3).tolist() == [0, 1, 2, 7, 5, 3]
+
+
+TOY = (
+    "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "trainer.max_epochs=1",
+    "trainer.accelerator=cpu", "optimizer.lr=1e-3", "trainer.log_every_n_steps=1", "zero_shot=false", "export=false",
+)  # fmt: skip
+TWO = ("trainer.devices=2", "trainer.strategy=ddp", "datamodule.batch_size=4")
+
+
+def command(folder: Path, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "hr_retrieval.train", *TOY, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open() as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def test_a_sweep_over_two_processes_gives_the_figures_of_one_process(tmp_path: Path) -> None:
+    """Each run of the sweep starts its own second process, and none of these starts the sweep again."""
+    write_toy_dataset(tmp_path / "toy")
+    command(tmp_path, "datamodule.batch_size=8", "output=one")
+    printed = command(tmp_path, "-m", *TWO, "model.loss.margin=0.2,0.3", "hydra.sweep.dir=sweep")
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
+    assert not (tmp_path / "outputs").exists()
+    assert printed.count("12 test queries") == 2
+    assert "HYDRA" not in printed.replace("[HYDRA] Launching", "").replace("[HYDRA] \t#", "")
+    one, two = rows(tmp_path / "one"), rows(tmp_path / "sweep" / "0")
+    assert len(one) == len(two) == 13
+    for expected, found in zip(one, two, strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    summaries = [json.loads((run / "summary.json").read_text()) for run in (tmp_path / "one", tmp_path / "sweep" / "0")]
+    assert summaries[0]["trained"] == pytest.approx(summaries[1]["trained"])

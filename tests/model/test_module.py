@@ -1,0 +1,109 @@
+"""The Lightning module: what it optimises, clips, remembers and warns of."""
+
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.errors import UserError
+from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.loss import SoftmaxLoss, TripletLoss
+from hr_retrieval.model.mixing import AnchorMixing, NoMixing
+from hr_retrieval.model.module import RetrievalModule
+
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
+    "num_sanity_val_steps": 0, "limit_val_batches": 0, "use_distributed_sampler": False,
+}  # fmt: skip
+
+
+def fit(module: RetrievalModule, folder: Path, steps: int, **options: Any) -> RetrievalModule:
+    data = RetrievalDataModule(folder, module.encoder, batch_size=8)
+    pl.Trainer(max_steps=steps, **QUIET, **options).fit(module, data)
+    return module
+
+
+def make(mixing: Any = None, loss: Any = None, lr: float = 1e-3, **options: Any) -> RetrievalModule:
+    optimizer = functools.partial(torch.optim.AdamW, lr=lr, weight_decay=0.5)
+    return RetrievalModule(Encoder("tiny", max_length=24), mixing or NoMixing(), loss or TripletLoss(), optimizer, **options)
+
+
+def test_weight_decay_spares_biases_and_norms() -> None:
+    decayed, spared = make().configure_optimizers().param_groups
+    assert decayed["weight_decay"] == 0.5
+    assert spared["weight_decay"] == 0.0
+    assert all(parameter.ndim > 1 for parameter in decayed["params"])
+    assert all(parameter.ndim <= 1 for parameter in spared["params"])
+
+
+@pytest.mark.parametrize(("algorithm", "limit"), [("norm", 1e-6), ("value", 1e-8)])
+def test_gradients_are_clipped_also_for_fused_optimizers_in_bf16(
+    toy_dataset: Path, algorithm: str, limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms = []
+
+    def watch(module: RetrievalModule, optimizer: torch.optim.Optimizer) -> None:
+        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+        norms.append(max(float(gradient.abs().max()) for gradient in gradients))
+
+    module = make()
+    module.optimizer = functools.partial(torch.optim.Adam, lr=1e-3, fused=True)
+    clip = RetrievalModule.configure_gradient_clipping
+
+    def clip_and_watch(self: RetrievalModule, optimizer: torch.optim.Optimizer, *values: Any, **named: Any) -> None:
+        clip(self, optimizer, *values, **named)
+        watch(self, optimizer)
+
+    monkeypatch.setattr(RetrievalModule, "configure_gradient_clipping", clip_and_watch)
+    fit(module, toy_dataset, 1, precision="bf16-mixed", gradient_clip_val=limit, gradient_clip_algorithm=algorithm)
+    assert 0 < norms[0] <= limit
+
+
+def test_the_queue_remembers_documents_and_lends_them_to_the_mixing(toy_dataset: Path) -> None:
+    def mixing() -> AnchorMixing:
+        return AnchorMixing(negative_weight=0.4, source="queue")
+
+    module = fit(make(mixing(), queue_size=40), toy_dataset, 3)
+    assert module.queue is not None
+    embeddings, rows = module.queue.current()
+    assert 24 <= len(rows) <= 40
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(len(rows)))
+    batch_only = fit(make(AnchorMixing(negative_weight=0.4)), toy_dataset, 3)
+    weights = module.encoder.state_dict(), batch_only.encoder.state_dict()
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_the_queue_and_the_mixing_must_agree() -> None:
+    with pytest.raises(UserError, match="queue_size"):
+        make(AnchorMixing(source="queue"))
+    with pytest.raises(UserError, match="queue_size"):
+        make(AnchorMixing(), queue_size=8)
+    with pytest.raises(UserError, match="mini_batch"):
+        make(mini_batch=0)
+
+
+def test_mini_batches_train_to_the_same_weights(toy_dataset: Path) -> None:
+    whole = fit(make(loss=SoftmaxLoss()), toy_dataset, 3).encoder.state_dict()
+    cached = fit(make(loss=SoftmaxLoss(), mini_batch=3), toy_dataset, 3).encoder.state_dict()
+    # Adam turns gradients that are rounding only (here those of keys' biases) into whole steps.
+    names = [name for name in whole if not name.endswith("key.bias")]
+    for name in names:
+        torch.testing.assert_close(cached[name], whole[name], atol=2e-4, rtol=1e-3)
+
+
+def test_collapse_is_said_once(toy_dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
+    module = make(lr=0.0)
+    for parameter in module.encoder.parameters():
+        parameter.data.zero_()
+    # All weights 0 leave one vector for every text: the last norm's bias.
+    norm = [child for name, child in module.encoder.named_modules() if name.endswith("LayerNorm")][-1]
+    assert isinstance(norm.bias, torch.Tensor)
+    norm.bias.data.fill_(1.0)
+    with caplog.at_level(logging.WARNING):
+        fit(module, toy_dataset, 30)
+    assert len([record for record in caplog.records if "Collapse" in record.message]) == 1

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from hr_retrieval import export, prepare, train
+from hr_retrieval import evaluate, export, prepare, train
 from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
-VERBS = {"hr_retrieval.prepare": prepare.main, "hr_retrieval.train": train.main, "hr_retrieval.export": export.main}
+VERBS = {
+    "hr_retrieval.prepare": prepare.main,
+    "hr_retrieval.train": train.main,
+    "hr_retrieval.export": export.main,
+    "hr_retrieval.evaluate": evaluate.main,
+}
 SMALL = (
     "model.encoder.name_or_path=tiny", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
 )  # fmt: skip

@@ -215,4 +215,5 @@ class BatchSize(Callback):
 def _validation_follows(trainer: pl.Trainer) -> bool:
     """Whether Lightning validates behind the training batch that ends now; it keeps the answer to itself."""
     loop = trainer.fit_loop
+    assert loop._data_fetcher is not None, "asked within a training epoch"
     return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))

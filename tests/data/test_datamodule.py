@@ -133,7 +133,7 @@ def test_bad_sizes_and_data_are_refused_before_any_work(
     with pytest.raises(UserError, match="positives_per_anchor"):
         make(toy_dataset, tiny_encoder, positives_per_anchor=0)
     with pytest.raises(UserError, match="two groups"):
-        RetrievalDataModule(write_toy_dataset(tmp_path / "one", groups=1), tiny_encoder)
+        RetrievalDataModule(write_toy_dataset(tmp_path / "one", groups=1), tiny_encoder, batch_size=2)
     with pytest.raises(UserError, match="queries in the test split"):
         make(write_toy_dataset(tmp_path / "few", groups=5), tiny_encoder, batch_size=4).evaluation_set("test")
 

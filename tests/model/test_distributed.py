@@ -56,7 +56,7 @@ def step(
     torch.manual_seed(5)
     loss, loss_options, mixing, mixing_options, mini_batch = CASES[case]
     dataset = PreparedDataset.open(Path(folder) / "toy")
-    encoder = Encoder("tiny", max_length=24)
+    encoder = Encoder(f"{folder}/encoder", max_length=24, dropout=0.0)
     module = RetrievalModule(encoder, mixing(**mixing_options), loss(**loss_options), mini_batch=mini_batch)
     trainer = SimpleNamespace(
         world_size=processes, datamodule=SimpleNamespace(guard=Guard(dataset), dataset=dataset), global_step=0
@@ -81,9 +81,10 @@ def process(rank: int, folder: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_processes(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Path:
     folder = tmp_path_factory.mktemp("two")
     write_toy_dataset(folder / "toy")
+    tiny_encoder.save(folder / "encoder")
     mp.spawn(process, args=(str(folder),), nprocs=2)
     return folder
 
@@ -113,13 +114,8 @@ TWO = ("trainer.devices=2", "trainer.strategy=ddp", "datamodule.batch_size=4")
 
 
 def command(folder: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "hr_retrieval.train", *TOY, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    words = [sys.executable, "-m", "hr_retrieval.train", *arguments, *TOY]
+    result = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
 

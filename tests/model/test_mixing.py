@@ -591,6 +591,15 @@ def test_training_through_a_batch_without_negatives_or_neighbours(
             assert result.loss == 0
 
 
+def test_anchor_mixing_counts_true_positives_among_the_nearest() -> None:
+    # As below; the own positives 0 and 1 count only where they may be mixed in, and then are the nearest.
+    documents = F.normalize(torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0.1, 0], [0, 1, 0, 0.1]]), dim=1)
+    relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
+    for options, expected in (({"k": 1}, 0.5), ({"k": 1, "own_positive": True}, 1.0), ({"k": 3}, 1 / 6)):
+        mixed = AnchorMixing(**options)(documents[:2], documents, relevance, 0)
+        assert mixed.diagnostics["neighbours_true"] == pytest.approx(expected)
+
+
 def test_true_neighbours_are_counted() -> None:
     # Of the anchors' own positives 0 and 1, the nearest others are 2, relevant to anchor 0, and 3, relevant to none.
     documents = F.normalize(torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0.1, 0], [0, 1, 0, 0.1]]), dim=1)

@@ -30,7 +30,9 @@ def fit(module: RetrievalModule, folder: Path, steps: int, **options: Any) -> Re
 
 def make(mixing: Any = None, loss: Any = None, lr: float = 1e-3, **options: Any) -> RetrievalModule:
     optimizer = functools.partial(torch.optim.AdamW, lr=lr, weight_decay=0.5)
-    return RetrievalModule(Encoder("tiny", max_length=24), mixing or NoMixing(), loss or TripletLoss(), optimizer, **options)
+    return RetrievalModule(
+        Encoder("tiny", max_length=24), mixing or NoMixing(), loss or TripletLoss(), optimizer, **options
+    )
 
 
 def test_weight_decay_spares_biases_and_norms() -> None:

@@ -157,10 +157,16 @@ class RetrievalModule(pl.LightningModule):
         size = len(batch.anchors)
         query_rows = torch.cat(gather_parts(batch.query_rows))
         # Own positives of all processes first, in the anchors' order, then everything else.
-        document_rows = torch.cat([*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])])
+        document_rows = torch.cat(
+            [*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])]
+        )
+        all_documents = torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])])
+        # As in the batch of one process: what two processes brought, or one as an extra to another's own, counts once.
+        kept = _distinct(document_rows, len(query_rows))
+        document_rows = document_rows[kept]
         return _GlobalBatch(
             torch.cat(gather_parts(anchors)),
-            torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])]),
+            all_documents[kept],
             self._relevance(query_rows, document_rows),
             query_rows,
             document_rows,

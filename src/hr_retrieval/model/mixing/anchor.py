@@ -21,7 +21,8 @@ class AnchorMixing(NeighbourMixing):
     relevant document. The part of `N` makes the triplet harder, since the anchor now lies closer to what it must tell
     apart; that of `P` ties the texts of one group together. An anchor that has no neighbour of one kind keeps that
     kind's share itself. Documents and relevance stay as they are. Diagnostics also: `with_positive` and
-    `with_negative`, the share of anchors that have such neighbours.
+    `with_negative`, the share of anchors that have such neighbours; `neighbours_true`, the share of true positives among
+    the `k` nearest documents (an own positive counts where it may be mixed in): what relevance spares the mixing.
 
     Args:
         positive_weight: `w_p`, at least 0.
@@ -51,7 +52,9 @@ class AnchorMixing(NeighbourMixing):
 
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)
-        positives = self._positive_candidates(given, candidates)
+        # One's own text again would be the nearest positive, and satisfy the triplet for free.
+        allowed = torch.ones_like(candidates.relevance) if self.own_positive else ~own_positives(given, candidates)
+        positives = self._positive_candidates(given, candidates, allowed)
         anchors = self.held(given.anchors)
         near_positives = nearest(anchors, positives.embeddings, positives.relevance, self.k)
         near_negatives = nearest(anchors, candidates.embeddings, ~candidates.relevance, self.k)
@@ -63,6 +66,7 @@ class AnchorMixing(NeighbourMixing):
             "shift": F.cosine_similarity(given.anchors, mixed).detach().mean(),
             "with_positive": near_positives.found.any(1).float().mean(),
             "with_negative": near_negatives.found.any(1).float().mean(),
+            "neighbours_true": self._true_share(anchors, candidates, allowed),
         }
         return without_synthetic(mixed, given.documents, given.relevance, diagnostics)
 
@@ -71,12 +75,17 @@ class AnchorMixing(NeighbourMixing):
         share = given.share(weight, self.random, len(given.anchors), 1) * near.found.any(1, keepdim=True)
         return share, share * near.blend(near.weights(self.weights, self.temperature))
 
-    def _positive_candidates(self, given: Given, candidates: Neighbours) -> Neighbours:
-        relevance = candidates.relevance
-        if not self.own_positive:
-            relevance = relevance & ~own_positives(given, candidates)
+    def _positive_candidates(self, given: Given, candidates: Neighbours, allowed: Bool[Tensor, "B C"]) -> Neighbours:
         embeddings = torch.cat([candidates.embeddings, self.held(given.anchors)])
-        return Neighbours(embeddings, torch.cat([relevance, _siblings(given.relevance)], 1))
+        relevance = torch.cat([candidates.relevance & allowed, _siblings(given.relevance)], 1)
+        return Neighbours(embeddings, relevance)
+
+    def _true_share(
+        self, anchors: Float[Tensor, "B d"], candidates: Neighbours, allowed: Bool[Tensor, "B C"]
+    ) -> Float[Tensor, ""]:
+        near = nearest(anchors.detach(), candidates.embeddings.detach(), allowed, self.k)
+        true = candidates.relevance.gather(1, near.rows) & near.found
+        return true.sum() / near.found.sum().clamp(min=1)
 
 
 def _siblings(relevance: Bool[Tensor, "B D"]) -> Bool[Tensor, "B B"]:

@@ -5,8 +5,8 @@
 Both sides run a plain loop of encode, loss, backward, clip and optimizer step on the built-in ESCO pairs (all labels -> description)
 with MiniLM, 32 pairs a batch, at most 128 tokens. Ours is what `python -m hr_retrieval.train` does in its default configuration:
 tokens made beforehand, no padding, no dropout, bf16 where the processor has it. The peer tokenises in the loop and keeps the dropout of its
-model, as its own trainer does. With `--quality` both sides train 100 steps with the softmax loss on short queries (three words of the labels) from three seeds, and
-the validation MRR of each is printed.
+model, as its own trainer does. With `--quality` both sides train 100 steps with the softmax loss on short queries (three
+words of the labels) from three seeds, and the validation MRR of each is printed.
 """
 
 import statistics

@@ -1,5 +1,6 @@
 """A run survives: killed, told to stop, out of disk or memory, offline, with a damaged checkpoint."""
 
+import inspect
 import itertools
 import json
 import multiprocessing
@@ -57,7 +58,8 @@ def at_call(owner: Any, name: str, count: int, act: Callable[[], None]) -> None:
             act()
         return original(*arguments, **options)
 
-    setattr(owner, name, counted)
+    static = isinstance(inspect.getattr_static(owner, name), staticmethod)
+    setattr(owner, name, staticmethod(counted) if static else counted)
 
 
 def die_half_written(count: int) -> None:

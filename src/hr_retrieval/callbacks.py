@@ -170,11 +170,19 @@ class TerminationCheckpoint(Checkpoint):
     def _stop_if_asked(self, trainer: pl.Trainer) -> None:
         received = self.received or trainer.received_sigterm
         if trainer.strategy.reduce_boolean_decision(received, all=False):
-            trainer.save_checkpoint(self.path)
+            trainer.save_checkpoint(self.path, weights_only=False)
             raise SIGTERMException
 
     def _receive(self, number: int, frame: Any) -> None:
         self.received = True
+
+
+class StayStopped(Callback):
+    """Ends the training of a resumed run that early stopping had ended before; Lightning's checkpoints do not say so."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if any(stop.stopped_epoch > 0 or stop.wait_count >= stop.patience for stop in trainer.early_stopping_callbacks):
+            trainer.should_stop = True
 
 
 class BatchSize(Callback):

@@ -104,6 +104,25 @@ class EvaluateConfig:
     output: str = MISSING
 
 
+@dataclass
+class CompareConfig:
+    """What `compare` reads.
+
+    Attributes:
+        runs: a glob of run directories, or a list of such; `**` goes through all folders below.
+        by: keys of the runs' config, whose equal values make a group; null takes what varies, seeds aside.
+        baseline: a part of one group's name; null compares each group with its encoder before training.
+        metric: what is compared, as `summary.json` names it.
+        output: a new folder.
+    """
+
+    runs: Any = field(default_factory=lambda: ["outputs/**", "multirun/**"])
+    by: Any = None
+    baseline: str | None = None
+    metric: str = "mrr"
+    output: str = MISSING
+
+
 def config_dir() -> str:
     """The folder of the YAML files: inside an installed wheel, else beside `src/` in a checkout."""
     packaged = Path(__file__).parent / "configs"
@@ -182,3 +201,4 @@ _store.store(name="prepare_schema", node=PrepareConfig)
 _store.store(name="train_schema", node=TrainConfig)
 _store.store(name="export_schema", node=ExportConfig)
 _store.store(name="evaluate_schema", node=EvaluateConfig)
+_store.store(name="compare_schema", node=CompareConfig)

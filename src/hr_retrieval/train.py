@@ -1,5 +1,7 @@
 """`python -m hr_retrieval.train`: prepare if need be, measure the encoder as it is, train it, measure again, export."""
 
+import gc
+
 from omegaconf import DictConfig
 
 from hr_retrieval.config import entry_point
@@ -12,6 +14,8 @@ def main(config: DictConfig) -> None:
     from hr_retrieval.training import run
 
     run(config)
+    # Trainer and module refer to each other: in a sweep the next run would begin with the last one's model still in memory.
+    gc.collect()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytorch_lightning as pl
 import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
@@ -23,12 +26,12 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
 
-from hr_retrieval.callbacks import BatchSize, TerminationCheckpoint
+from hr_retrieval.callbacks import BatchSize, StayStopped, TerminationCheckpoint
 from hr_retrieval.checkpoints import CheckedCheckpointIO
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
 from hr_retrieval.errors import UserError
-from hr_retrieval.files import read_json, write_json
+from hr_retrieval.files import read_json, whole_file, write_json
 from hr_retrieval.model.module import RetrievalModule
 from hr_retrieval.runs import Run, check_new, encoder_weights
 
@@ -59,7 +62,9 @@ def run(config: DictConfig) -> None:
     prepared_dataset(config.data, config.split_seed)
     module, datamodule = _build(config)
     size, termination = BatchSize(), TerminationCheckpoint(folder)
-    trainer = _trainer(config, size, termination)
+    # Whoever gives other values beside `resume=` wants to train on.
+    stay = [StayStopped()] if resumed and not changes else []
+    trainer = _trainer(config, size, termination, *stay)
     # Everything that bad input can break stands now: the run begins.
     this_run = Run(folder, config) if resumed else Run.create(folder, config)
     if resumed and trainer.is_global_zero:
@@ -69,7 +74,8 @@ def run(config: DictConfig) -> None:
             zero_shot = _zero_shot(this_run, trainer, module, datamodule)
             newest = this_run.newest_checkpoint() if resumed else None
             _fit(trainer, module, datamodule, newest, size)
-            summary = _summarise(this_run, trainer, module, datamodule, zero_shot)
+            # The earlier part of a resumed run was not timed.
+            summary = _summarise(this_run, trainer, module, datamodule, zero_shot, None if resumed else begun)
     except SIGTERMException:
         _end_terminated(trainer, folder)
     if trainer.is_global_zero:
@@ -182,6 +188,7 @@ def _zero_shot(
         return None
     figures = _test(trainer, module, datamodule)
     if trainer.is_global_zero:
+        _write_query_values(this_run.folder / "per_query_zero_shot.parquet", module, datamodule)
         write_json(path, figures)
     return figures
 
@@ -218,14 +225,31 @@ def _test(trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDat
     return {name.removeprefix("test/"): float(value) for name, value in figures.items()}
 
 
+def _write_query_values(path: Path, module: RetrievalModule, datamodule: RetrievalDataModule) -> None:
+    """A row for each measured test query: its id, the rank of its first relevant document, and its metrics."""
+    evaluation = datamodule.evaluation_set("test")
+    rows = evaluation.query_rows[np.diff(evaluation.offsets) > 0]
+    values = {name: value.numpy() for name, value in module.query_values.items()}
+    ranks = np.rint(1.0 / values["mrr"]).astype(np.int64)
+    with whole_file(path) as partial:
+        pq.write_table(
+            pa.table({"query_id": datamodule.dataset.ids_at("queries", rows), "rank": ranks, **values}), partial
+        )
+
+
 def _summarise(
     this_run: Run,
     trainer: pl.Trainer,
     module: RetrievalModule,
     datamodule: RetrievalDataModule,
     zero_shot: dict[str, float] | None,
+    begun: float | None,
 ) -> dict[str, Any]:
-    """Measure the best checkpoint, export it and write `summary.json`."""
+    """Measure the best checkpoint, export it and write `summary.json`.
+
+    Args:
+        begun: when the run began, by the monotonic clock; `None` leaves `seconds` empty.
+    """
     config = this_run.config
     summary: dict[str, Any] = {"zero_shot": zero_shot, "trained": None}
     module.encoder.load_state_dict(encoder_weights(this_run.best_checkpoint()))
@@ -234,8 +258,12 @@ def _summarise(
         evaluation = datamodule.evaluation_set("test")
         summary |= {"queries": len(evaluation.query_rows), "documents": len(evaluation.document_rows), "split": "test"}
     summary["encoder"] = str(this_run.folder / "encoder") if config.export else None
+    summary["data"] = datamodule.dataset.fingerprint
+    summary["seconds"] = None if begun is None else round(time.monotonic() - begun, 1)
     if not trainer.is_global_zero:
         return summary
+    if config.test:
+        _write_query_values(this_run.folder / "per_query.parquet", module, datamodule)
     write_json(this_run.folder / "summary.json", summary)
     if config.export and not (this_run.folder / "encoder").exists():
         this_run.export(this_run.folder / "encoder")

@@ -41,6 +41,9 @@ class RetrievalModule(pl.LightningModule):
         mini_batch: texts encoded at a time, their activations recomputed in the backward pass (gradient caching: Gao et al.
             2021, arXiv 2101.06983), so that a large batch trains in the memory of a small one; `None` encodes all at once.
         queue_size: past documents kept as candidates for mixing with `source=queue`.
+
+    Attributes:
+        query_values: the metrics of each measured query in the last validation or test, as `RankingMetrics.query_values`.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class RetrievalModule(pl.LightningModule):
                 "Set both, for example model.queue_size=4096 model.mixing.source=queue, or neither.",
             )
         self.queue = MemoryQueue(queue_size, encoder.embedding_dimension) if queue_size > 0 else None
+        self.query_values: dict[str, Tensor] = {}
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
 
@@ -201,6 +205,7 @@ class RetrievalModule(pl.LightningModule):
         values = self._ranking.compute()
         # Every process holds the same gathered ranks already: nothing is left to average.
         self.log_dict({f"{split}/{name}": float(value) for name, value in values.items()}, rank_zero_only=False)
+        self.query_values = self._ranking.query_values
         self._ranking = None
 
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:

@@ -40,6 +40,10 @@ class RankingMetrics(Metric):
         cutoffs: the `k` of `pass@k` and `recall@k`.
         both_directions: also rank the queries for each document, under `document_to_query/`.
 
+    Attributes:
+        query_values: the metrics of each query that has a relevant document, as `compute` last found them; on the
+            processor, in the order of the queries.
+
     `torchmetrics` gives state and synchronisation; its own retrieval functions are not used: they take a relevant
     document with a score of 0 or less for an irrelevant one.
 
@@ -64,6 +68,7 @@ class RankingMetrics(Metric):
             raise UserError("a relevant document for at least one query", "none", "Check the qrels of this split.")
         self.relevance, self.cutoffs, self.both_directions = relevance, tuple(cutoffs), both_directions
         self.counts = {"query": query_count, "document": document_count}
+        self.query_values: dict[str, Tensor] = {}
         for kind in self.counts:
             self.add_state(f"{kind}_rows", [], dist_reduce_fx="cat")
             self.add_state(f"{kind}_embeddings", [], dist_reduce_fx="cat")
@@ -83,11 +88,13 @@ class RankingMetrics(Metric):
         """
         queries, documents = self._in_order("query"), self._in_order("document")
         relevance = self.relevance.to(queries.device)
-        values = _means(queries, documents, relevance, self.cutoffs)
+        self.query_values = _values(queries, documents, relevance, self.cutoffs)
+        means = _means(self.query_values, relevance)
         if self.both_directions:
-            other = _means(documents, queries, relevance.transpose(len(documents)), self.cutoffs)
-            values |= {f"document_to_query/{name}": value for name, value in other.items()}
-        return values
+            transposed = relevance.transpose(len(documents))
+            other = _means(_values(documents, queries, transposed, self.cutoffs), transposed)
+            means |= {f"document_to_query/{name}": value for name, value in other.items()}
+        return means
 
     def _in_order(self, kind: str) -> Float[Tensor, "n d"]:
         rows, embeddings = _joined(getattr(self, f"{kind}_rows")), _joined(getattr(self, f"{kind}_embeddings"))
@@ -140,11 +147,14 @@ def per_query(
     return values
 
 
-def _means(
+def _values(
     queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N d"], relevance: Relevance, cutoffs: Sequence[int]
-) -> dict[str, Tensor]:
+) -> dict[str, Float[Tensor, " measured"]]:
     # The metrics are worked out in float64, which not every device has.
-    values = per_query(exact_ranks(queries, documents, relevance).cpu(), relevance.to("cpu"), cutoffs)
+    return per_query(exact_ranks(queries, documents, relevance).cpu(), relevance.to("cpu"), cutoffs)
+
+
+def _means(values: dict[str, Float[Tensor, " measured"]], relevance: Relevance) -> dict[str, Tensor]:
     means = {name: value.mean() for name, value in values.items()}
     means["excluded"] = (relevance.counts == 0).sum().cpu()
     return means

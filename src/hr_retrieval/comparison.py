@@ -1,0 +1,588 @@
+"""Finished runs in groups of equal settings: mean and spread over seeds, and what differs from a baseline."""
+
+import csv
+import glob
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from omegaconf import OmegaConf
+
+from hr_retrieval.chart import Series, chart
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import check_vacant, whole_folder
+from hr_retrieval.retrieval.significance import Spread, holm, paired_bootstrap, randomisation_test, spread
+from hr_retrieval.runs import Run
+
+_HEADLINE = ("mrr", "pass@1", "recall@10")
+# Not compared: what a run is called, where it is written and shown. Seeds are what the spread is over.
+_ASIDE = ("project", "output", "resume", "zero_shot", "test", "export", "logger")
+# What the figures depend on beside the data: other values measure something else.
+_MEASURED_BY = ("datamodule.evaluation_corpus", "datamodule.evaluation_queries")
+_TRAINED, _ZERO_SHOT = "per_query.parquet", "per_query_zero_shot.parquet"
+_STYLE = (
+    "body{font-family:sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"
+    "td,th{border:1px solid #ccc;padding:.3em .6em;text-align:right}td:first-child,th:first-child{text-align:left}"
+)
+
+# The leaves below a key, by their names relative to it; a leaf itself has the name "".
+Value = tuple[tuple[str, Any], ...]
+Rows = list[list[str]]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One run with its figures.
+
+    Attributes:
+        folder: the run directory.
+        settings: the leaves of its config by dotted key; the run's own folder in them reads `<run>`.
+        seed: of the training.
+        trained: test figures of the best checkpoint.
+        zero_shot: of the encoder before training, where it was measured.
+        seconds: from start to end; `None` for a resumed run.
+        data: fingerprint of the prepared data set.
+        queries: how many test queries there are.
+        documents: how many are ranked for each.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    seed: int
+    trained: dict[str, float]
+    zero_shot: dict[str, float] | None
+    seconds: float | None
+    data: str
+    queries: int
+    documents: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A group against the baseline.
+
+    Attributes:
+        mean: mean metric of the group less that of the baseline.
+        p_queries: of the randomisation test over queries, on each query's mean over seeds; adjusted by Holm over all
+            groups; `None` without figures of the same queries on both sides.
+        p_seeds: likewise of the paired bootstrap, which draws seeds too where both sides have the same ones.
+    """
+
+    mean: float
+    p_queries: float | None
+    p_seeds: float | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs with equal values of the compared keys.
+
+    Attributes:
+        name: the keys and their values.
+        runs: its runs.
+        figures: each metric over seeds, on test; runs of one seed count as one, by their mean.
+        zero_shot: mean of each metric before training; empty unless all runs measured it.
+        difference: `None` for the baseline itself, or without a baseline.
+    """
+
+    name: str
+    runs: tuple[FinishedRun, ...]
+    figures: dict[str, Spread]
+    zero_shot: dict[str, float]
+    difference: Difference | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean over the runs that were timed."""
+        timed = [run.seconds for run in self.runs if run.seconds is not None]
+        return float(np.mean(timed)) if timed else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared; groups with a higher mean metric come first.
+
+    Attributes:
+        metric: its name.
+        metrics: all names shown, `metric` first.
+        groups: the groups.
+        remarks: what a reader must know, a sentence each.
+        varying: keys that vary between runs, seeds aside.
+        unfinished: run directories without `summary.json`.
+    """
+
+    metric: str
+    metrics: tuple[str, ...]
+    groups: tuple[Group, ...]
+    remarks: tuple[str, ...]
+    varying: tuple[str, ...]
+    unfinished: tuple[Path, ...]
+
+    def markdown(self) -> str:
+        """The table of groups."""
+        return _markdown(_table(self))
+
+
+def compare(
+    runs: Sequence[str], output: Path, by: Sequence[str] | None = None, baseline: str | None = None, metric: str = "mrr"
+) -> Comparison:
+    """Compare the runs under some globs; write `comparison.md`, `comparison.csv` and `comparison.html`.
+
+    Args:
+        runs: globs of run directories.
+        output: a new or empty folder; it is written whole or not at all.
+        by: keys of the config, or of parts of it; `None` takes all that vary, seeds aside.
+        baseline: a part of one group's name; `None` compares each group with its encoder before training.
+        metric: what is compared.
+
+    Raises:
+        UserError: `output` holds something, no finished run is there, a run was not measured on test, runs were
+            measured on different data, or a key, the metric or the baseline is unknown.
+    """
+    check_vacant(output)
+    finished, unfinished = _read(runs)
+    _check_same_data(finished)
+    _check_metric(metric, finished)
+    varying = _varying(finished)
+    keys = varying if by is None else list(by)
+    _check_keys(keys, finished)
+    names = _common(finished)
+    metrics = tuple(dict.fromkeys((metric, *(name for name in _HEADLINE if name in names))))
+    groups = sorted(_groups(finished, keys, names), key=lambda group: -group.figures[metric].mean)
+    base = None if baseline is None else _named(baseline, groups)
+    compared = _with_differences(groups, base, metric)
+    remarks = _remarks(compared, base, varying, keys)
+    comparison = Comparison(metric, metrics, tuple(compared), tuple(remarks), tuple(varying), tuple(unfinished))
+    with whole_folder(output) as partial:
+        (partial / "comparison.md").write_text(_document(comparison), encoding="utf-8")
+        (partial / "comparison.csv").write_text(_csv(comparison), encoding="utf-8")
+        (partial / "comparison.html").write_text(_page(comparison), encoding="utf-8")
+    return comparison
+
+
+def report(comparison: Comparison, folder: Path) -> None:
+    """Print the table, what a reader must know, and where the files are."""
+    print(comparison.markdown())
+    for remark in comparison.remarks:
+        print(remark)
+    for run in comparison.unfinished:
+        print(f"Unfinished, not compared: {run}")
+    for name in ("comparison.md", "comparison.csv", "comparison.html"):
+        print(folder / name)
+
+
+def _read(globs: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
+    folders = _run_folders(globs)
+    unfinished = [folder for folder in folders if not (folder / "summary.json").is_file()]
+    finished = [_finished(folder) for folder in folders if folder not in unfinished]
+    if not finished:
+        got = f"{len(unfinished)} unfinished and no finished one" if unfinished else "none"
+        raise UserError(
+            f"run directories with config.yaml and summary.json under {', '.join(globs)}",
+            got,
+            "Name folders of finished runs, such as 'runs=multirun/**'; resume=<run directory> finishes one.",
+        )
+    return finished, unfinished
+
+
+def _run_folders(globs: Sequence[str]) -> list[Path]:
+    """Folders with a config.yaml, sorted; what lies inside of a run (a logger's copy, say) is none."""
+    found: list[Path] = []
+    matches = {Path(match) for pattern in globs for match in glob.glob(pattern, recursive=True)}
+    for folder in sorted(matches):
+        inside = any(parent in found for parent in folder.parents)
+        if not inside and (folder / "config.yaml").is_file():
+            found.append(folder)
+    return found
+
+
+def _finished(folder: Path) -> FinishedRun:
+    run = Run.open(folder)
+    summary = run.summary()
+    if not summary.get("trained"):
+        raise UserError(
+            "runs with test figures", f"{folder} without any", "Train with test=true, or leave this run out of runs=."
+        )
+    if "data" not in summary:
+        raise UserError(
+            f"the data set's fingerprint ('data') in {folder / 'summary.json'}",
+            "none",
+            "Another version wrote this run: train anew, or leave it out of runs=.",
+        )
+    own = str(run.config.trainer.get("default_root_dir"))
+    leaves = _leaves(OmegaConf.to_container(run.config, resolve=True))
+    settings = {key: value.replace(own, "<run>") if isinstance(value, str) else value for key, value in leaves.items()}
+    return FinishedRun(
+        folder,
+        settings,
+        int(run.config.seed),
+        summary["trained"],
+        summary["zero_shot"],
+        summary["seconds"],
+        summary["data"],
+        summary["queries"],
+        summary["documents"],
+    )
+
+
+def _leaves(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and (node or not path):
+        parts = [_leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: node if node is None or isinstance(node, bool | int | float | str) else str(node)}
+
+
+def _check_same_data(runs: Sequence[FinishedRun]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        if run.data != first.data:
+            raise UserError(
+                "runs on the same data",
+                f"data {first.data} in {first.folder} and {run.data} in {run.folder}",
+                "Compare runs of one prepared data set: narrow runs=.",
+            )
+        for key in _MEASURED_BY:
+            values = [one.settings.get(key) for one in (first, run)]
+            if values[0] != values[1]:
+                raise UserError(
+                    f"runs with one {key}",
+                    f"{values[0]} in {first.folder} and {values[1]} in {run.folder}",
+                    "Figures over other documents or queries cannot be compared: narrow runs=.",
+                )
+
+
+def _common(runs: Sequence[FinishedRun]) -> list[str]:
+    """Names of the figures that all runs have."""
+    return [
+        name for name in runs[0].trained if not name.endswith("excluded") and all(name in run.trained for run in runs)
+    ]
+
+
+def _check_metric(metric: str, runs: Sequence[FinishedRun]) -> None:
+    if metric not in _common(runs):
+        raise UserError(f"metric to be one of {', '.join(_common(runs))}", repr(metric), "Choose one of them.")
+
+
+def _check_keys(keys: Sequence[str], runs: Sequence[FinishedRun]) -> None:
+    leaves = dict.fromkeys(key for run in runs for key in run.settings)
+    known = dict.fromkeys(
+        ".".join(parts[:end]) for key in leaves for parts in [key.split(".")] for end in range(1, len(parts) + 1)
+    )
+    for key in keys:
+        if key not in known:
+            shown = [name for name in known if not name.endswith("_")]
+            raise UserError(f"by to name keys of the runs' config: {', '.join(shown)}", repr(key), "Choose among them.")
+
+
+def _varying(runs: Sequence[FinishedRun]) -> list[str]:
+    """Keys with different values; where different things are built, the key of the whole part."""
+    keys = [
+        key
+        for key in dict.fromkeys(key for run in runs for key in run.settings)
+        if key.split(".")[0] not in _ASIDE and key.split(".")[-1] != "seed" and len(_values(runs, key)) > 1
+    ]
+    parts = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
+    whole = [part for part in parts if not _within_any(part, parts)]
+    return [*whole, *(key for key in keys if not _within_any(key, whole))]
+
+
+def _within_any(key: str, parts: Sequence[str]) -> bool:
+    return any(key.startswith(f"{part}.") for part in parts)
+
+
+def _values(runs: Sequence[FinishedRun], key: str) -> list[Value]:
+    """The distinct values of a key; numbers in ascending order, all else as it comes."""
+    values = list(dict.fromkeys(_value(run, key) for run in runs))
+    numbers = {value: leaf for value in values for _, leaf in value[:1] if len(value) == 1}
+    if all(isinstance(numbers.get(value), int | float) for value in values):
+        return sorted(values, key=lambda value: numbers[value])
+    return values
+
+
+def _value(run: FinishedRun, key: str) -> Value:
+    if key in run.settings:
+        return (("", run.settings[key]),)
+    below = {name.removeprefix(f"{key}."): leaf for name, leaf in run.settings.items() if name.startswith(f"{key}.")}
+    return tuple((name, leaf) for name, leaf in below.items() if name.split(".")[-1] != "seed")
+
+
+def _shown(value: Value, values: Sequence[Value]) -> str:
+    """A leaf as it is; a part as its class and what differs from others of the class; `-` where it is absent."""
+    own = dict(value)
+    if not own or "" in own:
+        return str(own.get("", "-"))
+    alike = [dict(other) for other in values if dict(other).get("_target_") == own.get("_target_")]
+    names = dict.fromkeys(name for other in alike for name in other)
+    differing = [name for name in names if len({(name in other, other.get(name)) for other in alike}) > 1]
+    options = ", ".join(
+        f"{name.removesuffix('._target_')}={_class_name(own.get(name, '-')) if name.endswith('_target_') else own.get(name, '-')}"
+        for name in differing
+    )
+    return _class_name(own.get("_target_", "")) + (f"({options})" if options else "")
+
+
+def _class_name(target: str) -> str:
+    return target.rsplit(".", 1)[-1]
+
+
+def _groups(runs: Sequence[FinishedRun], keys: Sequence[str], metrics: Sequence[str]) -> list[Group]:
+    values = {key: _values(runs, key) for key in keys}
+    members: dict[tuple[Value, ...], list[FinishedRun]] = {}
+    for run in runs:
+        members.setdefault(tuple(_value(run, key) for key in keys), []).append(run)
+    groups = []
+    for group, own in members.items():
+        shown = [f"{key}={_shown(value, values[key])}" for key, value in zip(keys, group, strict=True)]
+        figures = {name: spread(np.array(_by_seed(own, lambda run, name=name: run.trained[name]))) for name in metrics}
+        before = [run.zero_shot for run in own if run.zero_shot]
+        zero_shot = {
+            name: float(np.mean([figure[name] for figure in before])) for name in metrics if len(before) == len(own)
+        }
+        groups.append(Group(", ".join(shown) or "all runs", tuple(own), figures, zero_shot))
+    return groups
+
+
+def _by_seed(runs: Sequence[FinishedRun], value: Callable[[FinishedRun], Any]) -> list[Any]:
+    """One value for each seed in ascending order: the mean over its runs."""
+    seeds = sorted({run.seed for run in runs})
+    return [np.mean([value(run) for run in runs if run.seed == seed], axis=0) for seed in seeds]
+
+
+def _named(text: str, groups: Sequence[Group]) -> Group:
+    """The group of that name, or the only one with the text in its name."""
+    found = [group for group in groups if group.name == text] or [group for group in groups if text in group.name]
+    if len(found) != 1:
+        raise UserError(
+            "baseline to be a part of just one group's name: " + "; ".join(group.name for group in groups),
+            f"{text!r}, which is in {len(found)} of them",
+            "Choose one, or baseline=null for the encoder before training.",
+        )
+    return found[0]
+
+
+def _with_differences(groups: Sequence[Group], base: Group | None, metric: str) -> list[Group]:
+    raw = [None if group is base else _tests(group, base, metric) for group in groups]
+    adjusted = [
+        holm({str(number): p_values[test] for number, p_values in enumerate(raw) if p_values}) for test in (0, 1)
+    ]
+    result = []
+    for number, group in enumerate(groups):
+        other = group.zero_shot.get(metric) if base is None else base.figures[metric].mean
+        difference = None
+        if group is not base and other is not None:
+            p_queries, p_seeds = (p_values.get(str(number)) for p_values in adjusted)
+            difference = Difference(group.figures[metric].mean - other, p_queries, p_seeds)
+        result.append(Group(group.name, group.runs, group.figures, group.zero_shot, difference))
+    return result
+
+
+def _tests(group: Group, base: Group | None, metric: str) -> tuple[float, float] | None:
+    """P-values over queries, and over queries and seeds; `None` without the same queries on both sides."""
+    own = _query_values(group.runs, _TRAINED, metric)
+    other = (
+        _query_values(group.runs, _ZERO_SHOT, metric) if base is None else _query_values(base.runs, _TRAINED, metric)
+    )
+    if own is None or other is None or own[0] != other[0]:
+        return None
+    a, b = own[1], other[1]
+    same_seeds = base is None or {run.seed for run in group.runs} == {run.seed for run in base.runs}
+    over_seeds = paired_bootstrap(a, b) if same_seeds else paired_bootstrap(a.mean(axis=0), b.mean(axis=0))
+    return randomisation_test(a.mean(axis=0), b.mean(axis=0)), over_seeds
+
+
+def _query_values(
+    runs: Sequence[FinishedRun], file: str, metric: str
+) -> tuple[list[str], npt.NDArray[np.float64]] | None:
+    """Query ids and values `[seeds, Q]`; `None` unless all runs have the metric, of the same queries."""
+    ids: dict[Path, list[str]] = {}
+    values: dict[Path, npt.NDArray[np.float64]] = {}
+    for run in runs:
+        path = run.folder / file
+        if not path.is_file() or metric not in pq.read_schema(path).names:
+            return None
+        table = pq.read_table(path, columns=["query_id", metric])
+        ids[run.folder], values[run.folder] = table["query_id"].to_pylist(), table[metric].to_numpy()
+    first = ids[runs[0].folder]
+    if any(other != first for other in ids.values()):
+        return None
+    return first, np.stack(_by_seed(runs, lambda run: values[run.folder]))
+
+
+def _remarks(groups: Sequence[Group], base: Group | None, varying: Sequence[str], keys: Sequence[str]) -> list[str]:
+    runs = [run for group in groups for run in group.runs]
+    against = "its own encoder before training (zero-shot)" if base is None else base.name
+    remarks = [
+        f"Data {runs[0].data}: {runs[0].queries} test queries, each ranked over {runs[0].documents} documents.",
+        "Figures are mean ± standard deviation over seeds; in brackets the encoder before training.",
+        f"Differences are to {against}. p (queries): randomisation test on each query's mean over seeds. p (seeds): paired "
+        "bootstrap, which draws seeds too where both sides have the same ones. Both are adjusted by Holm over all groups.",
+    ]
+    if any(spread.n == 1 for group in groups for spread in group.figures.values()):
+        remarks.append("A group of one seed has no spread: run more, such as seed=1,2,3.")
+    within = [key for key in varying if any(len(_values(group.runs, key)) > 1 for group in groups)]
+    if within:
+        remarks.append(f"Runs within a group differ in {', '.join(within)}: name these in by= to tell them apart.")
+    untested = [group.name for group in groups if group.difference and group.difference.p_queries is None]
+    if untested:
+        remarks.append(f"Not tested, without figures of the same queries on both sides: {'; '.join(untested)}.")
+    return remarks
+
+
+def _table(comparison: Comparison) -> Rows:
+    header = [
+        "group", "runs", "seeds", *(f"{name} (zero-shot)" for name in comparison.metrics), "difference", "p (queries)",
+        "p (seeds)", "seconds",
+    ]  # fmt: skip
+    rows = [header]
+    for group in comparison.groups:
+        figures = [_figure(group.figures[name], group.zero_shot.get(name)) for name in comparison.metrics]
+        seeds = group.figures[comparison.metric].n
+        rows.append(
+            [group.name, str(len(group.runs)), str(seeds), *figures, *_difference(group), _number(group.seconds, ".0f")]
+        )
+    return rows
+
+
+def _figure(figure: Spread, zero_shot: float | None) -> str:
+    sd = f" ± {figure.sd:.4f}" if figure.n > 1 else ""
+    return f"{figure.mean:.4f}{sd} ({_number(zero_shot, '.4f')})"
+
+
+def _difference(group: Group) -> list[str]:
+    if group.difference is None:
+        return ["-", "-", "-"]
+    one = group.difference
+    return [f"{one.mean:+.4f}", _number(one.p_queries, ".4f"), _number(one.p_seeds, ".4f")]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _run_table(comparison: Comparison) -> Rows:
+    rows = [["run", "group", "seed", comparison.metric, "zero-shot", "seconds"]]
+    for group in comparison.groups:
+        for run in group.runs:
+            before = run.zero_shot[comparison.metric] if run.zero_shot else None
+            figures = [f"{run.trained[comparison.metric]:.4f}", _number(before, ".4f"), _number(run.seconds, ".0f")]
+            rows.append([str(run.folder), group.name, str(run.seed), *figures])
+    return rows
+
+
+def _markdown(rows: Rows) -> str:
+    header, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _document(comparison: Comparison) -> str:
+    unfinished = [f"- {folder}" for folder in comparison.unfinished]
+    parts = [
+        f"# {len(comparison.groups)} groups by {comparison.metric}",
+        comparison.markdown(),
+        *comparison.remarks,
+        "## Runs",
+        _markdown(_run_table(comparison)),
+        *(["## Unfinished runs, not compared", "\n".join(unfinished)] if unfinished else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _csv(comparison: Comparison) -> str:
+    """One row for each group, in full precision; what is not there is empty."""
+    file = io.StringIO()
+    rows = [_csv_row(comparison, group) for group in comparison.groups]
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _csv_row(comparison: Comparison, group: Group) -> Mapping[str, Any]:
+    row: dict[str, Any] = {"group": group.name, "runs": len(group.runs), "seeds": group.figures[comparison.metric].n}
+    for name in comparison.metrics:
+        figure = group.figures[name]
+        row |= {f"{name}_mean": figure.mean, f"{name}_sd": figure.sd if figure.n > 1 else None}
+        row[f"{name}_zero_shot"] = group.zero_shot.get(name)
+    one = group.difference
+    row |= {
+        "difference": one and one.mean,
+        "p_queries": one and one.p_queries,
+        "p_seeds": one and one.p_seeds,
+        "seconds": group.seconds,
+    }
+    return row
+
+
+def _page(comparison: Comparison) -> str:
+    parts = [
+        f"<h1>{len(comparison.groups)} groups by {escape(comparison.metric)}</h1>",
+        _html_table(_table(comparison)),
+        *(f"<p>{escape(remark)}</p>" for remark in comparison.remarks),
+        *(f"<p>{one}</p>" for one in _charts(comparison)),
+        "<h2>Runs</h2>",
+        _html_table(_run_table(comparison)),
+    ]
+    if comparison.unfinished:
+        items = "".join(f"<li>{escape(str(folder))}</li>" for folder in comparison.unfinished)
+        parts.append(f"<h2>Unfinished runs, not compared</h2><ul>{items}</ul>")
+    head = f'<meta charset="utf-8"><title>Comparison of runs</title><style>{_STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _html_table(rows: Rows) -> str:
+    header, *body = rows
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in header)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _charts(comparison: Comparison) -> list[str]:
+    metric, runs = comparison.metric, [run for group in comparison.groups for run in group.runs]
+    curves = [
+        Series(group.name, _validation_curve(run.folder / "metrics.csv", metric))
+        for group in comparison.groups
+        for run in group.runs
+    ]
+    timed = [
+        Series(group.name, [(run.seconds, run.trained[metric]) for run in group.runs if run.seconds is not None])
+        for group in comparison.groups
+    ]
+    return [
+        chart(f"Validation {metric} of each run by epoch (0: before training)", "epoch", curves, joined=True),
+        *(_by_setting(runs, key, metric) for key in comparison.varying),
+        chart(f"Test {metric} of each run by its seconds", "seconds", timed),
+    ]
+
+
+def _by_setting(runs: Sequence[FinishedRun], key: str, metric: str) -> str:
+    values = _values(runs, key)
+    points = [(float(values.index(_value(run, key))), run.trained[metric]) for run in runs]
+    means = [
+        (float(place), float(np.mean([figure for at, figure in points if at == place]))) for place in range(len(values))
+    ]
+    series = [Series("one run", points), Series("mean", means)]
+    return chart(f"Test {metric} by {key}", key, series, places=[_shown(value, values) for value in values])
+
+
+def _validation_curve(path: Path, metric: str) -> list[tuple[float, float]]:
+    """The metric at each validation by epochs trained; those of one epoch are taken to be evenly spaced."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get(f"validation/{metric}")]
+    trained = [row for row in rows if row["step"] != "0"]
+    in_epoch, seen = Counter(row["epoch"] for row in trained), Counter[str]()
+    curve = [(0.0, float(row[f"validation/{metric}"])) for row in rows if row["step"] == "0"]
+    for row in trained:
+        seen[row["epoch"]] += 1
+        epochs = int(row["epoch"]) + seen[row["epoch"]] / in_epoch[row["epoch"]]
+        curve.append((epochs, float(row[f"validation/{metric}"])))
+    return curve

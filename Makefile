@@ -24,7 +24,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 train: install ## prepare the built-in ESCO data, train with the defaults, compare with zero-shot, export
-	$(BIN)/python -m hr_retrieval.train $(ARGS)
+	$(BIN)/python -m hr_retrieval.train experiment=quickstart $(ARGS)
 
 test: lint ## lint, types and the test suite, offline
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2

@@ -35,8 +35,8 @@ class AnchorMixing(NeighbourMixing):
     """
 
     positive_weight: float = 0.1
-    negative_weight: float = 0.1
-    random: bool = False
+    negative_weight: float = 0.3
+    random: bool = True
     own_positive: bool = False
     weights: str = "mean"
     temperature: float = 0.05

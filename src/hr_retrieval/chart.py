@@ -7,7 +7,7 @@ from html import escape
 
 # Okabe and Ito, Color universal design, 2008: told apart by the colour-blind too.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f")
-_LEFT, _TOP, _WIDTH, _HEIGHT = 70, 30, 620, 260
+_LEFT, _TOP, _WIDTH, _HEIGHT = 70.0, 30.0, 620.0, 260.0
 _STEPS = 4
 
 
@@ -39,12 +39,10 @@ def chart(
 
     names = list(dict.fromkeys(one.name for one in kept))
     colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
-    if places is None:
-        x_ticks = [(x, f"{x:.4g}") for x in _ticks(low_x, high_x)]
-    else:
-        x_ticks = [(float(number), place) for number, place in enumerate(places)]
-    parts = [_text(_LEFT, 18, title, "start", "bold"), _text(_LEFT + _WIDTH / 2, _TOP + _HEIGHT + 38, x_label)]
-    parts += [_text(at(x, low_y)[0], _TOP + _HEIGHT + 18, name) for x, name in x_ticks]
+    named = {float(number): place for number, place in enumerate(places or ())}
+    x_ticks = named or {x: f"{x:.4g}" for x in _ticks(low_x, high_x)}
+    parts = [_text(_LEFT, 18.0, title, "start", "bold"), _text(_LEFT + _WIDTH / 2, _TOP + _HEIGHT + 38, x_label)]
+    parts += [_text(at(x, low_y)[0], _TOP + _HEIGHT + 18, name) for x, name in x_ticks.items()]
     for y in _ticks(low_y, high_y):
         height = at(low_x, y)[1]
         parts.append(f'<path d="M{_LEFT} {height}h{_WIDTH}" stroke="#ddd"/>')

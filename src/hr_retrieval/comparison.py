@@ -300,9 +300,8 @@ def _within_any(key: str, parts: Sequence[str]) -> bool:
 def _values(runs: Sequence[FinishedRun], key: str) -> list[Value]:
     """The distinct values of a key; numbers in ascending order, all else as it comes."""
     values = list(dict.fromkeys(_value(run, key) for run in runs))
-    numbers = {value: leaf for value in values for _, leaf in value[:1] if len(value) == 1}
-    if all(isinstance(numbers.get(value), int | float) for value in values):
-        return sorted(values, key=lambda value: numbers[value])
+    if all(len(value) == 1 and isinstance(value[0][1], int | float) for value in values):
+        return sorted(values, key=lambda value: float(value[0][1]))
     return values
 
 
@@ -340,13 +339,17 @@ def _groups(runs: Sequence[FinishedRun], keys: Sequence[str], metrics: Sequence[
     groups = []
     for group, own in members.items():
         shown = [f"{key}={_shown(value, values[key])}" for key, value in zip(keys, group, strict=True)]
-        figures = {name: spread(np.array(_by_seed(own, lambda run, name=name: run.trained[name]))) for name in metrics}
+        figures = {name: _over_seeds(own, name) for name in metrics}
         before = [run.zero_shot for run in own if run.zero_shot]
         zero_shot = {
             name: float(np.mean([figure[name] for figure in before])) for name in metrics if len(before) == len(own)
         }
         groups.append(Group(", ".join(shown) or "all runs", tuple(own), figures, zero_shot))
     return groups
+
+
+def _over_seeds(runs: Sequence[FinishedRun], metric: str) -> Spread:
+    return spread(np.array(_by_seed(runs, lambda run: run.trained[metric])))
 
 
 def _by_seed(runs: Sequence[FinishedRun], value: Callable[[FinishedRun], Any]) -> list[Any]:
@@ -421,7 +424,7 @@ def _remarks(groups: Sequence[Group], base: Group | None, varying: Sequence[str]
     remarks = [
         f"Data {runs[0].data}: {runs[0].queries} test queries, each ranked over {runs[0].documents} documents.",
         "Figures are mean ± standard deviation over seeds; in brackets the encoder before training.",
-        f"Differences are to {against}. p (queries): randomisation test on each query's mean over seeds. p (seeds): paired "
+        f"Differences are from {against}. p (queries): randomisation test on each query's mean over seeds. p (seeds): paired "
         "bootstrap, which draws seeds too where both sides have the same ones. Both are adjusted by Holm over all groups.",
     ]
     if any(spread.n == 1 for group in groups for spread in group.figures.values()):

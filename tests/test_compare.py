@@ -1,0 +1,380 @@
+"""Runs side by side: real tiny ones by the command, and made-up ones with a known answer."""
+
+import csv
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from hr_retrieval import compare as verb
+from hr_retrieval import train
+from hr_retrieval.chart import Series, chart
+from hr_retrieval.comparison import Comparison, compare
+from hr_retrieval.errors import UserError
+from hr_retrieval.evaluation import evaluate
+from hr_retrieval.files import write_json
+from tests.conftest import Command
+
+TOY = (
+    "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
+    "optimizer.lr=1e-4", "export=false",
+)  # fmt: skip
+NONE, ANCHOR = "hr_retrieval.model.mixing.NoMixing", "hr_retrieval.model.mixing.AnchorMixing"
+BEFORE = (0.5, 0.25, 0.2, 0.5, 0.125, 0.2)
+
+
+def write_run(
+    folder: Path,
+    seed: int = 1,
+    mixing: str = NONE,
+    values: Sequence[float] = BEFORE,
+    zero_shot: Sequence[float] | None = BEFORE,
+    margin: float = 0.2,
+    queries: Sequence[str] | None = None,
+    **summary: Any,
+) -> Path:
+    """A finished run with the given MRR of each query; `summary` overrides what summary.json says."""
+    own = {"_target_": mixing} | ({"seed": seed, "k": 3} if mixing == ANCHOR else {})
+    config = {
+        "project": folder.name,
+        "seed": seed,
+        "datamodule": {"evaluation_corpus": summary.pop("corpus", "split"), "evaluation_queries": None},
+        "model": {"mixing": own | summary.pop("mixing_options", {}), "loss": {"margin": margin}},
+        "trainer": {"default_root_dir": str(folder), "max_epochs": 2},
+    }
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    figures = {"zero_shot": None, "trained": measured(values), "queries": len(values), "documents": 9, "split": "test"}
+    if zero_shot is not None:
+        figures["zero_shot"] = measured(zero_shot)
+        write_values(folder / "per_query_zero_shot.parquet", zero_shot, queries)
+    write_values(folder / "per_query.parquet", values, queries)
+    write_json(folder / "summary.json", figures | {"data": "d1", "seconds": 10.0} | summary)
+    return folder
+
+
+def measured(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "mrr": statistics.mean(values),
+        "pass@1": statistics.mean(float(value == 1) for value in values),
+        "excluded": 0.0,
+    }
+
+
+def write_values(path: Path, values: Sequence[float], queries: Sequence[str] | None) -> None:
+    ids = queries or [f"q{number}" for number in range(len(values))]
+    pd.DataFrame({"query_id": ids, "mrr": values, "pass@1": [float(value == 1) for value in values]}).to_parquet(path)
+
+
+def compared(tmp_path: Path, **options: Any) -> Comparison:
+    return compare([str(tmp_path / "runs" / "**")], tmp_path / "out", **options)
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "comparison.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def naive_randomisation(a: Sequence[float], b: Sequence[float]) -> float:
+    """Over all ways to swap the names, not a sample of them."""
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    observed = abs(sum(differences)) - 1e-12
+    swapped = [
+        abs(sum(d * s for d, s in zip(differences, signs, strict=True))) for signs in product((1, -1), repeat=len(a))
+    ]
+    return sum(value >= observed for value in swapped) / len(swapped)
+
+
+def test_a_sweep_is_compared_by_one_command(command: Command, toy_dataset: Path, tmp_path: Path) -> None:
+    command(train.main, "-m", *TOY, "model/mixing=none,anchor", "seed=1,2", "trainer.max_epochs=1", "project=s")
+    folders = sorted(path.parent for path in (tmp_path / "multirun").glob("*/*/*/summary.json"))
+    assert len(folders) == 4
+    copy = tmp_path / "multirun" / "s" / "cut" / "0"
+    copy.mkdir(parents=True)
+    (copy / "config.yaml").write_bytes((folders[0] / "config.yaml").read_bytes())
+    printed = command(
+        verb.main, "runs=multirun/**", "by=[model.encoder.name_or_path,model.mixing]", "baseline=NoMixing", "metric=map", "output=out",
+    )  # fmt: skip
+    assert "Unfinished, not compared: multirun/s/cut/0" in printed
+    table = {row["group"]: row for row in rows_of(tmp_path / "out")}
+    for number, mixing in enumerate(("NoMixing", "AnchorMixing")):
+        name = f"model.encoder.name_or_path=tiny, model.mixing={mixing}"
+        summaries = [
+            json.loads((folder / "summary.json").read_text()) for folder in folders[2 * number : 2 * number + 2]
+        ]
+        figures = [summary["trained"]["map"] for summary in summaries]
+        assert float(table[name]["map_mean"]) == pytest.approx(statistics.mean(figures))
+        assert float(table[name]["map_sd"]) == pytest.approx(statistics.stdev(figures))
+        assert float(table[name]["map_zero_shot"]) == pytest.approx(summaries[0]["zero_shot"]["map"])
+        assert (table[name]["runs"], table[name]["seeds"]) == ("2", "2")
+        assert f"| {name} | 2 | 2 | {statistics.mean(figures):.4f} ±" in printed
+    assert table[name]["p_queries"]
+    document = (tmp_path / "out" / "comparison.md").read_text()
+    assert "multirun/s/cut/0" in document
+    assert all(str(folder.relative_to(tmp_path)) in document for folder in folders)
+    for file in ("comparison.md", "comparison.csv", "comparison.html"):
+        assert f"out/{file}" in printed
+    # The curve of each run: before training, and after its one epoch.
+    svg = charts(tmp_path / "out")[0]
+    assert len(svg.findall(".//{*}polyline")) == 4
+    assert len(svg.findall(".//{*}circle")) == 4 * 2 + 2
+
+
+def charts(folder: Path) -> list[ElementTree.Element]:
+    page = (folder / "comparison.html").read_text()
+    assert set(re.findall(r"\w+://[^\"]+", page)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<script|<img|<link|src=|href=|@import|url\(", page)
+    return [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+
+
+def test_a_run_leaves_the_figures_of_each_query(command: Command, toy_dataset: Path, tmp_path: Path) -> None:
+    command(train.main, *TOY, "trainer.max_epochs=2", "trainer.max_steps=12", "output=run")
+    run = tmp_path / "run"
+    summary = json.loads((run / "summary.json").read_text())
+    evaluate(str(run), toy_dataset, tmp_path / "measured")
+    expected = json.loads((tmp_path / "measured" / "metrics.json").read_text())
+    assert summary["data"] == expected["data"]["fingerprint"]
+    assert summary["seconds"] > 0
+    theirs = pq.read_table(tmp_path / "measured" / "per_query.parquet").to_pandas()
+    ours = pq.read_table(run / "per_query.parquet").to_pandas()
+    before = pq.read_table(run / "per_query_zero_shot.parquet").to_pandas()
+    assert ours["query_id"].tolist() == theirs["query_id"].tolist() == before["query_id"].tolist()
+    assert ours["rank"].tolist() == [min(ranks) for ranks in theirs["ranks"]]
+    assert ours["mrr"].tolist() == pytest.approx(theirs["mrr"].tolist())
+    for name in ("mrr", "pass@1", "recall@10"):
+        assert ours[name].mean() == pytest.approx(summary["trained"][name])
+        assert before[name].mean() == pytest.approx(summary["zero_shot"][name])
+    assert before["mrr"].tolist() != ours["mrr"].tolist()
+    kept = (run / "per_query_zero_shot.parquet").read_bytes()
+    printed = command(train.main, "resume=run", "trainer.max_steps=-1")
+    assert "trained" in printed, printed
+    assert (run / "per_query_zero_shot.parquet").read_bytes() == kept
+    assert json.loads((run / "summary.json").read_text())["seconds"] is None
+
+
+def test_means_spreads_and_tests_have_the_known_answer(tmp_path: Path) -> None:
+    better = [[value * factor for value in BEFORE] for factor in (1.5, 1.9)]
+    worse = [[value * 0.9 for value in BEFORE[:5]] + [0.9], list(BEFORE)]
+    for seed in (1, 2):
+        write_run(tmp_path / "runs" / f"none{seed}", seed, NONE, worse[seed - 1])
+        write_run(tmp_path / "runs" / f"anchor{seed}", seed, ANCHOR, better[seed - 1], seconds=20.0 * seed)
+    comparison = compared(tmp_path)
+    assert [group.name for group in comparison.groups] == ["model.mixing=AnchorMixing", "model.mixing=NoMixing"]
+    anchor, none = comparison.groups
+    means = [statistics.mean(values) for values in better]
+    assert anchor.figures["mrr"].mean == pytest.approx(statistics.mean(means))
+    assert anchor.figures["mrr"].sd == pytest.approx(statistics.stdev(means))
+    assert anchor.seconds == 30
+    assert anchor.difference is not None
+    assert none.difference is not None
+    assert anchor.difference.mean == pytest.approx(statistics.mean(means) - statistics.mean(BEFORE))
+    p_values = [
+        naive_randomisation([statistics.mean(pair) for pair in zip(*values, strict=True)], BEFORE)
+        for values in (better, worse)
+    ]
+    assert p_values[0] == 2 / 64 < p_values[1]
+    # Holm: the smaller of two is doubled, the larger stays.
+    assert anchor.difference.p_queries == pytest.approx(2 * p_values[0], abs=0.01)
+    assert none.difference.p_queries == pytest.approx(p_values[1], abs=0.02)
+
+
+def test_a_named_baseline_is_what_the_others_are_compared_with(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a", mixing=NONE)
+    write_run(tmp_path / "runs" / "b", mixing=ANCHOR, values=[0.5] * 6)
+    anchor, none = compared(tmp_path, baseline="NoMixing").groups
+    assert none.difference is None
+    assert anchor.difference is not None
+    assert anchor.difference.mean == pytest.approx(0.5 - statistics.mean(BEFORE))
+    assert anchor.difference.p_queries == pytest.approx(naive_randomisation([0.5] * 6, BEFORE), abs=0.02)
+
+
+def test_the_seeds_are_drawn_where_both_sides_have_them(tmp_path: Path) -> None:
+    """Seeds that disagree about the winner make the difference uncertain, but only if they are drawn."""
+    for seed, factor in ((1, 0.8), (2, 2.0)):
+        write_run(tmp_path / "runs" / f"a{seed}", seed, NONE)
+        write_run(tmp_path / "runs" / f"b{seed}", seed, ANCHOR, [value * factor for value in BEFORE])
+    paired = compared(tmp_path, baseline="NoMixing").groups[0].difference
+    write_run(tmp_path / "runs" / "a3", 3, NONE)
+    unpaired = compare([str(tmp_path / "runs" / "**")], tmp_path / "other", baseline="NoMixing").groups[0].difference
+    assert paired is not None
+    assert unpaired is not None
+    assert paired.p_seeds is not None
+    assert unpaired.p_seeds is not None
+    assert paired.p_queries == unpaired.p_queries
+    assert paired.p_seeds > 2 * unpaired.p_seeds
+
+
+def test_runs_of_one_seed_count_as_one(tmp_path: Path) -> None:
+    for number, (seed, value) in enumerate([(1, 0.2), (1, 0.4), (2, 0.9)]):
+        write_run(tmp_path / "runs" / str(number), seed, values=[value] * 6)
+    (group,) = compared(tmp_path).groups
+    assert (group.name, len(group.runs), group.figures["mrr"].n) == ("all runs", 3, 2)
+    assert group.figures["mrr"].mean == pytest.approx(0.6)
+    assert group.figures["mrr"].sd == pytest.approx(statistics.stdev([0.3, 0.9]))
+
+
+def test_by_and_metric_change_what_is_compared(tmp_path: Path) -> None:
+    for number, (margin, k) in enumerate(product((0.3, 0.1), (3, 5))):
+        values = [1.0] * (number + 1) + [0.5] * (5 - number)
+        write_run(tmp_path / "runs" / str(number), mixing=ANCHOR, margin=margin, values=values, mixing_options={"k": k})
+    by_margin = compare([str(tmp_path / "runs" / "*")], tmp_path / "margin", by=["model.loss.margin"])
+    assert {group.name for group in by_margin.groups} == {"model.loss.margin=0.1", "model.loss.margin=0.3"}
+    assert "Runs within a group differ in model.mixing.k" in " ".join(by_margin.remarks)
+    by_part = compare([str(tmp_path / "runs" / "*")], tmp_path / "part", by=["model.mixing"], metric="pass@1")
+    assert {group.name for group in by_part.groups} == {
+        "model.mixing=AnchorMixing(k=3)",
+        "model.mixing=AnchorMixing(k=5)",
+    }
+    assert by_part.metrics == ("pass@1", "mrr")
+    assert by_part.groups[0].figures["pass@1"].mean == pytest.approx((2 + 4) / 2 / 6)
+    everything = compared(tmp_path)
+    assert everything.varying == ("model.mixing.k", "model.loss.margin")
+    assert len(everything.groups) == 4
+    # Curves, one chart for each setting, and seconds.
+    drawn = charts(tmp_path / "out")
+    assert [svg[0].text for svg in drawn][1:] == [
+        "Test mrr by model.mixing.k",
+        "Test mrr by model.loss.margin",
+        "Test mrr of each run by its seconds",
+    ]
+    assert [text.text for text in drawn[2].findall("{*}text")][2:4] == ["0.1", "0.3"]
+
+
+def test_what_a_part_is_made_of_elsewhere_is_shown_as_absent(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a", mixing=NONE)
+    write_run(tmp_path / "runs" / "b", mixing=ANCHOR)
+    assert {group.name for group in compared(tmp_path, by=["model.mixing.k"]).groups} == {
+        "model.mixing.k=-",
+        "model.mixing.k=3",
+    }
+
+
+def test_without_figures_of_the_same_queries_nothing_is_tested(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a", mixing=NONE)
+    write_run(tmp_path / "runs" / "b", mixing=ANCHOR, queries=list("abcdef"))
+    comparison = compared(tmp_path, baseline="NoMixing")
+    (difference,) = [group.difference for group in comparison.groups if group.difference]
+    assert difference.p_queries is None
+    assert difference.p_seeds is None
+    assert (
+        "Not tested, without figures of the same queries on both sides: model.mixing=AnchorMixing"
+        in comparison.remarks[-1]
+    )
+
+
+def test_a_run_without_zero_shot_has_no_difference_from_it(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a", zero_shot=None)
+    (group,) = compared(tmp_path).groups
+    assert (group.difference, group.zero_shot) == (None, {})
+    (row,) = rows_of(tmp_path / "out")
+    assert (row["difference"], row["mrr_zero_shot"], row["mrr_sd"]) == ("", "", "")
+
+
+def test_a_config_inside_of_a_run_is_no_run(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs" / "a")
+    (run / "wandb").mkdir()
+    (run / "wandb" / "config.yaml").write_text("x: 1")
+    comparison = compared(tmp_path)
+    assert comparison.unfinished == ()
+    assert len(comparison.groups[0].runs) == 1
+
+
+def test_validations_within_an_epoch_are_spread_over_it(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs" / "a")
+    rows = ["step,epoch,validation/mrr,train/loss", "0,0,0.1,", "5,0,0.2,", "7,0,,0.5", "10,0,0.3,", "20,1,0.4,"]
+    (run / "metrics.csv").write_text("\n".join(rows) + "\n")
+    compared(tmp_path)
+    circles = charts(tmp_path / "out")[0].findall(".//{*}circle")[:4]
+    x = [float(circle.attrib["cx"]) for circle in circles]
+    y = [float(circle.attrib["cy"]) for circle in circles]
+    assert [(value - x[0]) / (x[3] - x[0]) for value in x] == pytest.approx([0, 0.25, 0.5, 1], abs=1e-3)
+    assert [(value - y[0]) / (y[3] - y[0]) for value in y] == pytest.approx([0, 1 / 3, 2 / 3, 1], abs=2e-3)
+
+
+def refuse_nothing(runs: Path) -> None:
+    pass
+
+
+def spoil(**options: Any) -> Any:
+    return lambda runs: write_run(runs / "b", **options)
+
+
+def cut_only(runs: Path) -> None:
+    (runs / "a" / "summary.json").unlink()
+
+
+def no_runs(runs: Path) -> None:
+    (runs / "a" / "config.yaml").unlink()
+
+
+def no_data(runs: Path) -> None:
+    path = runs / "a" / "summary.json"
+    summary = json.loads(path.read_text())
+    del summary["data"]
+    write_json(path, summary)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "options", "said"),
+    [
+        (spoil(data="d2"), {}, ["d1", "d2", "runs/a", "runs/b"]),
+        (spoil(corpus="all"), {}, ["datamodule.evaluation_corpus", "split in", "all in"]),
+        (spoil(trained=None), {}, ["runs/b", "test=true"]),
+        (spoil(mixing="os.system"), {}, ["os.system"]),
+        (no_runs, {}, ["config.yaml and summary.json", "got none"]),
+        (cut_only, {}, ["1 unfinished"]),
+        (no_data, {}, ["fingerprint", "runs/a/summary.json"]),
+        (refuse_nothing, {"by": ["model.x"]}, ["'model.x'", "model.loss.margin", "model.mixing, "]),
+        (refuse_nothing, {"metric": "mmr"}, ["'mmr'", "mrr, pass@1"]),
+        (refuse_nothing, {"metric": "excluded"}, ["'excluded'"]),
+        (spoil(mixing=ANCHOR), {"baseline": "Nothing"}, ["'Nothing'", "model.mixing=NoMixing"]),
+        (spoil(mixing=ANCHOR), {"baseline": "Mixing"}, ["in 2 of them"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused(
+    tmp_path: Path, spoiled: Any, options: dict[str, Any], said: list[str]
+) -> None:
+    write_run(tmp_path / "runs" / "a")
+    spoiled(tmp_path / "runs")
+    with pytest.raises(UserError) as caught:
+        compared(tmp_path, **options)
+    assert all(part in str(caught.value) for part in said), caught.value
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_taken_output_is_left_alone(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a")
+    compared(tmp_path)
+    before = (tmp_path / "out" / "comparison.csv").read_bytes()
+    with pytest.raises(UserError, match="already holds something"):
+        compared(tmp_path)
+    assert (tmp_path / "out" / "comparison.csv").read_bytes() == before
+
+
+def test_a_chart_places_points_to_scale_and_escapes_names() -> None:
+    points = [(0.0, 1.0), (1.0, 3.0), (2.0, float("nan")), (4.0, 2.0)]
+    svg = ElementTree.fromstring(chart("a < b", "x", [Series("<script>", points)], joined=True))
+    circles = svg.findall("{*}circle")[:-1]
+    x, y = ([float(circle.attrib[name]) for circle in circles] for name in ("cx", "cy"))
+    assert (x[1] - x[0]) / (x[2] - x[0]) == pytest.approx(0.25, abs=1e-3)
+    assert (y[0] - y[2]) / (y[0] - y[1]) == pytest.approx(0.5, abs=1e-3)
+    assert y[1] < y[2] < y[0]
+    assert svg[0].text == "a < b"
+    assert "<script>" in [text.text for text in svg.findall("{*}text")]
+    assert svg.find("{*}polyline") is not None
+    assert ElementTree.fromstring(chart("a", "x", [Series("b", points)])).find("{*}polyline") is None
+
+
+@pytest.mark.parametrize("points", [[], [(1.0, 0.5)], [(0.0, 0.0), (0.0, 0.0)]])
+def test_a_chart_of_little_is_still_a_chart(points: list[tuple[float, float]]) -> None:
+    svg = ElementTree.fromstring(chart("a", "x", [Series("b", points)]))
+    assert len(svg.findall("{*}circle")) == len(points) + 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hr_retrieval import evaluate, export, prepare, train
+from hr_retrieval import compare, evaluate, export, prepare, train
 from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +15,7 @@ VERBS = {
     "hr_retrieval.train": train.main,
     "hr_retrieval.export": export.main,
     "hr_retrieval.evaluate": evaluate.main,
+    "hr_retrieval.compare": compare.main,
 }
 SMALL = (
     "model.encoder.name_or_path=tiny", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
@@ -65,4 +66,4 @@ def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
         assert not printed.startswith("exit"), f"{line}\n{printed}"
     assert len(ran) >= 6
     assert (tmp_path / "encoders" / "mine" / "model.safetensors").exists()
-    assert len(list((tmp_path / "multirun").glob("*/*/*/summary.json"))) == 8
+    assert len(list((tmp_path / "multirun").glob("*/*/*/summary.json"))) == 8 + 3

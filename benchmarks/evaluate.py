@@ -66,8 +66,8 @@ def _against_sentence_transformers(size: int, rounds: int) -> dict[str, Any]:
         scores: dict[str, dict[int, float]] = evaluator.compute_all_metrics(model)["dot"]
         return {"mrr@10": scores["mrr@k"][10], "pass@1": scores["accuracy@k"][1], "ndcg@10": scores["ndcg@k"][10]}
 
-    name = f"all metrics, {size:,} x {size:,} x {_DIMENSION}: sentence-transformers InformationRetrievalEvaluator"
-    return _compared(name, lambda: _metrics(queries, documents, relevance), peer, rounds)
+    what = f"all metrics, {size:,} x {size:,} x {_DIMENSION}: sentence-transformers InformationRetrievalEvaluator"
+    return _compared("evaluate", what, lambda: _metrics(queries, documents, relevance), peer, rounds)
 
 
 def _against_torchmetrics(query_count: int, document_count: int, rounds: int) -> dict[str, Any]:
@@ -92,19 +92,19 @@ def _against_torchmetrics(query_count: int, document_count: int, rounds: int) ->
             values[name] = float(metric.compute())
         return values
 
-    name = f"13 metrics against 5 of torchmetrics, {query_count:,} x {document_count:,} x {_DIMENSION}"
-    return _compared(name, lambda: _metrics(queries, documents, relevance), peer, rounds)
+    what = f"13 metrics against 5 of torchmetrics, {query_count:,} x {document_count:,} x {_DIMENSION}"
+    return _compared("evaluate_torchmetrics", what, lambda: _metrics(queries, documents, relevance), peer, rounds)
 
 
 def _compared(
-    name: str, ours: Callable[[], dict[str, float]], peer: Callable[[], dict[str, float]], rounds: int
+    name: str, what: str, ours: Callable[[], dict[str, float]], peer: Callable[[], dict[str, float]], rounds: int
 ) -> dict[str, Any]:
     values, expected = ours(), peer()
     for metric, value in expected.items():
         if abs(values[metric] - value) > 1e-4:
             raise AssertionError(f"{name}: {metric} is {values[metric]} here and {value} there")
     timings = interleave({"ours": ours, "peer": peer}, rounds, warm=True)
-    return comparison(name, timings["ours"], timings["peer"])
+    return comparison(name, what, timings["ours"], timings["peer"])
 
 
 def _metrics(queries: Tensor, documents: Tensor, relevance: Relevance) -> dict[str, float]:

@@ -21,7 +21,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         return subprocess.run(commands[name], check=True, capture_output=True)
 
     times = interleave({"ours": lambda: start("ours"), "peer": lambda: start("peer")}, rounds=3 if quick else 7)
-    return [comparison("help", times["ours"], times["peer"])]
+    return [comparison("help", "--help: importing Lightning and torchmetrics", times["ours"], times["peer"])]
 
 
 if __name__ == "__main__":

@@ -62,10 +62,11 @@ def interleave(
     }
 
 
-def comparison(name: str, ours: Timing, peer: Timing) -> dict[str, Any]:
-    """One row of results: `ratio` is how many times faster ours is at the median."""
+def comparison(name: str, what: str, ours: Timing, peer: Timing) -> dict[str, Any]:
+    """One row of results: `ratio` is how many times faster ours is at the median; `what` says what the two sides do."""
     return {
         "name": name,
+        "what": what,
         "ours": ours.median * 1e3,
         "peer": peer.median * 1e3,
         "unit": "ms",
@@ -81,11 +82,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         machine(),
         "",
-        "| comparison | ours | peer | unit | ratio | rounds | spread (ours / peer) | CPUs used by others |",
-        "|---|---:|---:|---|---:|---:|---|---:|",
+        "| name | what | ours | peer | unit | ratio | rounds | spread (ours / peer) | CPUs used by others |",
+        "|---|---|---:|---:|---|---:|---:|---|---:|",
     ]
     lines += [
-        f"| {row['name']} | {row['ours']:.4g} | {row['peer']:.4g} | {row['unit']} | {row['ratio']:.2f} "
+        f"| {row['name']} | {row['what']} | {row['ours']:.4g} | {row['peer']:.4g} | {row['unit']} | {row['ratio']:.2f} "
         f"| {row['rounds']} | {row['spread']} | {row['busy']:.2f} |"
         for row in rows
     ]

@@ -45,7 +45,9 @@ def _one_against_numpy(size: int, rounds: int) -> dict[str, Any]:
     if index.search(query, _K)[1][0].tolist() != peer()[1].tolist():
         raise AssertionError("numpy finds other documents")
     timings = interleave({"ours": lambda: index.search(query, _K), "peer": peer}, 3 * rounds, repeats=30)
-    return comparison(f"1 query, {size:,} documents: numpy product and argpartition", timings["ours"], timings["peer"])
+    return comparison(
+        "search", f"1 query, {size:,} documents: numpy product and argpartition", timings["ours"], timings["peer"]
+    )
 
 
 def _batch_against_product(size: int, rounds: int) -> dict[str, Any]:
@@ -54,7 +56,9 @@ def _batch_against_product(size: int, rounds: int) -> dict[str, Any]:
     timings = interleave(
         {"ours": lambda: index.search(queries, _K), "peer": lambda: queries @ documents.T}, 3 * rounds, repeats=3
     )
-    return comparison(f"256 queries, {size:,} documents: the matrix product alone", timings["ours"], timings["peer"])
+    return comparison(
+        "search_batch", f"256 queries, {size:,} documents: the matrix product alone", timings["ours"], timings["peer"]
+    )
 
 
 def _rounded_against_torch(size: int, count: int, rounds: int) -> dict[str, Any]:
@@ -68,10 +72,11 @@ def _rounded_against_torch(size: int, count: int, rounds: int) -> dict[str, Any]
     exact = (probes @ documents.T).topk(_K, dim=1).indices
     found = (exact.unsqueeze(2) == index.search(probes, _K)[1].unsqueeze(1)).any(dim=2)
     timings = interleave({"ours": lambda: index.search(queries, _K), "peer": peer}, rounds)
-    name = (
+    what = (
         f"{count} queries, {size:,} documents, bfloat16 (recall@{_K} {float(found.double().mean()):.4f}): torch float32"
     )
-    return comparison(name, timings["ours"], timings["peer"])
+    name = "search_bf16" if count == 1 else "search_bf16_batch"
+    return comparison(name, what, timings["ours"], timings["peer"])
 
 
 def _unit(rows: int, seed: int) -> Tensor:

@@ -44,9 +44,18 @@ def run(quick: bool) -> list[dict[str, Any]]:
     }
     times = interleave(rivals, rounds=3 if quick else 5)
     return [
-        comparison("train_float32", times["ours softmax"], times["peer float32"]),
-        comparison("train_bf16", times["ours softmax"], times["peer bf16"]),
-        comparison("train_triplet", times["ours triplet"], times["peer triplet"]),
+        comparison(
+            "train_float32", "softmax loss: sentence-transformers float32", times["ours softmax"], times["peer float32"]
+        ),
+        comparison(
+            "train_bf16", "softmax loss: sentence-transformers bf16 autocast", times["ours softmax"], times["peer bf16"]
+        ),
+        comparison(
+            "train_triplet",
+            "triplet loss: sentence-transformers TripletLoss float32",
+            times["ours triplet"],
+            times["peer triplet"],
+        ),
     ]
 
 

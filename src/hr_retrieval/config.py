@@ -194,7 +194,6 @@ def _fastest_precision() -> str:
 
 OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, use_cache=True, replace=True)
-OmegaConf.register_new_resolver("add", lambda a, b: a + b, replace=True)
 
 _store = ConfigStore.instance()
 _store.store(name="prepare_schema", node=PrepareConfig)

@@ -201,7 +201,7 @@ def _fit(
     size: BatchSize,
 ) -> None:
     datamodule.prepare_data()
-    datamodule.setup("fit")
+    datamodule.setup("validate")
     cut = datamodule.cut_texts()
     log.info(
         "%d of %d queries and %d of %d documents are cut at %d tokens",

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Two worker processes on few cores: one thread each is faster than sharing, and figures do not depend on the machine.
@@ -57,6 +59,20 @@ def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
         ]
         pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMAS[name]), folder / f"{name}.parquet")
     return folder
+
+
+@contextmanager
+def small_disk_at(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of the given size, such as `64k`, mounted at a new folder; the test is skipped where that is not allowed."""
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True
+    ).returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Files and folders are whole or absent, whatever happens half-way."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, sha256_of, whole_file, whole_folder, write_json
+from tests.conftest import small_disk_at
 
 
 def test_a_file_is_written_whole_and_readable_like_any_other(tmp_path: Path) -> None:
@@ -76,12 +76,8 @@ def test_an_empty_folder_is_vacant_a_file_is_not(tmp_path: Path) -> None:
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], capture_output=True).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with small_disk_at(tmp_path / "disk", "64k") as disk:
+        yield disk
 
 
 def test_a_full_disk_is_one_clear_error_and_the_old_file_stays(tiny_disk: Path) -> None:

@@ -23,7 +23,7 @@ from hr_retrieval.callbacks import BatchSize, MetricsFile, StepCheckpoint
 from hr_retrieval.checkpoints import load_checkpoint
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.module import RetrievalModule
-from tests.conftest import write_toy_dataset
+from tests.conftest import small_disk_at, write_toy_dataset
 
 SOAK = "HR_RETRIEVAL_SOAK" in os.environ
 KILLS = 20 if SOAK else 6
@@ -265,12 +265,8 @@ def test_a_whole_run_connects_to_nothing(start: Callable[..., BaseProcess], tmp_
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB: three checkpoints of the tiny encoder fit."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)], capture_output=True).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with small_disk_at(tmp_path / "disk", "4m") as disk:
+        yield disk
 
 
 def test_a_full_disk_is_one_message_and_the_run_can_go_on(

@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from omegaconf import OmegaConf
 
 from hr_retrieval import export, prepare, train
 from hr_retrieval.checkpoints import load_checkpoint
+from hr_retrieval.model.mixing import AnchorMixing
 from hr_retrieval.model.tiny import write_tiny
 from hr_retrieval.runs import Run
 from tests.conftest import Command
@@ -205,3 +207,25 @@ def test_the_figures_of_a_seed_do_not_depend_on_the_loader_workers(command: Comm
     first, second, other = (weights(tmp_path / name) for name in "abc")
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_default_trainer_makes_gradients_of_several_threads_equal(command: Command, toy: Path) -> None:
+    """Without `trainer.deterministic` two threads add the gradients of gathered rows in any order."""
+    torch.manual_seed(0)
+    anchors, documents = (F.normalize(torch.randn(256, 384), dim=1).requires_grad_() for _ in range(2))
+    relevance, mixing = torch.eye(256, dtype=torch.bool), AnchorMixing()
+    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+
+    def gradient() -> torch.Tensor:
+        mixed = mixing(anchors, documents, relevance, 0).anchors
+        return torch.autograd.grad((mixed @ documents.T).exp().sum(), documents)[0]
+
+    try:
+        command(train.main, *TOY, "trainer.max_epochs=1", "zero_shot=false", "test=false", "export=false", "output=run")
+        assert torch.are_deterministic_algorithms_enabled()
+        torch.set_num_threads(2)
+        expected = gradient()
+        assert all(torch.equal(gradient(), expected) for _ in range(30))
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)

@@ -179,6 +179,13 @@ def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
     assert "nan at step 3, with the queries q" in printed
 
 
+def test_a_run_without_a_logger_trains(command: Command, toy: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    command(train.main, *TOY, "logger=none", "trainer.max_epochs=1", f"output={output}")
+    assert (output / "summary.json").exists()
+    assert not (output / "tensorboard").exists()
+
+
 def test_a_taken_output_folder_is_refused(command: Command, toy: Path, tmp_path: Path) -> None:
     os.mkdir("run")
     (tmp_path / "run" / "config.yaml").write_text("project: mine\n")

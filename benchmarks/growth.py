@@ -1,0 +1,112 @@
+"""How time and memory grow from ten thousand to ten million training pairs.
+
+    python -m benchmarks.growth [--sizes 10000 100000 1000000 10000000] [--folder /tmp/growth]
+
+Made pairs of a title and a description of nine words each, `size` of each, in one Parquet file. Three steps a size, each in a process of its
+own: `prepare`; `tokens`, the first opening of the prepared set, which tokenises every text once; `batch`, what every later
+run does before its first training step: open the set, list the pairs, take the first batch of 64. `peak` is the largest
+resident memory of that process, of which clean pages of mapped files are a part; `anonymous` is what it holds
+of its own at the end, and is what must not grow with the data. Disk: about 0.6 GB a million pairs.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
+_WORDS = 50_000
+_BLOCK = 100_000
+
+
+def main() -> None:
+    """Measure each size and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/growth"))
+    parser.add_argument("--step", choices=("prepare", "open"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.step:
+        (size,) = arguments.sizes
+        figures = _prepare(arguments.folder) if arguments.step == "prepare" else _open(arguments.folder)
+        print(json.dumps({**figures, **_memory()}))
+        return
+    print("| pairs | step | seconds | peak MB | anonymous MB |\n|---:|---|---:|---:|---:|")
+    for size in arguments.sizes:
+        folder = arguments.folder / str(size)
+        if not (folder / "pairs.parquet").exists():
+            _write_pairs(folder / "pairs.parquet", size)
+        for name, step in (("prepare", "prepare"), ("tokens", "open"), ("batch", "open")):
+            found = _measured(step, size, folder)
+            print(
+                f"| {size:,} | {name} | {found['seconds']:.1f} | {found['peak']:.0f} | {found['anonymous']:.0f} |",
+                flush=True,
+            )
+
+
+def _measured(step: str, size: int, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.growth", "--step", step, "--sizes", str(size), "--folder", str(folder)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, float] = json.loads(output.strip().splitlines()[-1])
+    return found
+
+
+def _write_pairs(path: Path, size: int) -> None:
+    """Pairs of made words, all different; a block at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from hr_retrieval.files import whole_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    words = np.array(["".join(generator.choice(list("abcdefghijklmnoprstuvy"), 5)) for _ in range(_WORDS)])
+    schema = pa.schema([("title", pa.string()), ("description", pa.string())])
+    with whole_file(path) as partial, pq.ParquetWriter(partial, schema) as writer:
+        for begin in range(0, size, _BLOCK):
+            drawn = words[generator.integers(0, _WORDS, (min(_BLOCK, size - begin), 18))]
+            columns = [[" ".join(row) for row in part] for part in (drawn[:, :9], drawn[:, 9:])]
+            writer.write_table(pa.table(dict(zip(schema.names, columns, strict=True)), schema))
+
+
+def _prepare(folder: Path) -> dict[str, float]:
+    from hr_retrieval.data.clean import Columns
+    from hr_retrieval.data.preparation import Preparation
+    from hr_retrieval.data.raw import ParquetReader
+
+    begun = time.monotonic()
+    reader = ParquetReader(str(folder / "pairs.parquet"))
+    columns = Columns(anchor="title", positive="description")
+    Preparation(reader, str(folder / "prepared"), "growth", columns=columns).run(replace=True)
+    return {"seconds": time.monotonic() - begun}
+
+
+def _open(folder: Path) -> dict[str, float]:
+    from hr_retrieval.data.datamodule import RetrievalDataModule
+    from hr_retrieval.model.encoder import Encoder
+    from hr_retrieval.model.folder import BUILTIN
+
+    encoder = Encoder(BUILTIN)
+    begun = time.monotonic()
+    datamodule = RetrievalDataModule(folder / "prepared", encoder, batch_size=64)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    next(iter(datamodule.train_dataloader()))
+    return {"seconds": time.monotonic() - begun}
+
+
+def _memory() -> dict[str, float]:
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "anonymous": int(status["RssAnon"].split()[0]) / 1024,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -33,15 +33,17 @@ BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Rows `train_float32`, `train_bf16` and `train_triplet`: the peer's precision or loss against our default."""
+    """Rows `train_float32`, `train_bf16`, `train_triplet` (the peer's precision or loss against our default) and `train_bound`."""
     pairs = esco_pairs(None)
+    ours = Ours(pairs, SoftmaxLoss())
     rivals: dict[str, Callable[[], object]] = {
-        "ours softmax": Ours(pairs, SoftmaxLoss()),
+        "ours softmax": ours,
         "ours triplet": Ours(pairs, TripletLoss()),
         "peer float32": Peer(pairs, softmax, torch.float32),
         "peer bf16": Peer(pairs, softmax, torch.bfloat16),
         "peer triplet": Peer(pairs, triplet, torch.float32, negatives=True),
     }
+    rivals["products"] = Products(ours.encoder, ours.mean_tokens())
     times = interleave(rivals, rounds=3 if quick else 5)
     return [
         comparison(
@@ -55,6 +57,12 @@ def run(quick: bool) -> list[dict[str, Any]]:
             "triplet loss: sentence-transformers TripletLoss float32",
             times["ours triplet"],
             times["peer triplet"],
+        ),
+        comparison(
+            "train_bound",
+            "softmax loss: the layers' matrix products alone (the ratio is the share of this bound that training reaches)",
+            times["ours softmax"],
+            times["products"],
         ),
     ]
 
@@ -79,6 +87,37 @@ class Ours:
                 embeddings = self.encoder(self.anchors.take(rows).concatenate(self.documents.take(rows)))
             loss = self.loss(cosine(embeddings[:BATCH], embeddings[BATCH:]), self.relevance).loss
             _step(self.encoder, loss, self.optimizer, self.schedule)
+
+    def mean_tokens(self) -> int:
+        """Tokens of a batch, both sides, in the mean."""
+        pairs = len(self.anchors)
+        return round(BATCH * (len(self.anchors.ids) + len(self.documents.ids)) / pairs)
+
+
+class Products:
+    """A call is what `STEPS` steps cannot do without: the matrix products of the encoder's layers, in bfloat16.
+
+    For each weight `W[out, in]` and `T` tokens: `X W'` forward, and backward the gradients `dY W` and `dY' X`. Attention itself, norms,
+    activations, pooling, loss, the embedding tables and the optimizer are left out.
+    """
+
+    def __init__(self, encoder: Encoder, tokens: int) -> None:
+        self.weights = [
+            module.weight.detach().bfloat16()
+            for name, module in encoder.named_modules()
+            # The pooler is not used.
+            if isinstance(module, nn.Linear) and "pooler" not in name
+        ]
+        self.inputs = {weight.shape[1]: torch.randn(tokens, weight.shape[1]).bfloat16() for weight in self.weights}
+        self.gradients = {weight.shape[0]: torch.randn(tokens, weight.shape[0]).bfloat16() for weight in self.weights}
+
+    def __call__(self) -> None:
+        for _ in range(STEPS):
+            for weight in self.weights:
+                given, gradient = self.inputs[weight.shape[1]], self.gradients[weight.shape[0]]
+                torch.mm(given, weight.T)
+                torch.mm(gradient, weight)
+                torch.mm(gradient.T, given)
 
 
 def softmax(model: SentenceTransformer) -> nn.Module:

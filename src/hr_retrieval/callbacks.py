@@ -4,7 +4,8 @@ import csv
 import logging
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,8 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hr_retrieval.data.batch import Batch
+from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.negatives import Embed, MinedNegatives, MiningOptions, mine
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
 
@@ -73,7 +76,7 @@ class MetricsFile(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
         if trainer.is_global_zero and trainer.global_step % cast(Any, trainer).log_every_n_steps == 0:
-            self._write(trainer, "train/", "loss/", "mixing/")
+            self._write(trainer, "train/", "loss/", "mixing/", "mining/")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -109,6 +112,122 @@ class MetricsFile(Callback):
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(rows)
+
+
+class MineNegatives(Callback):
+    """Mines hard negatives with the encoder as it is at the beginning of an epoch, for `datamodule.mined_per_anchor`.
+
+    Approximate nearest neighbour negatives (ANCE, Xiong et al. 2021, arXiv 2007.00808) with exact search in place of the
+    approximate one. The file in force is part of a checkpoint: a run resumed within an epoch reads it again.
+
+    Args:
+        folder: where `epoch-0001.parquet` and so on are written. Kept are the one in force and those that the last two
+            checkpoints name.
+        every_n_epochs: epochs from one mining to the next.
+        start_epoch: the first epoch, counted from 0, that has mined negatives.
+        depth: see `MiningOptions`, as for the rest.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        every_n_epochs: int = 1,
+        start_epoch: int = 0,
+        depth: int = 100,
+        per_query: int = 8,
+        positive_share: float | None = 0.95,
+        skip: int = 0,
+        queries: int | None = None,
+        seed: int = 1,
+    ) -> None:
+        if every_n_epochs < 1 or start_epoch < 0:
+            raise UserError(
+                "callbacks.mine_negatives with every_n_epochs of at least 1 and start_epoch of at least 0",
+                f"{every_n_epochs} and {start_epoch}",
+                "Mend these keys.",
+            )
+        self.folder, self.every_n_epochs, self.start_epoch = Path(folder), every_n_epochs, start_epoch
+        self.options = MiningOptions(depth, per_query, positive_share, skip, queries, seed)
+        self._named: list[str] = []
+        self._loaded: str | None = None
+        self._diagnostics: dict[str, float] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning leaves `on_train_epoch_start` out where it resumes, at the beginning of an epoch too.
+        if not trainer.fit_loop.done:
+            self._refresh(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._refresh(trainer, pl_module)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        pl_module.log_dict({f"mining/{name}": value for name, value in self._diagnostics.items()}, batch_size=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        # Asked for whenever a checkpoint is written.
+        if self._loaded is not None:
+            self._named = [*(name for name in self._named if name != self._loaded), self._loaded][-2:]
+        return {"named": list(self._named)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._named = list(state_dict["named"])
+
+    def _refresh(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Bring the negatives of the current epoch into force, on every process the same."""
+        name = self._due(trainer.current_epoch)
+        if name is None or name == self._loaded:
+            return
+        data: RetrievalDataModule = cast(Any, trainer).datamodule
+        path = self.folder / name
+        if data.negatives_name != name:
+            if trainer.is_global_zero:
+                self._mine(trainer, module, data).write(path, data.dataset)
+                self._remove_others(name)
+            trainer.strategy.barrier("mined negatives")
+        negatives = MinedNegatives.open(path, data.dataset)
+        data.use_negatives(name, negatives)
+        self._diagnostics = negatives.diagnostics
+        self._loaded = name
+
+    def _due(self, epoch: int) -> str | None:
+        since = epoch - self.start_epoch
+        return None if since < 0 else f"epoch-{epoch - since % self.every_n_epochs + 1:04d}.parquet"
+
+    def _mine(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule) -> MinedNegatives:
+        with _embedding(trainer, module) as embed:
+            mined = mine(
+                data.dataset,
+                data.query_tokens,
+                data.document_tokens,
+                embed,
+                self.options,
+                trainer.current_epoch,
+                trainer.global_step,
+                data.evaluation_tokens,
+            )
+        kept = mined.diagnostics["kept_per_query"]
+        log.info("epoch %d: %.1f hard negatives a query mined", trainer.current_epoch + 1, kept)
+        return mined
+
+    def _remove_others(self, name: str) -> None:
+        for path in self.folder.glob("epoch-*.parquet"):
+            if path.name not in (name, self._loaded, *self._named):
+                path.unlink()
+
+
+def check_mining(callbacks: Sequence[Callback], mined_per_anchor: int) -> None:
+    """Raise `UserError` unless negatives are mined if and only if batches have some, and enough of them."""
+    kept = max((callback.options.per_query for callback in callbacks if isinstance(callback, MineNegatives)), default=0)
+    if mined_per_anchor > kept or (kept > 0 and mined_per_anchor == 0):
+        raise UserError(
+            "datamodule.mined_per_anchor from 1 up to callbacks.mine_negatives.per_query with callbacks=mining, and 0 "
+            "without",
+            f"mined_per_anchor {mined_per_anchor} with " + (f"per_query {kept}" if kept else "no mining"),
+            "Set both, for example callbacks=mining datamodule.mined_per_anchor=1, or neither.",
+        )
 
 
 class StepCheckpoint(ModelCheckpoint):
@@ -225,3 +344,16 @@ def _validation_follows(trainer: pl.Trainer) -> bool:
     loop = trainer.fit_loop
     assert loop._data_fetcher is not None, "asked within a training epoch"
     return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))
+
+
+@contextmanager
+def _embedding(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Embed]:
+    """The module's encoder as validation uses it: evaluation mode, no gradient, the trainer's precision."""
+    encoder: Any = module.encoder
+    training = encoder.training
+    encoder.eval()
+    try:
+        with torch.no_grad(), trainer.precision_plugin.val_step_context():
+            yield lambda tokens: encoder(tokens.to(module.device))
+    finally:
+        encoder.train(training)

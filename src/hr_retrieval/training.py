@@ -27,7 +27,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
 
-from hr_retrieval.callbacks import BatchSize, StayStopped, TerminationCheckpoint
+from hr_retrieval.callbacks import BatchSize, StayStopped, TerminationCheckpoint, check_mining
 from hr_retrieval.checkpoints import CheckedCheckpointIO
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
@@ -65,7 +65,7 @@ def run(config: DictConfig) -> None:
     size, termination = BatchSize(), TerminationCheckpoint(folder)
     # Whoever gives other values beside `resume=` wants to train on.
     stay = [StayStopped()] if resumed and not changes else []
-    trainer = _trainer(config, size, termination, *stay)
+    trainer = _trainer(config, datamodule.mined_per_anchor, size, termination, *stay)
     # Everything that bad input can break stands now: the run begins.
     this_run = Run(folder, config) if resumed else Run.create(folder, config)
     if resumed and trainer.is_global_zero:
@@ -111,7 +111,7 @@ def _end_terminated(trainer: pl.Trainer, folder: Path) -> NoReturn:
 
 def _remove_partials(this_run: Run) -> None:
     """Remove what a killed process had begun to write."""
-    for folder in (this_run.folder, this_run.checkpoints):
+    for folder in (this_run.folder, this_run.checkpoints, this_run.folder / "negatives"):
         for partial in folder.glob(".*.partial"):
             if partial.is_dir():
                 shutil.rmtree(partial)
@@ -165,8 +165,9 @@ def _build(config: DictConfig) -> tuple[RetrievalModule, RetrievalDataModule]:
     return module, datamodule
 
 
-def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
+def _trainer(config: DictConfig, mined_per_anchor: int, *added: pl.Callback) -> pl.Trainer:
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
+    check_mining(callbacks, mined_per_anchor)
     loggers = [instantiate(logger) for logger in config.logger.values() if logger]
     if not loggers:
         # Lightning refuses this one where nothing would take down what it says.

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
 from hr_retrieval.data.evaluation_set import SPLITS, EvaluationSet, Split, check_corpus, evaluation_set
+from hr_retrieval.data.negatives import MinedNegatives
 from hr_retrieval.data.relevance import Guard
 from hr_retrieval.data.sampler import PairSampler, check_batch_fits
 from hr_retrieval.data.tables import PreparedDataset
@@ -30,6 +31,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         batch_size: anchors a batch on each process.
         positives_per_anchor: documents relevant to an anchor in a batch, where it has as many; the first is the pair's own.
         negatives_per_anchor: stated negatives of each anchor in a batch, where it has as many.
+        mined_per_anchor: likewise negatives mined while training; needs `callbacks=mining`.
         bucket_batches: see `PairSampler`.
         evaluation_corpus: `split` ranks the documents of the measured split, `all` every document of the corpus.
         evaluation_queries: measure at most so many queries of a split, drawn by the seed; `None` measures all.
@@ -37,6 +39,9 @@ class RetrievalDataModule(pl.LightningDataModule):
         workers: loader processes; the batches are the same for any number.
         cache: where token tables go; by default `<folder>/tokens`.
         seed: of the order of the pairs and of which extra positives and negatives are drawn.
+
+    Attributes:
+        negatives_name: the file of the mined negatives in force, `None` before the first; part of a checkpoint.
 
     Raises:
         UserError: a batch is larger than the training data, all anchors are in one group, or a value is out of range.
@@ -49,6 +54,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         positives_per_anchor: int = 1,
         negatives_per_anchor: int = 1,
+        mined_per_anchor: int = 0,
         bucket_batches: int = 1,
         evaluation_corpus: str = "split",
         evaluation_queries: int | None = None,
@@ -59,10 +65,10 @@ class RetrievalDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         check_corpus(evaluation_corpus, "evaluation_corpus")
-        if positives_per_anchor < 1 or negatives_per_anchor < 0:
+        if positives_per_anchor < 1 or min(negatives_per_anchor, mined_per_anchor) < 0:
             raise UserError(
-                "positives_per_anchor of at least 1 and negatives_per_anchor of at least 0",
-                f"{positives_per_anchor} and {negatives_per_anchor}",
+                "positives_per_anchor of at least 1, negatives_per_anchor and mined_per_anchor of at least 0",
+                f"{positives_per_anchor}, {negatives_per_anchor} and {mined_per_anchor}",
                 "Mend these keys of datamodule.",
             )
         self.dataset = PreparedDataset.open(Path(folder))
@@ -70,6 +76,8 @@ class RetrievalDataModule(pl.LightningDataModule):
         self.tokeniser = tokeniser
         self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
+        self.mined_per_anchor = mined_per_anchor
+        self.negatives_name: str | None = None
         self.evaluation_corpus, self.evaluation_queries = evaluation_corpus, evaluation_queries
         self.evaluation_tokens = evaluation_tokens
         self.cache = Path(cache) if cache else Path(folder) / "tokens"
@@ -95,6 +103,7 @@ class RetrievalDataModule(pl.LightningDataModule):
                 self.document_tokens,
                 self.positives_per_anchor,
                 self.negatives_per_anchor,
+                self.mined_per_anchor,
                 self.seed,
             )
             self._train_loader = ResumableLoader(
@@ -116,15 +125,22 @@ class RetrievalDataModule(pl.LightningDataModule):
         return self._evaluation_loader("test")
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream of training batches stands.
+        """Where the stream of training batches stands, and which mined negatives are in force.
 
         Lightning keeps the loader's own state too, but reads it back only if nobody has asked for the number of steps before.
         """
-        return self._train_loader.state_dict()
+        state: dict[str, Any] = self._train_loader.state_dict()
+        return state if self.negatives_name is None else {**state, "negatives": self.negatives_name}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on behind the batches consumed."""
+        """Go on behind the batches consumed; whoever mines negatives then brings those in force (`use_negatives`)."""
         self._train_loader.load_state_dict(state_dict)
+        self.negatives_name = state_dict.get("negatives")
+
+    def use_negatives(self, name: str, negatives: MinedNegatives) -> None:
+        """Draw from these mined negatives from the next pass of the loader on; `name` is the file's."""
+        self.negatives_name = name
+        self.pairs.mined = negatives.offsets(self.dataset.query_count), negatives.document_rows
 
     def evaluation_set(self, split: Split) -> EvaluationSet:
         """Queries, documents and relevance of a split.
@@ -191,11 +207,15 @@ class TrainingPairs(Dataset[Batch]):
         document_tokens: TokenTable,
         positives_per_anchor: int,
         negatives_per_anchor: int,
+        mined_per_anchor: int,
         seed: int,
     ) -> None:
         self.dataset, self.guard, self.seed = dataset, guard, seed
         self.query_tokens, self.document_tokens = query_tokens, document_tokens
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
+        self.mined_per_anchor = mined_per_anchor
+        # As CSR over the query rows; a loader's workers get it at the beginning of each pass.
+        self.mined: tuple[Rows, npt.NDArray[np.int32]] | None = None
         counts = np.diff(dataset.positive_offsets)
         in_train = np.asarray(dataset.query_split) == SPLITS["train"]
         # Where the training pairs stand in `positive_documents`; int32 keeps ten million pairs at 40 MB.
@@ -229,6 +249,8 @@ class TrainingPairs(Dataset[Batch]):
                 self.negatives_per_anchor,
                 generator,
             ),
+            # Last, so that the others are the same with and without it.
+            *(self._draw(*self.mined, queries, self.mined_per_anchor, generator) if self.mined else ()),
         ]
         added = np.setdiff1d(np.asarray(extra, np.int64), own)
         documents = np.concatenate([own, added])

@@ -35,6 +35,8 @@ _SEARCH_QUERIES = 256
 _SEARCH_PRODUCT = 1 << 20
 _SEARCH_SCORES = 1 << 25
 _GROUP = 32
+# Single pairs scored at a time.
+_PAIRED = 1 << 16
 
 
 # Query rows `[b]` to their scores of all documents, `[b, N]` in float32.
@@ -173,6 +175,16 @@ class ExactIndex:
                 return self._search(queries.detach().float(), k)
             found = [self._search(block.float(), k) for block in torch.split(queries.detach(), _SEARCH_QUERIES)]
         return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
+
+    @torch.no_grad()
+    def score(
+        self, queries: Float[Tensor, "Q d"], query_rows: Int[Tensor, " P"], document_rows: Int[Tensor, " P"]
+    ) -> Float[Tensor, " P"]:
+        """Scores of the given pairs, up to rounding those that `search` gives."""
+        device = self._documents.device
+        pairs = zip(query_rows.to(device).split(_PAIRED), document_rows.to(device).split(_PAIRED), strict=True)
+        parts = [(queries[q].float() * self._documents[d].float()).sum(dim=1) for q, d in pairs]
+        return torch.cat(parts)
 
     def _search(self, queries: Float[Tensor, "b d"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
         if self._documents.dtype == torch.float32:

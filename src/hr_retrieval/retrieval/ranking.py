@@ -182,8 +182,8 @@ class ExactIndex:
     ) -> Float[Tensor, " P"]:
         """Scores of the given pairs, up to rounding those that `search` gives."""
         device = self._documents.device
-        pairs = zip(query_rows.to(device).split(_PAIRED), document_rows.to(device).split(_PAIRED), strict=True)
-        parts = [(queries[q].float() * self._documents[d].float()).sum(dim=1) for q, d in pairs]
+        parts_of = [torch.split(rows.to(device), _PAIRED) for rows in (query_rows, document_rows)]
+        parts = [(queries[q].float() * self._documents[d].float()).sum(dim=1) for q, d in zip(*parts_of, strict=True)]
         return torch.cat(parts)
 
     def _search(self, queries: Float[Tensor, "b d"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:

@@ -182,8 +182,8 @@ class ExactIndex:
     ) -> Float[Tensor, " P"]:
         """Scores of the given pairs, up to rounding those that `search` gives."""
         device = self._documents.device
-        parts_of = [torch.split(rows.to(device), _PAIRED) for rows in (query_rows, document_rows)]
-        parts = [(queries[q].float() * self._documents[d].float()).sum(dim=1) for q, d in zip(*parts_of, strict=True)]
+        blocks = [torch.split(rows.to(device), _PAIRED) for rows in (query_rows, document_rows)]
+        parts = [(queries[q].float() * self._documents[d].float()).sum(dim=1) for q, d in zip(*blocks, strict=True)]
         return torch.cat(parts)
 
     def _search(self, queries: Float[Tensor, "b d"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:

@@ -73,7 +73,7 @@ class MetricsFile(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
         if trainer.is_global_zero and trainer.global_step % cast(Any, trainer).log_every_n_steps == 0:
-            self._write(trainer, "train/", "loss/", "mixing/")
+            self._write(trainer, "train/", "loss/", "mixing/", "guard/")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:

@@ -48,7 +48,9 @@ def test_a_run_leaves_everything_it_promises(command: Command, toy: Path, tmp_pa
     assert {"best.ckpt", "last.ckpt"} <= {path.name for path in (run / "checkpoints").iterdir()}
     assert list((run / "tensorboard").glob("events*"))
     header = (run / "metrics.csv").read_text().splitlines()[0].split(",")
-    assert {"step", "train/loss", "validation/mrr", "validation/document_to_query/pass@1"} <= set(header)
+    assert {"step", "train/loss", "guard/ignored", "validation/mrr", "validation/document_to_query/pass@1"} <= set(
+        header
+    )
     assert OmegaConf.load(run / "config.yaml").optimizer.lr == 1e-3
     for promised in ("zero-shot", "trained", "12 test queries", str(run), "tensorboard --logdir", "resume="):
         assert promised in printed
@@ -92,12 +94,18 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-@pytest.mark.parametrize("steps", [5, 12, 17])
-def test_a_resumed_run_ends_as_one_never_stopped(command: Command, toy: Path, tmp_path: Path, steps: int) -> None:
-    """Within an epoch, at its end (12 batches), and within the second one."""
+QUEUE = ("model.queue_size=40", "model.queue_negatives=true", "model.queue_start_step=3", "datamodule.guide=tiny")
+
+
+@pytest.mark.parametrize(("steps", "more"), [(5, ()), (12, ()), (17, ()), (7, QUEUE)])
+def test_a_resumed_run_ends_as_one_never_stopped(
+    command: Command, toy: Path, tmp_path: Path, steps: int, more: tuple[str, ...]
+) -> None:
+    """Within an epoch, at its end (12 batches), and within the second one; with a queue and a guide."""
     options = (
         *TOY, "optimizer.lr=1e-3", "scheduler=constant", "zero_shot=false", "test=false", "export=false",
         "callbacks.last.every_n_train_steps=1", "trainer.log_every_n_steps=1", "model.mixing.random=true", "model.mixing.negative_weight=0.3",
+        *more,
     )  # fmt: skip
     command(train.main, *options, "trainer.max_epochs=2", "output=whole")
     command(train.main, *options, "trainer.max_epochs=2", f"trainer.max_steps={steps}", "output=cut")
@@ -147,6 +155,8 @@ def test_prepare_reads_the_original_pickle_and_train_prepares_by_itself(command:
         ((*TOY, "datamodule.batch_size=1000"), "datamodule.batch_size to 96 or less"),
         ((*TOY, "model.loss.margin=-0.1"), "model.loss.margin"),
         ((*TOY, "model.encoder.name_or_path=nobody/nothing"), "nobody/nothing"),
+        ((*TOY, "datamodule.guide=nobody/nothing"), "nobody/nothing"),
+        ((*TOY, "model.queue_negatives=true"), "model.queue_size"),
         ((*TOY, "+callbacks.x._target_=os.system"), "os.system"),
     ],
 )
@@ -224,7 +234,7 @@ def test_the_default_trainer_makes_gradients_of_several_threads_equal(command: C
     deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
 
     def gradient() -> torch.Tensor:
-        mixed = mixing(anchors, documents, relevance, 0).anchors
+        mixed = mixing(anchors, documents, relevance, ~relevance, 0).anchors
         return torch.autograd.grad((mixed @ documents.T).exp().sum(), documents)[0]
 
     try:

@@ -76,7 +76,7 @@ class MetricsFile(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
         if trainer.is_global_zero and trainer.global_step % cast(Any, trainer).log_every_n_steps == 0:
-            self._write(trainer, "train/", "loss/", "mixing/", "mining/")
+            self._write(trainer, "train/", "loss/", "mixing/", "guard/", "mining/")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -200,6 +200,7 @@ class MineNegatives(Callback):
         with _embedding(trainer, module) as embed:
             mined = mine(
                 data.dataset,
+                data.guard,
                 data.query_tokens,
                 data.document_tokens,
                 embed,

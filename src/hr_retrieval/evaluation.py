@@ -1,6 +1,5 @@
 """An encoder measured on one split of a prepared data set, beside baselines and what it was before training."""
 
-import hashlib
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -315,19 +314,10 @@ def _described(name: str, encoder: Encoder, texts: _Texts) -> dict[str, Any]:
     return {
         **encoder.describe(),
         "name_or_path": name,
-        "fingerprint": _fingerprint(encoder),
+        "fingerprint": encoder.embedding_fingerprint(),
         "queries_cut": encoder.tokenise(texts.queries, "query")[1],
         "documents_cut": encoder.tokenise(texts.documents, "document")[1],
     }
-
-
-def _fingerprint(encoder: Encoder) -> str:
-    """SHA-256 over tokens, pooling, dimensions and weights: whatever an embedding depends on."""
-    digest = hashlib.sha256(f"{encoder.fingerprint} {encoder.pooling} {encoder.embedding_dimension}".encode())
-    for name, weight in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _strictly_descending(scores: Float[np.ndarray, "Q k"]) -> Float[np.ndarray, "Q k"]:

@@ -33,6 +33,7 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, whole_file, write_json
+from hr_retrieval.model.guide import EncoderGuide
 from hr_retrieval.model.module import RetrievalModule
 from hr_retrieval.runs import Run, check_new, encoder_weights
 
@@ -157,7 +158,10 @@ def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer
 
 def _build(config: DictConfig) -> tuple[RetrievalModule, RetrievalDataModule]:
     encoder = instantiate(config.model.encoder)
-    datamodule: RetrievalDataModule = instantiate(config.datamodule, tokeniser=encoder)
+    # A run from before there were guides has no such key.
+    name = config.datamodule.get("guide")
+    guide = EncoderGuide(name) if name else None
+    datamodule: RetrievalDataModule = instantiate(config.datamodule, tokeniser=encoder, guide=guide)
     module: RetrievalModule = instantiate(
         config.model, encoder=encoder, optimizer=config.optimizer, scheduler=config.scheduler
     )

@@ -12,6 +12,7 @@ from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.guide import EncoderGuide
 from tests.conftest import write_toy_dataset
 
 
@@ -36,6 +37,7 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
         torch.equal(a.query_rows, b.query_rows)
         and torch.equal(a.document_rows, b.document_rows)
         and torch.equal(a.relevance, b.relevance)
+        and torch.equal(a.negative, b.negative)
         and torch.equal(a.anchors.ids, b.anchors.ids)
         and torch.equal(a.documents.ids, b.documents.ids)
         for a, b in zip(first, second, strict=True)
@@ -54,6 +56,7 @@ def test_a_batch_is_anchors_documents_and_their_relevance(toy_dataset: Path, tin
         assert {anchor["split"] for anchor in anchors} == {"train"}
         expected = [[anchor["group_id"] == document["group_id"] for document in documents] for anchor in anchors]
         assert batch.relevance.tolist() == expected
+        assert torch.equal(batch.negative, ~batch.relevance)
         tokens, _ = tiny_encoder.tokenise([document["text"] for document in documents], "document")
         assert torch.equal(batch.documents.ids, tokens.ids)
         assert torch.equal(batch.documents.offsets, tokens.offsets)
@@ -136,6 +139,36 @@ def test_bad_sizes_and_data_are_refused_before_any_work(
         RetrievalDataModule(write_toy_dataset(tmp_path / "one", groups=1), tiny_encoder, batch_size=2)
     with pytest.raises(UserError, match="queries in the test split"):
         make(write_toy_dataset(tmp_path / "few", groups=5), tiny_encoder, batch_size=4).evaluation_set("test")
+
+
+def test_what_the_guide_finds_as_close_as_the_positive_is_no_negative(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    guide = EncoderGuide("tiny")
+    module = make(toy_dataset, tiny_encoder, guide=guide)
+    queries, documents = (
+        [text for block in module.dataset.texts(name) for text in block] for name in ("queries", "corpus")
+    )
+    embedded = guide.encoder.encode(queries, "query"), guide.encoder.encode(documents, "document")
+    scores = embedded[0].double() @ embedded[1].double().T
+    ignored = 0
+    for batch in batches(module):
+        for i, query in enumerate(batch.query_rows.tolist()):
+            for j, document in enumerate(batch.document_rows.tolist()):
+                # Query `q` states document `q` alone.
+                above = float(scores[query, document] - scores[query, query])
+                if not batch.relevance[i, j] and abs(above) > 2e-3:
+                    assert bool(batch.negative[i, j]) == (above < 0)
+                assert not (batch.relevance[i, j] and batch.negative[i, j])
+        ignored += int((~batch.negative & ~batch.relevance).sum())
+    assert ignored > 0
+    wider = batches(make(toy_dataset, tiny_encoder, guide=guide, guide_margin=0.1))
+    assert sum(int((~batch.negative & ~batch.relevance).sum()) for batch in wider) > ignored
+
+
+def test_a_margin_needs_a_guide(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    with pytest.raises(UserError, match="a guide for the guide_margin"):
+        make(toy_dataset, tiny_encoder, guide_margin=0.1)
+    with pytest.raises(UserError, match="guide_margin of at least 0"):
+        make(toy_dataset, tiny_encoder, guide_margin=-0.1)
 
 
 def test_how_many_texts_are_cut_is_known(toy_dataset: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hr_retrieval.data.guide import Guidance
 from hr_retrieval.data.negatives import (
     Hardest,
     MinedNegatives,
@@ -196,7 +197,7 @@ def mined(folder: Path, encoder: Encoder, batch_tokens: int = 200, **options: An
             embeddings: torch.Tensor = encoder(tokens)
         return embeddings
 
-    return mine(module.dataset, *tables, embed, MiningOptions(**options), 0, 7, batch_tokens)
+    return mine(module.dataset, Guard(module.dataset), *tables, embed, MiningOptions(**options), 0, 7, batch_tokens)
 
 
 def test_mining_with_an_encoder_is_a_ranking_of_its_embeddings(toy_dataset: Path, tiny_encoder: Encoder) -> None:
@@ -281,3 +282,25 @@ def test_a_file_of_another_data_set_or_a_damaged_one_is_refused(
         MinedNegatives.open(path, dataset)
     with pytest.raises(UserError, match="no such file"):
         MinedNegatives.open(tmp_path / "absent.parquet", dataset)
+
+
+def test_what_a_guide_finds_as_close_as_the_positive_is_not_mined() -> None:
+    generator = np.random.default_rng(0)
+    documents, queries = (
+        values / np.linalg.norm(values, axis=1, keepdims=True)
+        for values in (generator.normal(size=(20, 8)), generator.normal(size=(5, 8)))
+    )
+    tables, rows = drawn_tables(generator, 5, 20), np.arange(5)
+    index, options = ExactIndex(torch.from_numpy(documents).float()), MiningOptions(depth=20, positive_share=None)
+    candidates = np.arange(20)
+
+    def mined_by(guard: Guard) -> set[tuple[int, int]]:
+        found = hardest_allowed(index, candidates, torch.from_numpy(queries).float(), rows, guard, options)
+        return set(zip(found.query_rows.tolist(), found.document_rows.tolist(), strict=True))
+
+    guidance = Guidance(queries.astype(np.float16), documents.astype(np.float16), margin=0.4)
+    guided = Guard(tables, guidance)
+    _, negative = guided.judge(rows, candidates)
+    plain = mined_by(Guard(tables))
+    assert mined_by(guided) != plain
+    assert all(negative[query, document] for query, document in mined_by(guided))

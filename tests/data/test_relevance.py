@@ -8,6 +8,7 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hr_retrieval.data.guide import Guidance
 from hr_retrieval.data.relevance import Guard
 
 Array = npt.NDArray[np.int64]
@@ -67,3 +68,39 @@ def test_mask_and_lists_match_the_loop(tables: Tables, data: st.DataObject) -> N
     offsets, relevant = guard.relevant(queries, documents)
     rows = [relevant[begin:end].tolist() for begin, end in pairwise(offsets)]
     assert rows == [np.flatnonzero(row).tolist() for row in expected]
+
+
+def cosine(first: list[float], second: list[float]) -> float:
+    return sum(x * y for x, y in zip(first, second, strict=True))
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables(), st.data(), st.sampled_from([0.0, 0.3, 1.9]))
+def test_the_guide_takes_out_what_is_as_close_as_the_best_stated_positive(
+    tables: Tables, data: st.DataObject, margin: float
+) -> None:
+    # Unit vectors of few directions, so that scores are equal often and never nearly so.
+    directions = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], dtype=np.float16)
+    sides = [
+        directions[data.draw(st.lists(st.integers(0, 3), min_size=size, max_size=size))]
+        for size in (len(tables.query_group), len(tables.document_group))
+    ]
+    queries, documents = np.arange(len(sides[0])), np.arange(len(sides[1]))
+    relevance, negative = Guard(tables, Guidance(sides[0], sides[1], margin)).judge(queries, documents)
+    assert (relevance == Guard(tables).mask(queries, documents)).all()
+    for query in queries:
+        vectors = sides[1].astype(float).tolist()
+        own = sides[0][query].astype(float).tolist()
+        stated = tables.positive_documents[tables.positive_offsets[query] : tables.positive_offsets[query + 1]]
+        best = max((cosine(own, vectors[positive]) for positive in stated), default=float("inf"))
+        for document in documents:
+            near = cosine(own, vectors[document]) >= best - margin - 1e-3
+            assert negative[query, document] == (not naive(tables, int(query), int(document)) and not near)
+
+
+@settings(max_examples=30, deadline=None)
+@given(tables())
+def test_without_a_guide_all_others_are_negatives(tables: Tables) -> None:
+    queries, documents = np.arange(len(tables.query_group)), np.arange(len(tables.document_group))
+    relevance, negative = Guard(tables).judge(queries, documents)
+    assert (negative == ~relevance).all()

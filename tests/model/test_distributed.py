@@ -13,8 +13,10 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+import torch.nn.functional as F
 
 from hr_retrieval.data.batch import Batch
+from hr_retrieval.data.guide import Guidance
 from hr_retrieval.data.relevance import Guard
 from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.model.encoder import Encoder
@@ -29,21 +31,38 @@ ANCHORS = ([0, 1, 4], [6, 10, 11])
 EXTRAS = ([20], [4, 20, 33])
 # As one process would order it: own documents, then the others once, ascending.
 WHOLE_ANCHORS, WHOLE_EXTRAS = [0, 1, 4, 6, 10, 11], [20, 33]
-CASES: dict[str, tuple[type[RetrievalLoss], dict[str, Any], type[Mixing], dict[str, Any], int | None]] = {
-    "triplet": (TripletLoss, {"margin": 0.3}, NoMixing, {}, None),
-    "softmax": (SoftmaxLoss, {"symmetric": True}, NoMixing, {}, None),
-    "anchor mixing": (TripletLoss, {"margin": 0.3}, AnchorMixing, {"random": True, "negative_weight": 0.3}, None),
-    "mini-batches": (SoftmaxLoss, {"symmetric": True}, AnchorMixing, {}, 2),
+CASES: dict[str, tuple[type[RetrievalLoss], dict[str, Any], type[Mixing], dict[str, Any], dict[str, Any]]] = {
+    "triplet": (TripletLoss, {"margin": 0.3}, NoMixing, {}, {}),
+    "softmax": (SoftmaxLoss, {"symmetric": True}, NoMixing, {}, {}),
+    "anchor mixing": (TripletLoss, {"margin": 0.3}, AnchorMixing, {"random": True, "negative_weight": 0.3}, {}),
+    "mini-batches": (SoftmaxLoss, {"symmetric": True}, AnchorMixing, {}, {"mini_batch": 2}),
+    "queue": (
+        TripletLoss,
+        {"margin": 0.3},
+        AnchorMixing,
+        {"source": "queue"},
+        {"queue_size": 9, "queue_negatives": True},
+    ),
 }
+
+
+def guarded(dataset: PreparedDataset) -> Guard:
+    """A guide without sense, which takes out some negatives."""
+    random = np.random.default_rng(0)
+    queries, documents = (random.normal(size=(size, 4)) for size in (dataset.query_count, dataset.document_count))
+    unit = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (queries, documents)]
+    return Guard(dataset, Guidance(unit[0].astype(np.float16), unit[1].astype(np.float16)))
 
 
 def batch_of(dataset: PreparedDataset, encoder: Encoder, anchors: list[int], extras: list[int]) -> Batch:
     queries, documents = np.array(anchors), np.array(anchors + extras)
     texts = {table: [text for block in dataset.texts(table) for text in block] for table in ("queries", "corpus")}
+    relevance, negative = guarded(dataset).judge(queries, documents)
     return Batch(
         anchors=encoder.tokenise([texts["queries"][row] for row in queries], "query")[0],
         documents=encoder.tokenise([texts["corpus"][row] for row in documents], "document")[0],
-        relevance=torch.from_numpy(Guard(dataset).mask(queries, documents)),
+        relevance=torch.from_numpy(relevance),
+        negative=torch.from_numpy(negative),
         query_rows=torch.from_numpy(queries),
         document_rows=torch.from_numpy(documents),
     )
@@ -54,16 +73,18 @@ def step(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and the gradient of all parameters, averaged over the processes as data-parallel training does."""
     torch.manual_seed(5)
-    loss, loss_options, mixing, mixing_options, mini_batch = CASES[case]
+    loss, loss_options, mixing, mixing_options, options = CASES[case]
     dataset = PreparedDataset.open(Path(folder) / "toy")
     encoder = Encoder(f"{folder}/encoder", max_length=24, dropout=0.0)
-    module = RetrievalModule(encoder, mixing(**mixing_options), loss(**loss_options), mini_batch=mini_batch)
+    module = RetrievalModule(encoder, mixing(**mixing_options), loss(**loss_options), **options)
     trainer = SimpleNamespace(
-        world_size=processes, datamodule=SimpleNamespace(guard=Guard(dataset), dataset=dataset), global_step=0
+        world_size=processes, datamodule=SimpleNamespace(guard=guarded(dataset), dataset=dataset), global_step=0
     )
     module._trainer = trainer  # type: ignore[assignment]  # what a step reads of a trainer, without one
     module.log = module.log_dict = lambda *arguments, **options: None  # type: ignore[method-assign, assignment]  # likewise
     module.train()
+    if module.queue is not None:
+        module.queue.enqueue(F.normalize(torch.randn(7, encoder.embedding_dimension), dim=1), torch.arange(10, 24, 2))
     value = module.training_step(batch_of(dataset, encoder, anchors, extras), 0)
     value.backward()
     gradients = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in module.parameters()]
@@ -98,6 +119,12 @@ def test_a_step_of_two_processes_is_that_of_one_with_the_global_batch(two_proces
         found_loss, found_gradient = torch.load(two_processes / f"{rank}.pt", weights_only=True)[case]
         torch.testing.assert_close(found_loss, loss)
         torch.testing.assert_close(found_gradient, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_guide_without_sense_takes_out_some_negatives(two_processes: Path) -> None:
+    dataset = PreparedDataset.open(two_processes / "toy")
+    relevance, negative = guarded(dataset).judge(np.array(WHOLE_ANCHORS), np.array(WHOLE_ANCHORS + WHOLE_EXTRAS))
+    assert 0 < int((~relevance & ~negative).sum()) < int(negative.sum())
 
 
 def test_documents_brought_twice_count_once() -> None:

@@ -15,9 +15,11 @@ Rows = list[list[float]]
 
 
 def batch(
-    anchors: int, documents: int, seed: int = 0, soft: bool = False, synthetic: int = 0
+    anchors: int, documents: int, seed: int = 0, soft: bool = False, synthetic: int = 0, neither: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scores and relevance with several relevant documents; of the synthetic documents one positive and one absent."""
+    """Scores and relevance with several relevant documents, and a share that is neither relevant nor a negative; of the
+    synthetic documents one positive and one absent.
+    """
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(anchors, documents, generator=generator, dtype=torch.float64) * 2 - 1
     relevance = torch.rand(anchors, documents, generator=generator, dtype=torch.float64) < 0.2
@@ -25,6 +27,8 @@ def batch(
     labels = relevance.double()
     if soft:
         labels = 0.3 * labels + 0.7 * labels[torch.randperm(anchors, generator=generator)]
+    absent = torch.rand(anchors, documents, generator=generator, dtype=torch.float64) < neither
+    labels = labels.masked_fill(absent & ~relevance, -1)
     synthetic_scores = torch.rand(anchors, synthetic, generator=generator, dtype=torch.float64)
     synthetic_labels = torch.zeros(anchors, synthetic, dtype=torch.float64)
     if synthetic:
@@ -88,7 +92,7 @@ SHAPES = [(1, 2), (3, 3), (4, 7), (6, 9)]
 def test_triplet_loss_matches_loops(
     shape: tuple[int, int], negatives: str, reduction: str, symmetric: bool, soft: bool
 ) -> None:
-    given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2)
+    given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2, neither=0.3)
     rows, labels = joined(*given_batch)
     expected = triplet_twin(rows, labels, 0.4, negatives, reduction)
     if symmetric:
@@ -104,7 +108,7 @@ def test_triplet_loss_matches_loops(
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("soft", [False, True])
 def test_softmax_loss_matches_loops(shape: tuple[int, int], margin: float, symmetric: bool, soft: bool) -> None:
-    given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2)
+    given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2, neither=0.3)
     expected = softmax_twin(*joined(*given_batch), 5.0, margin)
     if symmetric:
         plain, plain_labels = given_batch[0].tolist(), given_batch[1].tolist()
@@ -210,6 +214,22 @@ def test_absent_synthetic_documents_count_for_nothing() -> None:
         absent = loss(scores, labels, torch.full((4, 2), 9.0), torch.full((4, 2), -1.0))
         torch.testing.assert_close(absent.loss, plain.loss)
         torch.testing.assert_close(absent.diagnostics, plain.diagnostics)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(EVERY_LOSS), st.integers(2, 5), st.integers(0, 3), st.integers(0, 99), st.booleans())
+def test_what_is_neither_relevant_nor_a_negative_counts_for_nothing(
+    loss: RetrievalLoss, anchors: int, further: int, seed: int, soft: bool
+) -> None:
+    scores, labels, *_ = batch(anchors, anchors + further, seed, soft, neither=0.5)
+    scores.requires_grad_()
+    other = torch.where(labels == -1, 0.5 * scores.detach().flip(0), scores)
+    result = loss(scores, labels)
+    torch.testing.assert_close(loss(other, labels).loss, result.loss)
+    torch.testing.assert_close(loss(other, labels).diagnostics, result.diagnostics)
+    result.loss.backward()
+    assert scores.grad is not None
+    assert scores.grad[labels == -1].count_nonzero() == 0
 
 
 def test_synthetic_documents_count() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.model.loss import TripletLoss
+from hr_retrieval.model.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.model.mixing import (
     AnchorMixing,
     AnchorNegativeMixing,
@@ -32,7 +32,7 @@ from hr_retrieval.model.mixing import (
 from hr_retrieval.model.similarity import cosine, synthetic_cosine
 
 Vector = list[float]
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 SHAPES = [(1, 1), (3, 3), (4, 7), (6, 10)]
 STRATEGIES: list[type[Mixing]] = [
@@ -63,24 +63,36 @@ def unit(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.Te
 
 
 def batch(anchors: int, documents: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Batch:
-    """Unit vectors, and relevance by groups with several members and some documents of no anchor's group."""
+    """Unit vectors, relevance by groups with several members and some documents of no anchor's group, and negatives: most of
+    the others, as with a guide.
+    """
     generator = torch.Generator().manual_seed(seed)
     groups = torch.randint(max(1, anchors - 1), (anchors,), generator=generator)
     more = torch.randint(anchors + 1, (documents - anchors,), generator=generator)
     relevance = groups[:, None] == torch.cat([groups, more])[None]
-    return unit(anchors, 4, seed=seed, dtype=dtype), unit(documents, 4, seed=seed + 1, dtype=dtype), relevance
+    negative = ~relevance & (torch.rand(anchors, documents, generator=generator) < 0.8)
+    return unit(anchors, 4, seed=seed, dtype=dtype), unit(documents, 4, seed=seed + 1, dtype=dtype), relevance, negative
 
 
 def overlapping(anchors: int, documents: int) -> Batch:
     """Relevance that is not one of groups: documents that share an anchor need not share another one."""
     plain = batch(anchors, documents)
     relevance = torch.rand(anchors, documents, generator=torch.Generator().manual_seed(1)) < 0.4
-    return plain[0], plain[1], relevance | torch.eye(anchors, documents, dtype=torch.bool)
+    relevance |= torch.eye(anchors, documents, dtype=torch.bool)
+    return plain[0], plain[1], relevance, ~relevance & (plain[2] | plain[3])
+
+
+def graded(relevance: torch.Tensor, negative: torch.Tensor) -> list[list[float]]:
+    """1 relevant, 0 a negative, -1 neither."""
+    return [
+        [1.0 if r else 0.0 if n else -1.0 for r, n in zip(*rows, strict=True)]
+        for rows in zip(relevance.tolist(), negative.tolist(), strict=True)
+    ]
 
 
 def beyond(anchors: int, size: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Neighbours:
-    relevance = torch.rand(anchors, size, generator=torch.Generator().manual_seed(seed)) < 0.3
-    return Neighbours(unit(size, 4, seed=seed + 2, dtype=dtype), relevance)
+    draw = torch.rand(anchors, size, generator=torch.Generator().manual_seed(seed))
+    return Neighbours(unit(size, 4, seed=seed + 2, dtype=dtype), draw < 0.3, draw > 0.4)
 
 
 def normalised(vector: Vector) -> Vector:
@@ -100,11 +112,13 @@ def nearest(query: Vector, candidates: list[Vector], k: int) -> list[Vector]:
     return sorted(candidates, key=lambda candidate: -dot(query, candidate))[:k]
 
 
-def split(documents: torch.Tensor, relevance: torch.Tensor, anchor: int) -> tuple[list[Vector], list[Vector]]:
-    """The relevant documents without the own positive, and the others."""
-    rows, marks = documents.tolist(), relevance[anchor].tolist()
-    relevant = [row for j, (row, mark) in enumerate(zip(rows, marks, strict=True)) if mark and j != anchor]
-    return relevant, [row for row, mark in zip(rows, marks, strict=True) if not mark]
+def split(
+    documents: torch.Tensor, relevance: torch.Tensor, negative: torch.Tensor, anchor: int
+) -> tuple[list[Vector], list[Vector]]:
+    """The relevant documents without the own positive, and the negatives."""
+    rows = documents.tolist()
+    relevant = [row for j, row in enumerate(rows) if relevance[anchor, j] and j != anchor]
+    return relevant, [row for j, row in enumerate(rows) if negative[anchor, j]]
 
 
 def mean_or_softmax(query: Vector, chosen: list[Vector], temperature: float | None) -> Vector:
@@ -123,21 +137,22 @@ def assert_same(found: torch.Tensor, expected: list[Any]) -> None:
 def test_anchor_mixing_matches_loops(
     shape: tuple[int, int], temperature: float | None, own_positive: bool, source: str
 ) -> None:
-    anchors, documents, relevance = batch(*shape)
+    anchors, documents, relevance, negative = batch(*shape)
     neighbours = beyond(shape[0], 5)
     options: dict[str, Any] = {} if temperature is None else {"weights": "softmax", "temperature": temperature}
     mixing = AnchorMixing(
         random=False, positive_weight=0.2, negative_weight=0.3, k=2, own_positive=own_positive, source=source, **options
     )
-    mixed = mixing(anchors, documents, relevance, 0, neighbours)
+    mixed = mixing(anchors, documents, relevance, negative, 0, neighbours)
     if source == "queue":
         candidates = torch.cat([documents, neighbours.embeddings])
         candidate_relevance = torch.cat([relevance, neighbours.relevance], 1)
+        candidate_negative = torch.cat([negative, neighbours.negative], 1)
     else:
-        candidates, candidate_relevance = documents, relevance
+        candidates, candidate_relevance, candidate_negative = documents, relevance, negative
     expected = []
     for i, anchor in enumerate(anchors.tolist()):
-        positives, negatives = split(candidates, candidate_relevance, i)
+        positives, negatives = split(candidates, candidate_relevance, candidate_negative, i)
         if own_positive:
             positives.append(documents[i].tolist())
         for j, other in enumerate(anchors.tolist()):
@@ -151,7 +166,7 @@ def test_anchor_mixing_matches_loops(
         expected.append(normalised(total(*parts)))
     assert_same(mixed.anchors, expected)
     assert torch.equal(mixed.documents, documents)
-    assert torch.equal(mixed.relevance, relevance)
+    assert mixed.relevance.tolist() == graded(relevance, negative)
     shift = sum(dot(a, b) for a, b in zip(anchors.tolist(), expected, strict=True)) / len(expected)
     assert mixed.diagnostics["shift"].item() == pytest.approx(shift)
 
@@ -174,10 +189,10 @@ def drawn_pairs(
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("random", [False, True])
 def test_negative_negative_mixing_matches_loops(shape: tuple[int, int], random: bool) -> None:
-    anchors, documents, relevance = batch(*shape)
+    anchors, documents, relevance, negative = batch(*shape)
     mixing = NegativeNegativeMixing(k=3, count=4, alpha=0.7, random=random, seed=5)
-    mixed = mixing(anchors, documents, relevance, 2)
-    hardest = [nearest(a, split(documents, relevance, i)[1], 3) for i, a in enumerate(anchors.tolist())]
+    mixed = mixing(anchors, documents, relevance, negative, 2)
+    hardest = [nearest(a, split(documents, relevance, negative, i)[1], 3) for i, a in enumerate(anchors.tolist())]
     pairs, generator = drawn_pairs(5, 2, 4, hardest)
     shares = generator.uniform(0, 0.7, (len(anchors), 4)) if random else np.full((len(anchors), 4), 0.7)
     for i, near in enumerate(hardest):
@@ -196,10 +211,10 @@ def test_negative_negative_mixing_matches_loops(shape: tuple[int, int], random: 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("random", [False, True])
 def test_anchor_negative_mixing_matches_loops(shape: tuple[int, int], random: bool) -> None:
-    anchors, documents, relevance = batch(*shape)
+    anchors, documents, relevance, negative = batch(*shape)
     mixing = AnchorNegativeMixing(k=3, count=4, beta=0.4, random=random, seed=5)
-    mixed = mixing(anchors, documents, relevance, 2)
-    hardest = [nearest(a, split(documents, relevance, i)[1], 3) for i, a in enumerate(anchors.tolist())]
+    mixed = mixing(anchors, documents, relevance, negative, 2)
+    hardest = [nearest(a, split(documents, relevance, negative, i)[1], 3) for i, a in enumerate(anchors.tolist())]
     pairs, generator = drawn_pairs(5, 2, 4, hardest)
     shares = generator.uniform(0, 0.4, (len(anchors), 4)) if random else np.full((len(anchors), 4), 0.4)
     for i, near in enumerate(hardest):
@@ -217,16 +232,16 @@ def test_the_anchors_share_in_a_negative_is_the_smaller_one() -> None:
     anchors, documents = torch.eye(4)[:1], torch.eye(4)[:2]
     relevance = torch.tensor([[True, False]])
     for step in range(20):
-        points = AnchorNegativeMixing(k=1, count=8)(anchors, documents, relevance, step).synthetic[0]
+        points = AnchorNegativeMixing(k=1, count=8)(anchors, documents, relevance, ~relevance, step).synthetic[0]
         assert bool((points[:, 1] > points[:, 0]).all())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_positive_negative_mixing_matches_loops(shape: tuple[int, int]) -> None:
-    anchors, documents, relevance = batch(*shape)
-    mixed = PositiveNegativeMixing(k=2, weight=0.3)(anchors, documents, relevance, 0)
+    anchors, documents, relevance, negative = batch(*shape)
+    mixed = PositiveNegativeMixing(k=2, weight=0.3)(anchors, documents, relevance, negative, 0)
     for i, anchor in enumerate(anchors.tolist()):
-        near = nearest(anchor, split(documents, relevance, i)[1], 2)
+        near = nearest(anchor, split(documents, relevance, negative, i)[1], 2)
         points = [normalised(total((0.3, documents[i].tolist()), (0.7, negative))) for negative in near]
         present = mixed.synthetic_relevance[i] == 0
         assert int(present.sum()) == len(near)
@@ -240,16 +255,16 @@ def division_points(begin: Vector, end: Vector, n: int) -> list[Vector]:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("make", [batch, overlapping])
 def test_positive_positive_mixing_matches_loops(shape: tuple[int, int], make: Callable[..., Batch]) -> None:
-    anchors, documents, relevance = make(*shape)
-    mixed = PositivePositiveMixing(points=2, k=2)(anchors, documents, relevance, 0)
+    anchors, documents, relevance, negative = make(*shape)
+    mixed = PositivePositiveMixing(points=2, k=2)(anchors, documents, relevance, negative, 0)
     rows = documents.tolist()
     for i, anchor in enumerate(anchors.tolist()):
-        others, _ = split(documents, relevance, i)
+        others, _ = split(documents, relevance, negative, i)
         points = [point for other in nearest(anchor, others, 2) for point in division_points(rows[i], other, 2)]
         assert mixed.synthetic_relevance[i, 0] == (1 if points else -1)
         if points:
             assert_same(mixed.synthetic[i, 0], min(points, key=lambda point: dot(anchor, point)))
-        negatives = [j for j in range(shape[1]) if not relevance[i, j]]
+        negatives = [j for j in range(shape[1]) if negative[i, j]]
         hard = sorted(negatives, key=lambda j: -dot(anchor, rows[j]))[:2]
         points = []
         for j in hard:
@@ -270,10 +285,13 @@ def test_positive_positive_mixing_matches_loops(shape: tuple[int, int], make: Ca
 def test_neighbour_positive_mixing_matches_loops(
     shape: tuple[int, int], weight: float, random: bool, k: int, add: bool
 ) -> None:
-    anchors, documents, relevance = overlapping(*shape)
-    mixed = NeighbourPositiveMixing(weight=weight, random=random, k=k, add=add)(anchors, documents, relevance, 0)
+    anchors, documents, relevance, negative = overlapping(*shape)
+    mixed = NeighbourPositiveMixing(weight=weight, random=random, k=k, add=add)(
+        anchors, documents, relevance, negative, 0
+    )
     drawn = np.random.default_rng((0, 0)).uniform(0, weight, shape[0])
-    moved, labels = documents.tolist(), relevance.double().tolist()
+    judged, labels = graded(relevance, negative), graded(relevance, negative)
+    moved = documents.tolist()
     for i in range(shape[0]):
         own, others = documents[i].tolist(), [j for j in range(shape[1]) if relevance[i, j] and j != i]
         near = sorted(others, key=lambda j: -dot(own, documents[j].tolist()))[:k]
@@ -282,8 +300,10 @@ def test_neighbour_positive_mixing_matches_loops(
             parts = [(share / len(near), documents[j].tolist()) for j in near]
             moved[i] = normalised(total((1 - share, own), *parts))
             for q in range(shape[0]):
-                of_neighbours = sum(bool(relevance[q, j]) for j in near) / len(near)
-                labels[q][i] = (1 - share) * bool(relevance[q, i]) + share * of_neighbours
+                of_neighbours = sum(judged[q][j] for j in near) / len(near)
+                labels[q][i] = (1 - share) * judged[q][i] + share * of_neighbours
+                if any(judged[q][j] < 0 for j in (i, *near)):
+                    labels[q][i] = -1.0
         if add:
             assert mixed.synthetic_relevance[i, 0] == (1 if near else -1)
     if add:
@@ -299,7 +319,7 @@ def test_neighbours_of_another_group_never_become_negatives() -> None:
     # Documents 0 and 2 are relevant to anchor 0, and 2 also to anchor 1, whose negative must not be 0 replaced by 2.
     documents = unit(3, 4, seed=0)
     relevance = torch.tensor([[True, False, True], [False, True, True]])
-    mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, 0)
+    mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, ~relevance, 0)
     torch.testing.assert_close(mixed.documents[0], documents[2])
     assert mixed.relevance[1, 0] == 1
 
@@ -310,21 +330,27 @@ def test_relevance_of_equally_relevant_parts_is_exact() -> None:
     relevance = torch.ones(2, 20, dtype=torch.bool)
     for k in range(1, 16):
         for weight in (1.0, 0.3):
-            mixed = NeighbourPositiveMixing(k=k, weight=weight)(anchors, documents, relevance, 0)
+            mixed = NeighbourPositiveMixing(k=k, weight=weight)(anchors, documents, relevance, ~relevance, 0)
             assert bool((mixed.relevance == 1).all())
 
 
 @pytest.mark.parametrize("side", ["anchors", "documents"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_soft_label_mixing_matches_loops(shape: tuple[int, int], side: str) -> None:
-    anchors, documents, relevance = batch(*shape)
-    mixed = SoftLabelMixing(alpha=0.8, side=side, seed=3)(anchors, documents, relevance, 7)
+    anchors, documents, relevance, negative = batch(*shape)
+    mixed = SoftLabelMixing(alpha=0.8, side=side, seed=3)(anchors, documents, relevance, negative, 7)
     plain = (anchors if side == "anchors" else documents).tolist()
-    labels = (relevance if side == "anchors" else relevance.T).double().tolist()
+    labels = graded(*(mask if side == "anchors" else mask.T for mask in (relevance, negative)))
     random = np.random.default_rng((3, 7))
     partner, share = random.permutation(len(plain)), 1 - random.beta(0.8, 0.8, len(plain))
     expected = [normalised(total((1 - share[i], plain[i]), (share[i], plain[partner[i]]))) for i in range(len(plain))]
-    expected_labels = [total((1 - share[i], labels[i]), (share[i], labels[partner[i]])) for i in range(len(plain))]
+    expected_labels = [
+        [
+            -1.0 if own < 0 or other < 0 else (1 - share[i]) * own + share[i] * other
+            for own, other in zip(labels[i], labels[partner[i]], strict=True)
+        ]
+        for i in range(len(plain))
+    ]
     assert_same(mixed.anchors if side == "anchors" else mixed.documents, expected)
     torch.testing.assert_close(
         mixed.relevance if side == "anchors" else mixed.relevance.T, torch.tensor(expected_labels, dtype=torch.float64)
@@ -350,8 +376,8 @@ def same(first: Mixed, second: Mixed) -> bool:
 
 
 def is_identity(mixed: Mixed, given_batch: Batch) -> bool:
-    kept = (mixed.anchors, mixed.documents, mixed.relevance)
-    return all(one is other for one, other in zip(kept, given_batch, strict=True)) and mixed.synthetic.shape[1] == 0
+    kept = mixed.anchors is given_batch[0] and mixed.documents is given_batch[1] and mixed.synthetic.shape[1] == 0
+    return kept and mixed.relevance.tolist() == graded(*given_batch[2:])
 
 
 @pytest.mark.parametrize("strategy", [NoMixing, *STRATEGIES])
@@ -450,7 +476,7 @@ def test_options_that_need_another() -> None:
 def gradients(mixing: Mixing, given_batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of the plain embeddings through what the mixing added or changed."""
     anchors, documents = given_batch[0].clone().requires_grad_(), given_batch[1].clone().requires_grad_()
-    mixed = mixing(anchors, documents, given_batch[2], 0)
+    mixed = mixing(anchors, documents, given_batch[2], given_batch[3], 0)
     changed = [mixed.synthetic] if mixed.synthetic.shape[1] else [mixed.anchors, mixed.documents]
     value = sum((part * unit(*part.shape, seed=9)).sum() for part in changed)
     if not value.requires_grad:
@@ -470,11 +496,11 @@ def test_detach_stops_gradients_through_what_is_mixed_in(strategy: type[Mixing])
 
 
 def test_detached_weights_are_constants_too() -> None:
-    anchors, documents, relevance = batch(8, 14, seed=4)
+    anchors, documents, relevance, negative = batch(8, 14, seed=4)
     mixing = AnchorMixing(
         random=False, negative_weight=0.1, weights="softmax", temperature=0.5, detach=True, renormalise=False
     )
-    mixed = mixing(anchors.requires_grad_(), documents, relevance, 0)
+    mixed = mixing(anchors.requires_grad_(), documents, relevance, negative, 0)
     kept = 1 - 0.1 * mixed.diagnostics["with_positive"] - 0.1 * mixed.diagnostics["with_negative"]
     (grad,) = torch.autograd.grad(mixed.anchors.sum(), anchors)
     torch.testing.assert_close(grad.mean(), kept.double())
@@ -482,12 +508,12 @@ def test_detached_weights_are_constants_too() -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_gradients_are_true(strategy: type[Mixing]) -> None:
-    anchors, documents, relevance = batch(3, 5, seed=2)
+    anchors, documents, relevance, negative = batch(3, 5, seed=2)
     more: dict[str, Any] = {"weights": "softmax", "temperature": 0.5} if strategy is AnchorMixing else {}
     mixing = strategy(detach=False, **more)
 
     def value(anchors: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-        mixed = mixing(anchors, documents, relevance, 0)
+        mixed = mixing(anchors, documents, relevance, negative, 0)
         return torch.cat([mixed.anchors, mixed.documents, mixed.synthetic.flatten(0, 1)])
 
     assert torch.autograd.gradcheck(value, (anchors.requires_grad_(), documents.requires_grad_()))
@@ -501,7 +527,7 @@ def test_everything_mixed_is_of_unit_length(
     mixed = strategy()(*batch(anchors, anchors + further, seed), step)
     for part in (mixed.anchors, mixed.documents, mixed.synthetic):
         torch.testing.assert_close(part.norm(dim=-1), torch.ones(part.shape[:-1], dtype=torch.float64))
-    assert bool(((mixed.relevance >= 0) & (mixed.relevance <= 1)).all())
+    assert bool((((mixed.relevance >= 0) & (mixed.relevance <= 1)) | (mixed.relevance == -1)).all())
 
 
 @settings(max_examples=40, deadline=None)
@@ -511,22 +537,24 @@ def test_everything_mixed_is_of_unit_length(
     st.integers(0, 4),
     st.integers(0, 99),
 )
-def test_a_relevant_document_is_never_mixed_in_as_a_negative(
+def test_only_negatives_are_mixed_in_as_negatives(
     strategy: type[Mixing], anchors: int, further: int, seed: int
 ) -> None:
     # Each document is an axis of its own: what was mixed in can be read from the coordinates.
-    _, _, relevance = batch(anchors, anchors + further, seed)
+    _, _, relevance, negative = batch(anchors, anchors + further, seed)
     size = 2 * anchors + further
     axes = torch.eye(size + 3, dtype=torch.float64)
     plain, documents = axes[anchors + further : size], axes[: anchors + further]
-    neighbours = Neighbours(axes[size:], torch.ones(anchors, 3, dtype=torch.bool))
+    # Of the queue's, one is relevant to every anchor and two are neither.
+    in_queue = torch.tensor([True, False, False]).expand(anchors, 3)
+    neighbours = Neighbours(axes[size:], in_queue, torch.zeros_like(in_queue))
     options: dict[str, Any] = {"positive_weight": 0.0, "negative_weight": 0.5} if strategy is AnchorMixing else {}
-    mixed = strategy(source="queue", **options)(plain, documents, relevance, 0, neighbours)
+    mixed = strategy(source="queue", **options)(plain, documents, relevance, negative, 0, neighbours)
     points = mixed.synthetic if mixed.synthetic.shape[1] else mixed.anchors.unsqueeze(1)
     for i in range(anchors):
         present = mixed.synthetic_relevance[i] == 0 if mixed.synthetic.shape[1] else torch.tensor([True])
         within = points[i][present]
-        forbidden = relevance[i].clone()
+        forbidden = ~negative[i]
         forbidden[i] &= strategy is not PositiveNegativeMixing
         assert within[:, : len(documents)][:, forbidden].count_nonzero() == 0
         assert within[:, size:].count_nonzero() == 0
@@ -535,38 +563,95 @@ def test_a_relevant_document_is_never_mixed_in_as_a_negative(
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 5), st.integers(0, 4), st.integers(0, 99))
 def test_only_relevant_documents_are_mixed_in_as_positives(anchors: int, further: int, seed: int) -> None:
-    _, _, relevance = batch(anchors, anchors + further, seed)
+    _, _, relevance, negative = batch(anchors, anchors + further, seed)
     axes = torch.eye(2 * anchors + further, dtype=torch.float64)
     plain, documents = axes[anchors + further :], axes[: anchors + further]
     pulled = AnchorMixing(random=False, positive_weight=0.5, negative_weight=0.0)(
-        plain, documents, relevance, 0
+        plain, documents, relevance, negative, 0
     ).anchors
-    moved = NeighbourPositiveMixing()(plain, documents, relevance, 0).documents
-    between = PositivePositiveMixing(negatives=False)(plain, documents, relevance, 0)
+    moved = NeighbourPositiveMixing()(plain, documents, relevance, negative, 0).documents
+    between = PositivePositiveMixing(negatives=False)(plain, documents, relevance, negative, 0)
     for i in range(anchors):
         for vector in (pulled[i], moved[i], *between.synthetic[i][between.synthetic_relevance[i] == 1]):
             assert vector[: len(documents)][~relevance[i]].count_nonzero() == 0
         assert pulled[i, i] == 0
 
 
+EVERY_STRATEGY: list[tuple[type[Mixing], dict[str, Any]]] = [
+    (NoMixing, {}),
+    *((strategy, {}) for strategy in STRATEGIES),
+    (SoftLabelMixing, {"side": "documents"}),
+    (NeighbourPositiveMixing, {"weight": 0.5, "k": 2}),
+    (NeighbourPositiveMixing, {"add": True}),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(EVERY_STRATEGY),
+    st.sampled_from([TripletLoss(0.5, symmetric=True), SoftmaxLoss(5.0)]),
+    st.integers(2, 5),
+    st.integers(0, 4),
+    st.integers(0, 99),
+)
+def test_what_is_neither_relevant_nor_a_negative_of_any_anchor_counts_for_nothing(
+    strategy: tuple[type[Mixing], dict[str, Any]], loss: RetrievalLoss, anchors: int, further: int, seed: int
+) -> None:
+    plain, documents, relevance, negative = batch(anchors, anchors + further, seed)
+    wrong = unit(3, 4, seed=seed + 7)
+    nowhere = torch.zeros(anchors, 3, dtype=torch.bool)
+    mixing = strategy[0](**({"detach": False} if strategy[0] is not NoMixing else {}), **strategy[1])
+    if isinstance(mixing, SoftLabelMixing) and mixing.side == "documents":
+        # It deals every document to another one: what is mixed with a wrong one counts for nothing.
+        mixed = mixing(
+            plain, torch.cat([documents, wrong]), *(torch.cat([m, nowhere], 1) for m in (relevance, negative)), 0
+        )
+        partner = np.random.default_rng((0, 0)).permutation(len(documents) + 3)
+        mixed_with_wrong = torch.from_numpy((partner >= len(documents)) | (np.arange(len(partner)) >= len(documents)))
+        assert bool((mixed.relevance[:, mixed_with_wrong] == -1).all())
+        return
+    wrong.requires_grad_()
+    both = [
+        mixing(
+            plain,
+            torch.cat([documents, wrong]),
+            torch.cat([relevance, nowhere], 1),
+            torch.cat([negative, nowhere], 1),
+            0,
+        ),
+        mixing(plain, documents, relevance, negative, 0),
+    ]
+    losses = [
+        loss(
+            cosine(m.anchors, m.documents), m.relevance, synthetic_cosine(m.anchors, m.synthetic), m.synthetic_relevance
+        )
+        for m in both
+    ]
+    assert bool((both[0].relevance[:, -3:] == -1).all())
+    torch.testing.assert_close(losses[0].loss, losses[1].loss)
+    torch.testing.assert_close(losses[0].diagnostics, losses[1].diagnostics)
+    (grad,) = torch.autograd.grad(losses[0].loss, wrong)
+    assert grad.count_nonzero() == 0
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_narrow_embeddings_are_mixed_in_float32(strategy: type[Mixing], dtype: torch.dtype) -> None:
-    anchors, documents, relevance = batch(5, 8, dtype=dtype)
+    anchors, documents, relevance, negative = batch(5, 8, dtype=dtype)
     options: dict[str, Any] = {"source": "queue"} if strategy in NEIGHBOUR_STRATEGIES else {}
     mixing, neighbours = strategy(**options), beyond(5, 4, dtype=dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        narrow = mixing(anchors, documents, relevance, 0, neighbours)
+        narrow = mixing(anchors, documents, relevance, negative, 0, neighbours)
     assert narrow.anchors.dtype == narrow.documents.dtype == narrow.synthetic.dtype == torch.float32
-    wide = Neighbours(neighbours.embeddings.float(), neighbours.relevance)
-    assert same(narrow, mixing(anchors.float(), documents.float(), relevance, 0, wide))
+    wide = Neighbours(neighbours.embeddings.float(), neighbours.relevance, neighbours.negative)
+    assert same(narrow, mixing(anchors.float(), documents.float(), relevance, negative, 0, wide))
 
 
 def test_the_own_positive_again_in_another_row_is_the_own_positive() -> None:
     documents = unit(4, 4, seed=1, dtype=torch.float32)
     documents[2] = F.normalize(documents[0] + 1e-4, dim=0)
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
-    given_batch = (unit(2, 4, seed=0, dtype=torch.float32), documents, relevance)
+    given_batch = (unit(2, 4, seed=0, dtype=torch.float32), documents, relevance, ~relevance)
     positive_only: dict[str, Any] = {"positive_weight": 0.5, "negative_weight": 0.0}
     assert AnchorMixing(random=False, **positive_only)(*given_batch, 0).diagnostics["with_positive"] == 0
     assert (
@@ -586,7 +671,7 @@ def test_training_through_a_batch_without_negatives_or_neighbours(
 ) -> None:
     for relevance in (torch.ones(2, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool)):
         anchors, documents = unit(2, 4, seed=0).requires_grad_(), unit(2, 4, seed=1).requires_grad_()
-        mixed = strategy(**options)(anchors, documents, relevance, 0)
+        mixed = strategy(**options)(anchors, documents, relevance, ~relevance, 0)
         scores = cosine(mixed.anchors, mixed.documents)
         result = TripletLoss(0.5)(
             scores, mixed.relevance, synthetic_cosine(mixed.anchors, mixed.synthetic), mixed.synthetic_relevance
@@ -605,7 +690,7 @@ def test_anchor_mixing_counts_true_positives_among_the_nearest() -> None:
     documents = F.normalize(torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0.1, 0], [0, 1, 0, 0.1]]), dim=1)
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
     for options, expected in (({"k": 1}, 0.5), ({"k": 1, "own_positive": True}, 1.0), ({"k": 3}, 1 / 6)):
-        mixed = AnchorMixing(random=False, **options)(documents[:2], documents, relevance, 0)
+        mixed = AnchorMixing(random=False, **options)(documents[:2], documents, relevance, ~relevance, 0)
         assert mixed.diagnostics["neighbours_true"] == pytest.approx(expected)
 
 
@@ -613,15 +698,15 @@ def test_true_neighbours_are_counted() -> None:
     # Of the anchors' own positives 0 and 1, the nearest others are 2, relevant to anchor 0, and 3, relevant to none.
     documents = F.normalize(torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0.1, 0], [0, 1, 0, 0.1]]), dim=1)
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
-    mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, 0)
+    mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, ~relevance, 0)
     assert mixed.diagnostics["neighbours_true"] == 0.5
     assert mixed.diagnostics["mixed_share"] == 0.5
 
 
 def test_hardness_is_the_mean_over_present_synthetic_documents() -> None:
-    anchors, documents, relevance = batch(4, 7)
-    relevance[0] = True
-    mixed = PositiveNegativeMixing(k=3)(anchors, documents, relevance, 0)
+    anchors, documents, relevance, negative = batch(4, 7)
+    relevance[0], negative[0] = True, False
+    mixed = PositiveNegativeMixing(k=3)(anchors, documents, relevance, negative, 0)
     present = mixed.synthetic_relevance == 0
     assert not bool(present[0].any())
     expected = synthetic_cosine(anchors, mixed.synthetic)[present].mean()

@@ -5,15 +5,18 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 
+from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.guide import EncoderGuide
 from hr_retrieval.model.loss import SoftmaxLoss, TripletLoss
-from hr_retrieval.model.mixing import AnchorMixing, NoMixing
+from hr_retrieval.model.mixing import AnchorMixing, NoMixing, SoftLabelMixing
 from hr_retrieval.model.module import RetrievalModule
 
 QUIET: dict[str, Any] = {
@@ -85,8 +88,80 @@ def test_the_queue_and_the_mixing_must_agree() -> None:
         make(AnchorMixing(source="queue"))
     with pytest.raises(UserError, match="queue_size"):
         make(AnchorMixing(), queue_size=8)
+    with pytest.raises(UserError, match="queue_negatives"):
+        make(queue_negatives=True)
+    with pytest.raises(UserError, match="queue_start_step"):
+        make(queue_start_step=3)
+    with pytest.raises(UserError, match="queue_start_step"):
+        make(queue_size=8, queue_negatives=True, queue_start_step=-1)
+    with pytest.raises(UserError, match="side=documents"):
+        make(SoftLabelMixing(), queue_size=8, queue_negatives=True)
+    make(SoftLabelMixing(side="documents"), queue_size=8, queue_negatives=True)
     with pytest.raises(UserError, match="mini_batch"):
         make(mini_batch=0)
+
+
+def test_negatives_of_the_queue_are_compared_as_a_loop_does(toy_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triplets of each anchor's relevant documents with its negatives in the batch and in the queue before the step."""
+    module = make(loss=TripletLoss(0.3, reduction="all"), queue_size=20, queue_negatives=True, lr=1e-2)
+    data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=8, guide=EncoderGuide("tiny"))
+    step = RetrievalModule.training_step
+    longest = 0
+
+    def twin(self: RetrievalModule, batch: Batch, number: int) -> torch.Tensor:
+        nonlocal longest
+        assert self.queue is not None
+        held, rows = self.queue.current()
+        with torch.no_grad():
+            anchors, documents = self.encoder(batch.anchors), self.encoder(batch.documents)
+        total = count = 0.0
+        for i, query in enumerate(batch.query_rows.tolist()):
+            negatives = [float(anchors[i] @ documents[j]) for j in range(len(documents)) if batch.negative[i, j]]
+            for vector, row in zip(held, rows.tolist(), strict=True):
+                _, negative = data.guard.judge(np.array([query]), np.array([row]))
+                if row not in batch.document_rows.tolist() and negative[0, 0]:
+                    negatives.append(float(anchors[i] @ vector))
+            longest = max(longest, len(negatives))
+            for j in range(len(documents)):
+                if batch.relevance[i, j]:
+                    total += sum(max(0.0, 0.3 - float(anchors[i] @ documents[j]) + score) for score in negatives)
+                    count += len(negatives)
+        loss = step(self, batch, number)
+        assert loss.item() == pytest.approx(total / count, abs=1e-4)
+        return loss
+
+    monkeypatch.setattr(RetrievalModule, "training_step", twin)
+    pl.Trainer(max_steps=4, **QUIET).fit(module, data)
+    assert longest > 16
+
+
+def test_the_queue_is_filled_from_its_start_step_on(toy_dataset: Path) -> None:
+    def fitted(**options: Any) -> RetrievalModule:
+        return fit(make(queue_size=200, queue_negatives=True, **options), toy_dataset, 4)
+
+    sizes = [len(module.queue.current()[1]) for module in (fitted(), fitted(queue_start_step=2)) if module.queue]
+    assert 0 < sizes[1] < sizes[0]
+    assert fitted(queue_start_step=9).queue.current()[1].tolist() == []  # type: ignore[union-attr]  # made with a queue
+
+
+def test_each_option_of_the_guard_and_the_queue_changes_the_weights(toy_dataset: Path) -> None:
+    def weights(guide: EncoderGuide | None = None, guide_margin: float = 0.0, **options: Any) -> torch.Tensor:
+        module = make(**options)
+        data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=8, guide=guide, guide_margin=guide_margin)
+        pl.Trainer(max_steps=4, **QUIET).fit(module, data)
+        return torch.cat([parameter.detach().flatten() for parameter in module.encoder.parameters()])
+
+    queue: dict[str, Any] = {"queue_size": 40, "queue_negatives": True}
+    found = [
+        weights(),
+        weights(EncoderGuide("tiny")),
+        weights(EncoderGuide("tiny"), guide_margin=0.05),
+        weights(**queue),
+        weights(**queue, queue_start_step=2),
+        weights(**queue, guide=EncoderGuide("tiny")),
+    ]
+    for i, one in enumerate(found):
+        assert all(not torch.equal(one, other) for other in found[:i])
 
 
 def test_mini_batches_train_to_the_same_weights(toy_dataset: Path) -> None:

@@ -12,13 +12,15 @@ from hr_retrieval.ragged import Ragged
 
 @dataclass(frozen=True)
 class Batch:
-    """A training batch: everything downstream is written over anchors, documents and relevance.
+    """A training batch: everything downstream is written over anchors, documents, relevance and negatives.
 
     Attributes:
         anchors: the tokens of `B` queries.
         documents: the tokens of `D >= B` documents: one positive of each anchor in the anchors' order, then
             further positives and stated or mined negatives.
         relevance: which document is relevant to which anchor, by ids, groups and duplicates; `relevance[i, i]` holds.
+        negative: which document is a negative of which anchor. One that is neither relevant nor a negative counts for
+            nothing: it is not pulled, pushed or mixed in.
         query_rows: where the anchors stand in `queries.parquet`.
         document_rows: where the documents stand in `corpus.parquet`.
     """
@@ -26,6 +28,7 @@ class Batch:
     anchors: Ragged
     documents: Ragged
     relevance: Bool[Tensor, "B D"]
+    negative: Bool[Tensor, "B D"]
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
 
@@ -35,6 +38,7 @@ class Batch:
             self.anchors.to(device, non_blocking),
             self.documents.to(device, non_blocking),
             self.relevance.to(device, non_blocking=non_blocking),
+            self.negative.to(device, non_blocking=non_blocking),
             self.query_rows.to(device, non_blocking=non_blocking),
             self.document_rows.to(device, non_blocking=non_blocking),
         )
@@ -45,6 +49,7 @@ class Batch:
             self.anchors.pin_memory(),
             self.documents.pin_memory(),
             self.relevance.pin_memory(),
+            self.negative.pin_memory(),
             self.query_rows.pin_memory(),
             self.document_rows.pin_memory(),
         )

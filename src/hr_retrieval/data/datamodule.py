@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
 from hr_retrieval.data.evaluation_set import SPLITS, EvaluationSet, Split, check_corpus, evaluation_set
+from hr_retrieval.data.guide import Guide, guidance
 from hr_retrieval.data.negatives import MinedNegatives
 from hr_retrieval.data.relevance import Guard
 from hr_retrieval.data.sampler import PairSampler, check_batch_fits
@@ -36,8 +37,11 @@ class RetrievalDataModule(pl.LightningDataModule):
         evaluation_corpus: `split` ranks the documents of the measured split, `all` every document of the corpus.
         evaluation_queries: measure at most so many queries of a split, drawn by the seed; `None` measures all.
         evaluation_tokens: tokens an evaluation batch may hold.
+        guide: a frozen encoder: what it finds as close to an anchor as a stated positive is no negative (see `Guard`). All
+            texts are embedded once, into the cache.
+        guide_margin: cosine by which a document may lie below the positive and still be no negative, in [0, 2).
         workers: loader processes; the batches are the same for any number.
-        cache: where token tables go; by default `<folder>/tokens`.
+        cache: where token tables and the guide's embeddings go; by default `<folder>/tokens`.
         seed: of the order of the pairs and of which extra positives and negatives are drawn.
 
     Attributes:
@@ -59,6 +63,8 @@ class RetrievalDataModule(pl.LightningDataModule):
         evaluation_corpus: str = "split",
         evaluation_queries: int | None = None,
         evaluation_tokens: int = 8192,
+        guide: Guide | None = None,
+        guide_margin: float = 0.0,
         workers: int = 0,
         cache: str | None = None,
         seed: int = 1,
@@ -71,9 +77,10 @@ class RetrievalDataModule(pl.LightningDataModule):
                 f"{positives_per_anchor}, {negatives_per_anchor} and {mined_per_anchor}",
                 "Mend these keys of datamodule.",
             )
+        _check_guide_margin(guide, guide_margin)
         self.dataset = PreparedDataset.open(Path(folder))
         self.guard = Guard(self.dataset)
-        self.tokeniser = tokeniser
+        self.tokeniser, self.guide, self.guide_margin = tokeniser, guide, guide_margin
         self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
         self.mined_per_anchor = mined_per_anchor
@@ -84,12 +91,14 @@ class RetrievalDataModule(pl.LightningDataModule):
         self._check_training_data()
 
     def prepare_data(self) -> None:
-        """Tokenise both tables if no cache holds them (Lightning calls this on one process)."""
+        """Tokenise both tables, and have the guide embed them, if no cache holds them (Lightning calls this on one process)."""
         self._tables()
+        self._guarded()
 
     def setup(self, stage: str | None = None) -> None:
         """Map the tokens and list the training pairs (Lightning calls this on every process)."""
         self.query_tokens, self.document_tokens = self._tables()
+        self.guard = self._guarded()
         process, processes = 0, 1
         if self.trainer is not None:
             process, processes = self.trainer.global_rank, self.trainer.world_size
@@ -169,6 +178,11 @@ class RetrievalDataModule(pl.LightningDataModule):
             token_table(cache, "queries", data.texts("queries"), data.query_count, tokeniser, "query"),
             token_table(cache, "corpus", data.texts("corpus"), data.document_count, tokeniser, "document"),
         )
+
+    def _guarded(self) -> Guard:
+        if self.guide is None:
+            return Guard(self.dataset)
+        return Guard(self.dataset, guidance(self.cache, self.dataset, self.guide, self.guide_margin))
 
     def _check_training_data(self) -> None:
         rows = np.flatnonzero(self.dataset.query_split == SPLITS["train"])
@@ -254,10 +268,12 @@ class TrainingPairs(Dataset[Batch]):
         ]
         added = np.setdiff1d(np.asarray(extra, np.int64), own)
         documents = np.concatenate([own, added])
+        relevance, negative = self.guard.judge(queries, documents)
         return Batch(
             anchors=self.query_tokens.take(queries),
             documents=self.document_tokens.take(documents),
-            relevance=torch.from_numpy(self.guard.mask(queries, documents)),
+            relevance=torch.from_numpy(relevance),
+            negative=torch.from_numpy(negative),
             query_rows=torch.from_numpy(queries),
             document_rows=torch.from_numpy(documents),
         )
@@ -331,3 +347,14 @@ class EvaluationTexts(Dataset[EvaluationBatch]):
         kind, positions = self.batches[number]
         tokens = self.tables[kind].take(self.rows[kind][positions])
         return EvaluationBatch(kind, torch.from_numpy(positions), tokens)
+
+
+def _check_guide_margin(guide: Guide | None, margin: float) -> None:
+    if not 0 <= margin < 2:
+        raise UserError("a guide_margin of at least 0 and below 2", str(margin), "Mend datamodule.guide_margin.")
+    if margin > 0 and guide is None:
+        raise UserError(
+            "a guide for the guide_margin",
+            f"guide_margin {margin} and no guide",
+            "Set datamodule.guide too, or neither.",
+        )

@@ -165,6 +165,7 @@ class MinedNegatives:
 
 def mine(
     dataset: PreparedDataset,
+    guard: Guard,
     query_tokens: TokenTable,
     document_tokens: TokenTable,
     embed: Embed,
@@ -178,10 +179,10 @@ def mine(
     The embeddings of these documents are held, and beside them what a block of queries needs.
 
     Args:
+        guard: takes what is relevant, and what its guide finds as close as a positive.
         embed: `b` texts to embeddings `[b, d]`, without gradient.
         batch_tokens: tokens that `embed` gets at a time.
     """
-    guard = Guard(dataset)
     queries, candidates = mined_queries(dataset, options, epoch), candidate_documents(dataset, guard)
     index = ExactIndex(_embedded("mining: documents", document_tokens, candidates, embed, batch_tokens))
     size = max(1, min(_QUERIES, math.isqrt(_MASK // options.depth)))
@@ -265,7 +266,7 @@ def hardest_allowed(
     found_scores, found = index.search(queries, options.depth)
     scores, documents = found_scores.cpu().numpy(), candidates[found.cpu().numpy()]
     positive = _best_positives(index, candidates, queries, query_rows, guard)
-    relevant = _relevant(guard, query_rows, documents)
+    relevant = _guarded(guard, query_rows, documents)
     ranks = (~relevant).cumsum(axis=1)
     beyond = ~relevant & (ranks > options.skip)
     close = beyond & (scores.astype(np.float64) >= _limits(positive, options.positive_share)[:, None])
@@ -300,11 +301,11 @@ def _best_positives(
     return np.maximum.reduceat(scores, np.cumsum(counts) - counts)
 
 
-def _relevant(guard: Guard, query_rows: Rows, documents: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Relevance `[b, k]` of each query's own documents."""
+def _guarded(guard: Guard, query_rows: Rows, documents: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which `[b, k]` of each query's own documents are no negatives of it."""
     distinct, at = np.unique(documents, return_inverse=True)
-    mask = guard.mask(query_rows, distinct)
-    return mask[np.arange(len(query_rows))[:, None], at.reshape(documents.shape)]
+    _, negative = guard.judge(query_rows, distinct)
+    return ~negative[np.arange(len(query_rows))[:, None], at.reshape(documents.shape)]
 
 
 def _query_blocks(

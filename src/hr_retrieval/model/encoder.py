@@ -204,6 +204,14 @@ class Encoder(nn.Module):
         parts = json.dumps([self._tokenizer.to_str(), self.max_length, self.prefixes], sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
+    def embedding_fingerprint(self) -> str:
+        """Changes whenever the same text could get another embedding: SHA-256 over tokens, pooling, dimensions and weights."""
+        digest = hashlib.sha256(f"{self.fingerprint} {self.pooling} {self.embedding_dimension}".encode())
+        for name, weight in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
     def describe(self) -> dict[str, str | int | bool]:
         """What the encoder is, for logs."""
         return {

@@ -24,7 +24,7 @@ class LossResult:
         diagnostics: scalars without gradient, of the anchors' direction:
             `active`: share of the comparisons that still violate the margin;
             `without_negatives`: share of the anchors that have no negative and so teach nothing;
-            `positive_score`, `negative_score`: mean scores of the relevant and of the other documents;
+            `positive_score`, `negative_score`: mean scores of the relevant documents and of the negatives;
             `collapsed`: 1 if all scores lie within 0.001, where a triplet loss stands still at its margin; else 0.
     """
 
@@ -41,7 +41,7 @@ class Pairs:
         positive: its score.
         label: its relevance, in (0, 1].
         scores: all scores of the row.
-        labels: relevance of all columns of the row, in [0, 1]; -1 where there is no such column.
+        labels: relevance of all columns of the row, in [0, 1]; -1 where the column counts for nothing.
     """
 
     column: Int[Tensor, " Q"]
@@ -74,7 +74,8 @@ class RetrievalLoss(nn.Module, ABC):
 
         Args:
             scores: of each anchor with each document; higher is better.
-            relevance: of each document to each anchor, in [0, 1].
+            relevance: of each document to each anchor, in [0, 1]; -1 where a document is neither relevant nor a negative and
+                counts for nothing, in either direction.
             synthetic_scores: of each anchor with its own synthetic documents.
             synthetic_relevance: of these, in [0, 1]; -1 marks a place that holds no document.
         """

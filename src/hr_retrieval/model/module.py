@@ -17,8 +17,8 @@ from hr_retrieval.data.batch import Batch, EvaluationBatch
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.gather import gather_parts
-from hr_retrieval.model.loss import RetrievalLoss
-from hr_retrieval.model.mixing import MemoryQueue, Mixing, Neighbours
+from hr_retrieval.model.loss import LossResult, RetrievalLoss
+from hr_retrieval.model.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, SoftLabelMixing
 from hr_retrieval.model.similarity import cosine, synthetic_cosine
 from hr_retrieval.retrieval.metrics import RankingMetrics
 from hr_retrieval.retrieval.ranking import Relevance
@@ -40,7 +40,9 @@ class RetrievalModule(pl.LightningModule):
         scheduler: given the optimizer and the total number of steps, makes the schedule; `None` keeps the rate constant.
         mini_batch: texts encoded at a time, their activations recomputed in the backward pass (gradient caching: Gao et al.
             2021, arXiv 2101.06983), so that a large batch trains in the memory of a small one; `None` encodes all at once.
-        queue_size: past documents kept as candidates for mixing with `source=queue`.
+        queue_size: past documents kept (XBM, see `MemoryQueue`), for mixing with `source=queue` or as further negatives.
+        queue_negatives: compare the kept documents too, each anchor with those that are its negatives.
+        queue_start_step: first step whose documents are kept: earlier embeddings change too fast to be of use.
 
     Attributes:
         query_values: the metrics of each measured query in the last validation or test, as `RankingMetrics.query_values`.
@@ -55,19 +57,17 @@ class RetrievalModule(pl.LightningModule):
         scheduler: Callable[..., LRScheduler] | None = None,
         mini_batch: int | None = None,
         queue_size: int = 0,
+        queue_negatives: bool = False,
+        queue_start_step: int = 0,
     ) -> None:
         super().__init__()
         if mini_batch is not None and mini_batch < 1:
             raise UserError("model.mini_batch of at least 1, or null", str(mini_batch), "Mend this key.")
         self.encoder, self.mixing, self.loss = encoder, mixing, loss
         self.optimizer, self.scheduler, self.mini_batch = optimizer, scheduler, mini_batch
-        if (getattr(mixing, "source", "batch") == "queue") != (queue_size > 0):
-            raise UserError(
-                "model.queue_size above 0 with model.mixing.source=queue, and 0 without",
-                f"{queue_size} with model.mixing.source={getattr(mixing, 'source', 'batch')}",
-                "Set both, for example model.queue_size=4096 model.mixing.source=queue, or neither.",
-            )
+        _check_queue(mixing, queue_size, queue_negatives, queue_start_step)
         self.queue = MemoryQueue(queue_size, encoder.embedding_dimension) if queue_size > 0 else None
+        self.queue_negatives, self.queue_start_step = queue_negatives, queue_start_step
         self.query_values: dict[str, Tensor] = {}
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
@@ -77,16 +77,17 @@ class RetrievalModule(pl.LightningModule):
         anchors, documents = self._encode(batch)
         whole = self._gather(batch, anchors, documents)
         remembered = self._remembered(whole)
-        mixed = self.mixing(whole.anchors, whole.documents, whole.relevance, self.global_step, remembered)
-        if self.queue is not None:
+        mixed = self.mixing(
+            whole.anchors, whole.documents, whole.relevance, whole.negative, self.global_step, remembered
+        )
+        if self.queue is not None and self.global_step >= self.queue_start_step:
             self.queue.enqueue(whole.documents.detach(), whole.document_rows)
-        scores = cosine(mixed.anchors, mixed.documents)
-        synthetic_scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
-        result = self.loss(scores, mixed.relevance, synthetic_scores, mixed.synthetic_relevance)
+        result = self._compare(mixed, remembered)
         self._check_finite(result.loss, batch)
         self._watch_collapse(bool(result.diagnostics["collapsed"]))
         self.log("train/loss", result.loss, prog_bar=True, batch_size=len(batch.anchors))
-        for source, values in (("loss", result.diagnostics), ("mixing", mixed.diagnostics)):
+        guard = {"ignored": _ignored_share(whole)}
+        for source, values in (("loss", result.diagnostics), ("mixing", mixed.diagnostics), ("guard", guard)):
             self.log_dict(
                 {f"{source}/{name}": value.float() for name, value in values.items()}, batch_size=len(batch.anchors)
             )
@@ -157,7 +158,9 @@ class RetrievalModule(pl.LightningModule):
 
     def _gather(self, batch: Batch, anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"]) -> "_GlobalBatch":
         if self.trainer.world_size == 1:
-            return _GlobalBatch(anchors, documents, batch.relevance, batch.query_rows, batch.document_rows)
+            return _GlobalBatch(
+                anchors, documents, batch.relevance, batch.negative, batch.query_rows, batch.document_rows
+            )
         size = len(batch.anchors)
         query_rows = torch.cat(gather_parts(batch.query_rows))
         # Own positives of all processes first, in the anchors' order, then everything else.
@@ -171,23 +174,38 @@ class RetrievalModule(pl.LightningModule):
         return _GlobalBatch(
             torch.cat(gather_parts(anchors)),
             all_documents[kept],
-            self._relevance(query_rows, document_rows),
+            *self._judge(query_rows, document_rows),
             query_rows,
             document_rows,
         )
 
-    def _relevance(self, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"]) -> Bool[Tensor, "B D"]:
-        mask = self._data.guard.mask(query_rows.cpu().numpy(), document_rows.cpu().numpy())
-        return torch.from_numpy(mask).to(query_rows.device)
+    def _judge(
+        self, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"]
+    ) -> tuple[Bool[Tensor, "B D"], Bool[Tensor, "B D"]]:
+        """Relevance and negatives, as the guard has them."""
+        relevance, negative = self._data.guard.judge(query_rows.cpu().numpy(), document_rows.cpu().numpy())
+        return torch.from_numpy(relevance).to(query_rows.device), torch.from_numpy(negative).to(query_rows.device)
+
+    def _compare(self, mixed: Mixed, remembered: Neighbours | None) -> LossResult:
+        """The loss over the mixed batch and, beside the synthetic documents of each anchor, its negatives in the queue."""
+        scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
+        labels = mixed.synthetic_relevance
+        if self.queue_negatives:
+            assert remembered is not None, "there is a queue"
+            scores = torch.cat([scores, cosine(mixed.anchors, remembered.embeddings)], 1)
+            places = labels.new_full(remembered.negative.shape, ABSENT).masked_fill(remembered.negative, 0)
+            labels = torch.cat([labels, places], 1)
+        result: LossResult = self.loss(cosine(mixed.anchors, mixed.documents), mixed.relevance, scores, labels)
+        return result
 
     def _remembered(self, whole: "_GlobalBatch") -> Neighbours | None:
-        """What the queue holds beside the batch's own documents, with relevance by the same guard as in the batch."""
+        """What the queue holds beside the batch's own documents, judged by the same guard as in the batch."""
         if self.queue is None:
             return None
         embeddings, rows = self.queue.current()
         # A stale copy of an anchor's own positive would pass for another positive and satisfy the triplet for free.
         others = ~torch.isin(rows, whole.document_rows)
-        return Neighbours(embeddings[others], self._relevance(whole.query_rows, rows[others]))
+        return Neighbours(embeddings[others], *self._judge(whole.query_rows, rows[others]))
 
     def _embed_for_ranking(self, batch: EvaluationBatch) -> None:
         assert self._ranking is not None
@@ -231,6 +249,34 @@ class RetrievalModule(pl.LightningModule):
             )
 
 
+def _check_queue(mixing: Mixing, size: int, negatives: bool, start_step: int) -> None:
+    source = getattr(mixing, "source", "batch")
+    if (source == "queue" or negatives) != (size > 0):
+        raise UserError(
+            "model.queue_size above 0 with model.mixing.source=queue or model.queue_negatives=true, and 0 without",
+            f"{size} with model.mixing.source={source} and model.queue_negatives={str(negatives).lower()}",
+            "Set both, for example model.queue_size=4096 model.queue_negatives=true, or neither.",
+        )
+    if start_step < 0 or (start_step > 0 and size == 0):
+        raise UserError(
+            "model.queue_start_step of at least 0, and 0 without a queue",
+            f"{start_step} with model.queue_size={size}",
+            "Mend this key, or set model.queue_size.",
+        )
+    if negatives and isinstance(mixing, SoftLabelMixing) and mixing.side == "anchors":
+        raise UserError(
+            "negatives from the queue with anchors that keep their own relevance",
+            "model.queue_negatives=true with SoftLabelMixing of anchors",
+            "What the queue holds may be relevant to the other part of a mixed anchor: set model.mixing.side=documents.",
+        )
+
+
+def _ignored_share(whole: "_GlobalBatch") -> Float[Tensor, ""]:
+    """The share of what is not relevant that the guide took out of the negatives."""
+    others = ~whole.relevance
+    return (others & ~whole.negative).sum() / others.sum().clamp(min=1)
+
+
 def _distinct(rows: Int[Tensor, " D"], own: int) -> Int[Tensor, " kept"]:
     """Positions of the first `own` rows, and of each other row that is not among these, once and in ascending order."""
     numbers = rows.cpu().numpy()
@@ -246,5 +292,6 @@ class _GlobalBatch:
     anchors: Float[Tensor, "B d"]
     documents: Float[Tensor, "D d"]
     relevance: Bool[Tensor, "B D"]
+    negative: Bool[Tensor, "B D"]
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]

@@ -1,7 +1,7 @@
 """Mixing of embeddings: what the loss compares instead of the plain anchors and documents."""
 
 from hr_retrieval.model.mixing.anchor import AnchorMixing
-from hr_retrieval.model.mixing.base import Mixed, Mixing
+from hr_retrieval.model.mixing.base import ABSENT, Mixed, Mixing
 from hr_retrieval.model.mixing.candidates import Neighbours
 from hr_retrieval.model.mixing.hard_negative import AnchorNegativeMixing, NegativeNegativeMixing
 from hr_retrieval.model.mixing.neighbour import NeighbourMixing
@@ -13,6 +13,7 @@ from hr_retrieval.model.mixing.queue import MemoryQueue
 from hr_retrieval.model.mixing.soft_label import SoftLabelMixing
 
 __all__ = [
+    "ABSENT",
     "AnchorMixing",
     "AnchorNegativeMixing",
     "MemoryQueue",

@@ -17,7 +17,7 @@ class AnchorMixing(NeighbourMixing):
     """Each anchor is moved a little towards its nearest positives and its nearest negatives.
 
     `a' = normalise((1 - w_p - w_n) a + w_p P + w_n N)`, where `P` and `N` are weighted means of the `k` nearest
-    relevant and the `k` nearest non-relevant documents. Candidates for `P` are also the other anchors that share a
+    relevant documents and the `k` nearest negatives. Candidates for `P` are also the other anchors that share a
     relevant document. The part of `N` makes the triplet harder, since the anchor now lies closer to what it must tell
     apart; that of `P` ties the texts of one group together. An anchor that has no neighbour of one kind keeps that
     kind's share itself. Documents and relevance stay as they are. Diagnostics also: `with_positive` and
@@ -56,8 +56,8 @@ class AnchorMixing(NeighbourMixing):
         allowed = torch.ones_like(candidates.relevance) if self.own_positive else ~own_positives(given, candidates)
         positives = self._positive_candidates(given, candidates, allowed)
         anchors = self.held(given.anchors)
-        near_positives = nearest(anchors, positives.embeddings, positives.relevance, self.k)
-        near_negatives = nearest(anchors, candidates.embeddings, ~candidates.relevance, self.k)
+        near_positives = nearest(anchors, *positives, self.k)
+        near_negatives = nearest(anchors, candidates.embeddings, candidates.negative, self.k)
         positive_share, positive = self._part(given, near_positives, self.positive_weight)
         negative_share, negative = self._part(given, near_negatives, self.negative_weight)
         mixed = self.unit((1 - positive_share - negative_share) * given.anchors + positive + negative)
@@ -68,17 +68,20 @@ class AnchorMixing(NeighbourMixing):
             "with_negative": near_negatives.found.any(1).float().mean(),
             "neighbours_true": self._true_share(anchors, candidates, allowed),
         }
-        return without_synthetic(mixed, given.documents, given.relevance, diagnostics)
+        return without_synthetic(mixed, given.documents, given.labels, diagnostics)
 
     def _part(self, given: Given, near: Nearest, weight: float) -> tuple[Float[Tensor, "B 1"], Float[Tensor, "B d"]]:
         """Each anchor's share of one kind of neighbour, and that share of their weighted mean."""
         share = given.share(weight, self.random, len(given.anchors), 1) * near.found.any(1, keepdim=True)
         return share, share * near.blend(near.weights(self.weights, self.temperature))
 
-    def _positive_candidates(self, given: Given, candidates: Neighbours, allowed: Bool[Tensor, "B C"]) -> Neighbours:
+    def _positive_candidates(
+        self, given: Given, candidates: Neighbours, allowed: Bool[Tensor, "B C"]
+    ) -> tuple[Float[Tensor, "P d"], Bool[Tensor, "B P"]]:
+        """The documents and the anchors, and which of them are another positive of each anchor."""
         embeddings = torch.cat([candidates.embeddings, self.held(given.anchors)])
         relevance = torch.cat([candidates.relevance & allowed, _siblings(given.relevance)], 1)
-        return Neighbours(embeddings, relevance)
+        return embeddings, relevance
 
     def _true_share(
         self, anchors: Float[Tensor, "B d"], candidates: Neighbours, allowed: Bool[Tensor, "B C"]

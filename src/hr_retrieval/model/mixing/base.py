@@ -15,7 +15,7 @@ from hr_retrieval.model.mixing.candidates import Neighbours
 from hr_retrieval.model.similarity import full_precision, synthetic_cosine
 
 ABSENT = -1.0
-"""Relevance of a place among the synthetic documents that holds none."""
+"""Relevance of what counts for nothing: a document that is neither relevant nor a negative, a place that holds none."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Mixed:
     Attributes:
         anchors: unit vectors, unless renormalising was switched off.
         documents: likewise.
-        relevance: of each document to each anchor, in [0, 1].
+        relevance: of each document to each anchor, in [0, 1]; -1 where it is neither relevant nor a negative.
         synthetic: `M` documents for each anchor, compared to that anchor only; `M` may be 0.
         synthetic_relevance: of these, in [0, 1]; -1 marks a place that holds no document.
         diagnostics: scalars without gradient; `mixed_share` (share of the anchors that mixing changed or gave
@@ -36,7 +36,7 @@ class Mixed:
 
     anchors: Float[Tensor, "B d"]
     documents: Float[Tensor, "D d"]
-    relevance: Bool[Tensor, "B D"] | Float[Tensor, "B D"]
+    relevance: Float[Tensor, "B D"]
     synthetic: Float[Tensor, "B M d"]
     synthetic_relevance: Float[Tensor, "B M"]
     diagnostics: dict[str, Tensor]
@@ -47,7 +47,7 @@ class Given:
     """What a strategy mixes in one training step.
 
     Attributes:
-        anchors, documents, relevance: the batch, in float32 or wider.
+        anchors, documents, relevance, negative: the batch, in float32 or wider.
         neighbours: further candidates, if the caller has any.
         ramp: in (0, 1]: how far the mixing has risen to full strength; it multiplies every share that is mixed in.
         random: the step's own random numbers.
@@ -56,9 +56,16 @@ class Given:
     anchors: Float[Tensor, "B d"]
     documents: Float[Tensor, "D d"]
     relevance: Bool[Tensor, "B D"]
+    negative: Bool[Tensor, "B D"]
     neighbours: Neighbours | None
     ramp: float
     random: np.random.Generator
+
+    @property
+    def labels(self) -> Float[Tensor, "B D"]:
+        """Relevance as the loss takes it: 1 relevant, 0 a negative, -1 neither."""
+        labels = self.relevance.to(self.anchors.dtype)
+        return labels.masked_fill(~(self.relevance | self.negative), ABSENT)
 
     def share(self, weight: float, random: bool, *shape: int) -> Float[Tensor, "..."]:
         """Shares to mix in: `weight`, or uniform in [0, weight), times the ramp."""
@@ -103,6 +110,7 @@ class Mixing(nn.Module, ABC):
         anchors: Float[Tensor, "B d"],
         documents: Float[Tensor, "D d"],
         relevance: Bool[Tensor, "B D"],
+        negative: Bool[Tensor, "B D"],
         step: int,
         neighbours: Neighbours | None = None,
     ) -> Mixed:
@@ -112,14 +120,15 @@ class Mixing(nn.Module, ABC):
             anchors: unit vectors.
             documents: unit vectors, `D >= B`; the first `B` are the anchors' own positives.
             relevance: which document is relevant to which anchor; `relevance[i, i]` holds.
+            negative: which document is a negative of which anchor; never a relevant one.
             step: optimizer steps taken so far.
             neighbours: further candidates, for strategies whose `source` is not the batch.
         """
-        if not self.training or step < self.start_step:
-            return unmixed(anchors, documents, relevance)
         ramp = min(1.0, (step - self.start_step + 1) / self.ramp_steps) if self.ramp_steps else 1.0
         random = np.random.default_rng((self.seed, step))
-        return self.mix(Given(full_precision(anchors), full_precision(documents), relevance, neighbours, ramp, random))
+        wide = full_precision(anchors), full_precision(documents)
+        given = Given(*wide, relevance, negative, neighbours, ramp, random)
+        return self.mix(given) if self.training and step >= self.start_step else unmixed(given)
 
     @abstractmethod
     def mix(self, given: Given) -> Mixed:
@@ -134,15 +143,16 @@ class Mixing(nn.Module, ABC):
         return F.normalize(values, dim=-1) if self.renormalise else values
 
 
-def unmixed(anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"], relevance: Bool[Tensor, "B D"]) -> Mixed:
+def unmixed(given: Given) -> Mixed:
     """The batch as it is."""
-    return without_synthetic(anchors, documents, relevance, {"mixed_share": torch.zeros((), device=anchors.device)})
+    diagnostics = {"mixed_share": torch.zeros((), device=given.anchors.device)}
+    return without_synthetic(given.anchors, given.documents, given.labels, diagnostics)
 
 
 def without_synthetic(
     anchors: Float[Tensor, "B d"],
     documents: Float[Tensor, "D d"],
-    relevance: Bool[Tensor, "B D"] | Float[Tensor, "B D"],
+    relevance: Float[Tensor, "B D"],
     diagnostics: dict[str, Tensor],
 ) -> Mixed:
     """What was mixed, where no anchor has documents of its own."""
@@ -161,7 +171,7 @@ def with_synthetic(
         if label in relevance:
             chosen = labels == label
             diagnostics[name] = scores.masked_fill(~chosen, 0).sum() / chosen.sum().clamp(min=1)
-    return Mixed(given.anchors, given.documents, given.relevance, synthetic, labels, diagnostics)
+    return Mixed(given.anchors, given.documents, given.labels, synthetic, labels, diagnostics)
 
 
 def check(right: bool, key: str, expected: str, got: object) -> None:

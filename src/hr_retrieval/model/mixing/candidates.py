@@ -15,12 +15,13 @@ class Neighbours:
 
     Attributes:
         embeddings: unit vectors.
-        relevance: which of them is relevant to which anchor, by the same rule as in the batch: the others are
-            negatives.
+        relevance: which of them is relevant to which anchor, by the same rule as in the batch.
+        negative: likewise, which is a negative; what is neither is never taken.
     """
 
     embeddings: Float[Tensor, "K d"]
     relevance: Bool[Tensor, "B K"]
+    negative: Bool[Tensor, "B K"]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class NegativeNegativeMixing(NeighbourMixing):
 
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)
-        hardest = nearest(self.held(given.anchors), candidates.embeddings, ~candidates.relevance, self.k)
+        hardest = nearest(self.held(given.anchors), candidates.embeddings, candidates.negative, self.k)
         first, second = _drawn(given, hardest, self.count)
         share = given.share(self.alpha, self.random, len(given.anchors), self.count, 1)
         points = self.unit((1 - share) * _at(hardest, first) + share * _at(hardest, second))
@@ -71,7 +71,7 @@ class AnchorNegativeMixing(NeighbourMixing):
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)
         anchors = self.held(given.anchors)
-        hardest = nearest(anchors, candidates.embeddings, ~candidates.relevance, self.k)
+        hardest = nearest(anchors, candidates.embeddings, candidates.negative, self.k)
         drawn, _ = _drawn(given, hardest, self.count)
         share = given.share(self.beta, self.random, len(anchors), self.count, 1)
         points = self.unit(share * anchors.unsqueeze(1) + (1 - share) * _at(hardest, drawn))

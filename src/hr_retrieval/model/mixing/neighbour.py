@@ -35,7 +35,7 @@ class NeighbourMixing(Mixing):
     def candidates(self, given: Given) -> Neighbours:
         """The documents of the batch, then those beyond it; constants if `detach` says so."""
         if self.source == "batch":
-            return Neighbours(self.held(given.documents), given.relevance)
+            return Neighbours(self.held(given.documents), given.relevance, given.negative)
         if given.neighbours is None:
             raise UserError(
                 f"neighbours from the {self.source}, as model.mixing.source says",
@@ -44,7 +44,9 @@ class NeighbourMixing(Mixing):
             )
         beyond = full_precision(given.neighbours.embeddings).detach().to(given.documents.dtype)
         return Neighbours(
-            torch.cat([self.held(given.documents), beyond]), torch.cat([given.relevance, given.neighbours.relevance], 1)
+            torch.cat([self.held(given.documents), beyond]),
+            torch.cat([given.relevance, given.neighbours.relevance], 1),
+            torch.cat([given.negative, given.neighbours.negative], 1),
         )
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from hr_retrieval.model.mixing.base import Given, Mixed, check, with_synthetic, without_synthetic
+from hr_retrieval.model.mixing.base import ABSENT, Given, Mixed, check, with_synthetic, without_synthetic
 from hr_retrieval.model.mixing.candidates import Nearest, Neighbours, nearest
 from hr_retrieval.model.mixing.neighbour import NeighbourMixing, own_positives
 
@@ -18,7 +18,8 @@ class NeighbourPositiveMixing(NeighbourMixing):
 
     `p' = normalise((1 - w) p + w Q)`, where `Q` is the mean of the `k` relevant documents nearest to `p`. Only relevant
     documents are taken, so a wrong neighbour is never a positive. The moved document is as relevant to the other
-    anchors as its parts are in sum: what is relevant to them never becomes their negative. Diagnostics also:
+    anchors as its parts are in sum: what is relevant to them never becomes their negative; where a part is neither
+    relevant nor a negative of theirs, so is the moved document. Diagnostics also:
     `neighbours_true`, how often the nearest document is a relevant one, which is how often the lookup of the source,
     without relevance, would be right. Source: Dwibedi et al. 2021 (NNCLR, arXiv 2104.14548).
 
@@ -61,15 +62,18 @@ class NeighbourPositiveMixing(NeighbourMixing):
 def _moved_relevance(
     given: Given, candidates: Neighbours, near: Nearest, share: Float[Tensor, "B 1"]
 ) -> Float[Tensor, "B D"]:
-    """Relevance of the documents after the first `B` of them moved: their parts' relevance, in the parts' shares."""
-    relevance = given.relevance.to(share.dtype)
-    size = len(relevance)
+    """Relevance of the documents after the first `B` of them moved: their parts' relevance, in the parts' shares; -1 where
+    a part is neither relevant nor a negative.
+    """
+    labels, size = given.labels, len(given.anchors)
     weights = near.weights("mean", 1.0).to(share.dtype)
     of_neighbours = (candidates.relevance[:, near.rows].to(share.dtype) * weights).sum(2)
     # Rounding must not make a document whose parts are all relevant partly a negative; lerp keeps equal ends exact.
     of_neighbours = of_neighbours.masked_fill(of_neighbours > 1 - 1e-6, 1)
-    moved = torch.lerp(relevance[:, :size], of_neighbours, share.T)
-    return torch.cat([moved, relevance[:, size:]], 1)
+    moved = torch.lerp(given.relevance[:, :size].to(share.dtype), of_neighbours, share.T)
+    judged = (candidates.relevance | candidates.negative)[:, near.rows]
+    neither = (labels[:, :size] == ABSENT) | ((~judged & near.found).any(2) & (share.T > 0))
+    return torch.cat([moved.masked_fill(neither, ABSENT), labels[:, size:]], 1)
 
 
 def _true_share(positives: Float[Tensor, "B d"], candidates: Neighbours, near: Nearest) -> Float[Tensor, ""]:

@@ -10,4 +10,4 @@ class NoMixing(Mixing):
         super().__init__()
 
     def mix(self, given: Given) -> Mixed:
-        return unmixed(given.anchors, given.documents, given.relevance)
+        return unmixed(given)

@@ -31,7 +31,7 @@ class PositiveNegativeMixing(NeighbourMixing):
 
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)
-        hardest = nearest(self.held(given.anchors), candidates.embeddings, ~candidates.relevance, self.k)
+        hardest = nearest(self.held(given.anchors), candidates.embeddings, candidates.negative, self.k)
         positives = self.held(given.documents[: len(given.anchors)]).unsqueeze(1)
         share = given.share(self.weight, self.random, *hardest.found.shape, 1)
         points = self.unit(share * positives + (1 - share) * hardest.embeddings)

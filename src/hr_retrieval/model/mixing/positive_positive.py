@@ -61,8 +61,8 @@ class PositivePositiveMixing(NeighbourMixing):
         self, given: Given, candidates: Neighbours
     ) -> tuple[Float[Tensor, "B 1 d"], Bool[Tensor, "B 1"]]:
         anchors = self.held(given.anchors)
-        hardest = nearest(anchors, candidates.embeddings, ~candidates.relevance, self.k)
-        mates = _mates(candidates.relevance)[hardest.rows] & ~candidates.relevance.unsqueeze(1)
+        hardest = nearest(anchors, candidates.embeddings, candidates.negative, self.k)
+        mates = _mates(candidates.relevance)[hardest.rows] & candidates.negative.unsqueeze(1)
         mates &= hardest.found.unsqueeze(2)
         mate_scores = cosine(anchors, candidates.embeddings).unsqueeze(1).masked_fill(~mates, -torch.inf)
         partners = candidates.embeddings[mate_scores.argmax(2)]

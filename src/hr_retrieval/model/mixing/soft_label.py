@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from hr_retrieval.model.mixing.base import Given, Mixed, Mixing, check, without_synthetic
+from hr_retrieval.model.mixing.base import ABSENT, Given, Mixed, Mixing, check, without_synthetic
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -14,7 +14,7 @@ class SoftLabelMixing(Mixing):
 
     `a'_i = normalise((1 - s) a_i + s a_j)` and `r'_i = (1 - s) r_i + s r_j` for a random permutation `j` of the batch,
     where `1 - s` is drawn from Beta(alpha, alpha). With `side` "documents", the documents and the columns of the
-    relevance.
+    relevance. Where a document is neither relevant nor a negative of one of both, so it is of the mixed anchor.
     Sources: Lee et al. 2021 (i-Mix, arXiv 2010.08887), which mixes inputs; Venkataramanan et al. 2022 (Metrix, arXiv
     2106.04990), which also mixes embeddings.
 
@@ -33,14 +33,14 @@ class SoftLabelMixing(Mixing):
 
     def mix(self, given: Given) -> Mixed:
         plain = given.anchors if self.side == "anchors" else given.documents
-        labels = given.relevance.to(plain.dtype)
-        labels = labels if self.side == "anchors" else labels.T
+        labels = given.labels if self.side == "anchors" else given.labels.T
         partner = torch.from_numpy(given.random.permutation(len(plain))).to(plain.device)
         share = given.tensor((1 - given.random.beta(self.alpha, self.alpha, (len(plain), 1))) * given.ramp)
         # A row that was dealt to itself stays exactly as it is.
         share = share.masked_fill((partner == torch.arange(len(plain), device=plain.device)).unsqueeze(1), 0)
         mixed = self.unit((1 - share) * plain + share * self.held(plain[partner]))
-        mixed_labels = torch.lerp(labels, labels[partner], share)
+        neither = (labels == ABSENT) | (labels[partner] == ABSENT)
+        mixed_labels = torch.lerp(labels, labels[partner], share).masked_fill(neither, ABSENT)
         diagnostics = {
             "mixed_share": (share > 0).float().mean(),
             "shift": F.cosine_similarity(plain, mixed).detach().mean(),

@@ -1,8 +1,10 @@
 """What a sweep may vary: Hydra's sweep overrides as Optuna's distributions."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -114,7 +116,7 @@ def _parameter(key: str, override: Override) -> Parameter:
         texts = list(dict.fromkeys(override.sweep_string_iterator()))
         values = tuple(sorted(texts) if getattr(sweep, "shuffle", False) else texts)
         return Parameter(key, CategoricalDistribution(values), values)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise UserError(
             f"values to sweep over in {override.input_line}",
             f"what Optuna refuses ({error})",
@@ -132,13 +134,16 @@ def _interval(sweep: IntervalSweep) -> BaseDistribution:
 
 
 def _range(key: str, sweep: RangeSweep) -> Parameter:
-    values = tuple(sorted(sweep.range()))
-    if not values or "log" in sweep.tags:
+    # In decimal numbers as they were written: Hydra itself adds binary fractions, and means 0.8 by 0.7999999999999999.
+    start, stop, step = (Decimal(str(bound)) for bound in (sweep.start, sweep.stop, sweep.step))
+    numbers = sorted(start + place * step for place in range(max(0, math.ceil((stop - start) / step))))
+    if not numbers or "log" in sweep.tags:
         raise ValueError("a range is evenly spaced and not empty")
-    low, high, step = values[0], values[-1], abs(float(sweep.step))
-    if all(isinstance(value, int) for value in values):
-        return Parameter(key, IntDistribution(low, high, step=int(step)), values)
-    return Parameter(key, FloatDistribution(low, high, step=step), values)
+    if all(isinstance(bound, int) for bound in (sweep.start, sweep.stop, sweep.step)):
+        integers = tuple(int(number) for number in numbers)
+        return Parameter(key, IntDistribution(integers[0], integers[-1], step=abs(int(step))), integers)
+    floats = tuple(float(number) for number in numbers)
+    return Parameter(key, FloatDistribution(floats[0], floats[-1], step=abs(float(step))), floats)
 
 
 def _bounds(distribution: BaseDistribution) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ import optuna
 import yaml
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
+from omegaconf import OmegaConf
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -297,7 +298,7 @@ class Sweep:
             "name": "optuna",
             "direction": self.settings.direction,
             "best_value": ranked[0].value if ranked else None,
-            "best_params": dict(ranked[0].params) if ranked else None,
+            "best_params": {key: _typed(value) for key, value in ranked[0].params.items()} if ranked else None,
             "best_overrides": self.space.overrides(ranked[0].params) if ranked else None,
             "best_folder": ranked[0].user_attrs["folder"] if ranked else None,
             "trials": {
@@ -369,6 +370,15 @@ def _mend(journal: Path) -> None:
         if whole < len(content):
             with journal.open("r+b") as file:
                 file.truncate(whole)
+
+
+def _typed(value: Any) -> Any:
+    """What the text of an override means: 1e-5 is a number."""
+    if not isinstance(value, str):
+        return value
+    read = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))
+    assert isinstance(read, dict)
+    return read["value"]
 
 
 def _message(error: BaseException) -> str:

@@ -42,7 +42,7 @@ class TrialReference:
     def override(self) -> str:
         """The override that hands this to a job: Hydra sets the variable wherever the launcher runs it."""
         text = json.dumps(asdict(self), ensure_ascii=False).replace("'", "\\'")
-        return f"hydra.job.env_set={{{ENVIRONMENT}:'{text}'}}"
+        return f"++hydra.job.env_set.{ENVIRONMENT}='{text}'"
 
     def open(self) -> "Trial":
         """The trial, to report to."""

@@ -339,7 +339,7 @@ class Sweep:
         lines = [
             f"Results   {self.folder / 'optimization_results.yaml'}",
             f"Best run  {ranked[0].user_attrs['folder']}",
-            f"Next      compare: python -m hr_retrieval.compare runs={self.folder}/* output=...",
+            f"Next      compare: python -m hr_retrieval.compare 'runs={self.folder}/**' output=...",
             f"          go on: the same command with hydra.sweep.dir={self.folder} hydra.sweeper.n_trials=..."
             + (" hydra.sweeper.retry_failed=true" if failed else ""),
         ]

@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --index-url $(TORCH_INDEX),)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,sweeps,dev]'
 	@touch $@
 
 train: install ## prepare the built-in ESCO data, train with the defaults, compare with zero-shot, export

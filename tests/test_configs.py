@@ -1,6 +1,7 @@
 """Every option of every group composes, and its keys are the signature of what it builds."""
 
 import inspect
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ def test_an_option_composes_and_fits_what_it_builds(group: str, option: str) -> 
     config = composed(VERBS.get(group.split("/")[0], "train"), f"{group}={option}")
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
-    plain.pop("hydra")
-    parts = built(plain)
+    hydra = plain.pop("hydra")
+    parts = built({"hydra": hydra["sweeper"]} if group == "hydra/sweeper" else plain)
     assert parts
     for path, part in parts:
         target = get_object(part["_target_"])
@@ -72,6 +73,24 @@ def test_the_yaml_of_a_strategy_names_every_option_with_its_default() -> None:
             assert isinstance(part, DictConfig)
             parameters = inspect.signature(get_object(part._target_)).parameters
             assert set(parameters) == {str(key) for key in part} - {"_target_"}
+
+
+@pytest.mark.parametrize(
+    ("launcher", "package"), [("joblib", "hydra_joblib_launcher"), ("submitit_slurm", "hydra_submitit_launcher")]
+)
+def test_the_launchers_of_the_extras_compose(launcher: str, package: str) -> None:
+    pytest.importorskip(f"hydra_plugins.{package}")
+    config = composed("train", f"hydra/launcher={launcher}", "hydra/sweeper=optuna")
+    assert package in config.hydra.launcher._target_
+
+
+@pytest.mark.parametrize(("experiment", "runs"), [("model_selection", 6), ("hyperparameters", 54)])
+def test_an_experiment_sweeps_over_what_its_header_says(experiment: str, runs: int) -> None:
+    params = composed("train", f"experiment={experiment}").hydra.sweeper.params
+    assert math.prod(len(str(values).split(",")) for values in params.values()) == runs
+    composed(
+        "train", f"experiment={experiment}", *(f"{key}={str(values).split(',')[-1]}" for key, values in params.items())
+    )
 
 
 def test_unknown_keys_and_options_are_named() -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -19,6 +19,10 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.negatives import Embed, MinedNegatives, MiningOptions, mine
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
+
+if TYPE_CHECKING:
+    # An extra, which only sweeps need.
+    from optuna.trial import Trial
 
 log = logging.getLogger(__name__)
 
@@ -303,6 +307,33 @@ class StayStopped(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if any(stop.stopped_epoch > 0 or stop.wait_count >= stop.patience for stop in trainer.early_stopping_callbacks):
             trainer.should_stop = True
+
+
+class TrialReport(Callback):
+    """Reports each validation to the trial of a sweep, and stops training where the trial's pruner says so.
+
+    What is reported is counted by validations: trials with other batch sizes are at other steps by then.
+
+    Args:
+        monitor: the metric's name as it is logged.
+        trial: the trial that this run is.
+    """
+
+    def __init__(self, monitor: str, trial: "Trial") -> None:
+        self.monitor, self.trial = monitor, trial
+        self.validations = 0
+        self.pruned = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            return
+        self.validations += 1
+        hopeless = False
+        if trainer.is_global_zero:
+            self.trial.report(float(trainer.callback_metrics[self.monitor]), self.validations)
+            hopeless = self.trial.should_prune()
+        self.pruned |= trainer.strategy.reduce_boolean_decision(hopeless, all=False)
+        trainer.should_stop |= self.pruned
 
 
 class BatchSize(Callback):

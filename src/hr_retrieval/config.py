@@ -129,18 +129,21 @@ def config_dir() -> str:
     return str(packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs")
 
 
-def entry_point(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Turn `verb(config)` into a command line over `configs/<name>.yaml`; a `UserError` ends it with its message alone."""
+def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], Callable[[], None]]:
+    """Turn `verb(config)` into a command line over `configs/<name>.yaml`; a `UserError` ends it with its message alone.
 
-    def decorate(verb: Callable[[DictConfig], None]) -> Callable[[], None]:
+    What the verb returns is what a sweep optimises.
+    """
+
+    def decorate(verb: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         @functools.wraps(verb)
-        def checked(config: DictConfig) -> None:
+        def checked(config: DictConfig) -> float | None:
             try:
                 resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
                 check_targets(resolved)
                 settings = OmegaConf.create(resolved)
                 assert isinstance(settings, DictConfig)
-                verb(settings)
+                return verb(settings)
             except UserError as error:
                 raise CompactHydraException(str(error)) from None
             except InstantiationException as error:

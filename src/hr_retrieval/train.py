@@ -8,14 +8,15 @@ from hr_retrieval.config import entry_point
 
 
 @entry_point("train")
-def main(config: DictConfig) -> None:
-    """One training run, new or resumed."""
+def main(config: DictConfig) -> float | None:
+    """One training run, new or resumed; its value in a sweep is the best of `callbacks.best.monitor` in validation."""
     # Lightning and torch take seconds to import; `--help` and `--cfg job` need neither.
     from hr_retrieval.training import run
 
-    run(config)
+    best = run(config)
     # Trainer and module refer to each other: in a sweep the next run would begin with the last one's model still in memory.
     gc.collect()
+    return best
 
 
 if __name__ == "__main__":

@@ -20,14 +20,14 @@ import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
 
-from hr_retrieval.callbacks import BatchSize, StayStopped, TerminationCheckpoint, check_mining
+from hr_retrieval.callbacks import BatchSize, StayStopped, TerminationCheckpoint, TrialReport, check_mining
 from hr_retrieval.checkpoints import CheckedCheckpointIO
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
@@ -36,6 +36,7 @@ from hr_retrieval.files import read_json, whole_file, write_json
 from hr_retrieval.model.guide import EncoderGuide
 from hr_retrieval.model.module import RetrievalModule
 from hr_retrieval.runs import Run, check_new, encoder_weights
+from hr_retrieval.trial import TrialReference
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,15 @@ HEADLINE = ("mrr", "pass@1", "recall@10")
 PROCESS_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def run(config: DictConfig) -> None:
-    """Train by the config, or go on with `config.resume`."""
+def run(config: DictConfig) -> float | None:
+    """Train by the config, or go on with `config.resume`.
+
+    Returns:
+        The best value of `callbacks.best.monitor`; `None` in the further processes of a pruned run.
+
+    Raises:
+        optuna.TrialPruned: the run is a trial of a sweep, and was given up.
+    """
     begun = time.monotonic()
     folder = Path(HydraConfig.get().runtime.output_dir)
     resumed = config.resume is not None
@@ -66,7 +74,8 @@ def run(config: DictConfig) -> None:
     size, termination = BatchSize(), TerminationCheckpoint(folder)
     # Whoever gives other values beside `resume=` wants to train on.
     stay = [StayStopped()] if resumed and not changes else []
-    trainer = _trainer(config, datamodule.mined_per_anchor, size, termination, *stay)
+    trial = _trial_report(config)
+    trainer = _trainer(config, datamodule.mined_per_anchor, size, termination, *stay, *trial)
     # Everything that bad input can break stands now: the run begins.
     this_run = Run(folder, config) if resumed else Run.create(folder, config)
     if resumed and trainer.is_global_zero:
@@ -76,12 +85,18 @@ def run(config: DictConfig) -> None:
             zero_shot = _zero_shot(this_run, trainer, module, datamodule)
             newest = this_run.newest_checkpoint() if resumed else None
             _fit(trainer, module, datamodule, newest, size)
-            # The earlier part of a resumed run was not timed.
-            summary = _summarise(this_run, trainer, module, datamodule, zero_shot, None if resumed else begun)
+            pruned = any(report.pruned for report in trial)
+            if not pruned:
+                # The earlier part of a resumed run was not timed.
+                summary = _summarise(this_run, trainer, module, datamodule, zero_shot, None if resumed else begun)
     except SIGTERMException:
         _end_terminated(trainer, folder)
+    if pruned:
+        _end_pruned(trainer, folder)
+        return None
     if trainer.is_global_zero:
         _report(this_run, summary, time.monotonic() - begun)
+    return _best_value(config, trainer)
 
 
 def _resumed_config(folder: Path, changes: Sequence[str]) -> DictConfig:
@@ -108,6 +123,34 @@ def _end_terminated(trainer: pl.Trainer, folder: Path) -> NoReturn:
         "Stopped by SIGTERM at step %d. Go on with: python -m hr_retrieval.train resume=%s", trainer.global_step, folder
     )
     raise SystemExit(128 + signal.SIGTERM)
+
+
+def _trial_report(config: DictConfig) -> list[TrialReport]:
+    """What tells the sweep of each validation; nothing where this run is no trial of a sweep."""
+    trial, best = TrialReference.of_this_job(), config.callbacks.get("best")
+    return [TrialReport(best.monitor, trial.open())] if trial and best else []
+
+
+def _best_value(config: DictConfig, trainer: pl.Trainer) -> float | None:
+    monitor = config.callbacks.best.monitor
+    (best,) = [
+        one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor == monitor
+    ]
+    return None if best.best_model_score is None else float(best.best_model_score)
+
+
+def _end_pruned(trainer: pl.Trainer, folder: Path) -> None:
+    """Tell the sweep; the further processes end as if nothing had happened, or Lightning would take it for a crash."""
+    if not trainer.is_global_zero:
+        return
+    import optuna
+
+    message = (
+        f"Given up at step {trainer.global_step}: other trials were better by then. "
+        f"To train on all the same: python -m hr_retrieval.train resume={folder}"
+    )
+    log.warning(message)
+    raise optuna.TrialPruned(message)
 
 
 def _remove_partials(this_run: Run) -> None:

@@ -224,14 +224,14 @@ def test_ids_with_space_are_one_token_and_stay_apart(tmp_path: Path) -> None:
 
 
 def test_counterfactual_pairs_are_measured_with_the_lists_asked_for(command: Command, toy_dataset: Path) -> None:
-    """The toy's test queries are Latin and Cyrillic, and each fits one language's templates."""
+    """Of the toy's 12 test queries 10 are Latin, one Cyrillic, and one both: it fits the templates of both languages."""
     printed = command(verb.main, "encoder=tiny", "data.folder=toy", "output=auto")
     found = json.loads(Path("auto/metrics.json").read_text())["counterfactuals"]
     assert set(found["lists"]) == {
         f"{language}/{name}" for language in ("en", "ru") for name in ("age", "gender", "origin")
     }
     inserted = {row["list"]: row["measured"] for row in found["results"] if (row["form"], row["direction"]) == INSERTED}
-    assert inserted["en/gender"] + inserted["ru/gender"] == 12
+    assert (inserted["en/gender"], inserted["ru/gender"]) == (11, 2)
     assert 0 < found["rbo"]["depth"] <= 12
     assert "auto/counterfactuals.md" in printed
     assert "Left out" in printed

@@ -22,6 +22,7 @@ from hr_retrieval.retrieval.ranking import Relevance, exact_ranking
 from hr_retrieval.retrieval.significance import bootstrap_interval
 from tests.conftest import Command, write_toy_dataset
 
+INSERTED = ("insertion", "male to female")
 TOY = ("model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false")
 
 
@@ -68,7 +69,8 @@ def test_the_figures_are_those_of_a_plain_loop(toy_dataset: Path, tmp_path: Path
 def test_the_files_agree_with_each_other(toy_dataset: Path, tmp_path: Path) -> None:
     summary = evaluate("tiny", toy_dataset, tmp_path / "out", split="validation")
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == summary
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json", "run.trec", "per_query.parquet"}
+    files = {"metrics.json", "run.trec", "per_query.parquet", "counterfactuals.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files
     table = pq.read_table(tmp_path / "out" / "per_query.parquet").to_pylist()
     queries = [row["query_id"] for row in rows_of(toy_dataset, "queries") if row["split"] == "validation"]
     assert [row["query_id"] for row in table] == queries
@@ -221,6 +223,35 @@ def test_ids_with_space_are_one_token_and_stay_apart(tmp_path: Path) -> None:
     ]
 
 
+def test_counterfactual_pairs_are_measured_with_the_lists_asked_for(command: Command, toy_dataset: Path) -> None:
+    """Of the toy's 12 test queries 10 are Latin, one Cyrillic, and one both: it fits the templates of both languages."""
+    printed = command(verb.main, "encoder=tiny", "data.folder=toy", "output=auto")
+    found = json.loads(Path("auto/metrics.json").read_text())["counterfactuals"]
+    assert set(found["lists"]) == {
+        f"{language}/{name}" for language in ("en", "ru") for name in ("age", "gender", "origin")
+    }
+    inserted = {row["list"]: row["measured"] for row in found["results"] if (row["form"], row["direction"]) == INSERTED}
+    assert (inserted["en/gender"], inserted["ru/gender"]) == (11, 2)
+    assert 0 < found["rbo"]["depth"] <= 12
+    assert "auto/counterfactuals.md" in printed
+    assert "Left out" in printed
+    assert Path("auto/counterfactuals.md").read_text(encoding="utf-8").startswith("## Counterfactual pairs")
+    none = command(verb.main, "encoder=tiny", "data.folder=toy", "output=none", "counterfactuals=null")
+    assert "counterfactual" not in none
+    assert "counterfactuals" not in json.loads(Path("none/metrics.json").read_text())
+    assert not Path("none/counterfactuals.md").exists()
+    Path("lists/en").mkdir(parents=True)
+    Path("lists/en/rank.csv").write_text("kind,junior,senior\nword,junior,senior\n", encoding="utf-8")
+    command(verb.main, "encoder=tiny", "data.folder=toy", "output=own", "counterfactuals=lists")
+    own = json.loads(Path("own/metrics.json").read_text())["counterfactuals"]
+    assert list(own["lists"]) == ["en/rank"]
+    assert [(row["direction"], row["affected"]) for row in own["results"] if row["changed"] == "query"] == [
+        ("junior to senior", 0),
+        ("senior to junior", 6),
+        ("junior and senior exchanged", 0),
+    ]
+
+
 def test_bad_input_is_refused_and_leaves_nothing(toy_dataset: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     write_tiny(tmp_path / "encoder")
@@ -244,6 +275,7 @@ def test_bad_input_is_refused_and_leaves_nothing(toy_dataset: Path, tmp_path: Pa
         ("a run directory .* or an encoder's folder", {"encoder": str(tmp_path / "empty")}),
         ("is no hub name", {"encoder": str(tmp_path / "missing")}),
         ("already holds something", {"output": tmp_path / "full"}),
+        ("word lists .* in .*empty", {"counterfactuals": str(tmp_path / "empty")}),
     ]
     for message, options in cases:
         with pytest.raises(UserError, match=message):

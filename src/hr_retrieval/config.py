@@ -93,6 +93,8 @@ class EvaluateConfig:
         data: `data.folder` is the prepared data set.
         split: train, validation or test.
         corpus: `split` ranks the documents of the measured split, `all` every document.
+        counterfactuals: a folder of word lists, whose counterparts are exchanged to see how far rankings move; `auto`
+            takes the built-in lists of the languages that occur, null measures none.
         output: a new folder.
     """
 
@@ -101,6 +103,7 @@ class EvaluateConfig:
     data: DataFolder = field(default_factory=DataFolder)
     split: str = "test"
     corpus: str = "split"
+    counterfactuals: str | None = "auto"
     output: str = MISSING
 
 

@@ -15,7 +15,8 @@ def main(config: DictConfig) -> None:
 
     output = Path(config.output)
     data = Path(config.data.folder)
-    report(evaluate(config.encoder, data, output, config.split, config.corpus, config.base), output)
+    options = (config.split, config.corpus, config.base, config.counterfactuals)
+    report(evaluate(config.encoder, data, output, *options), output)
 
 
 if __name__ == "__main__":

@@ -27,11 +27,15 @@ from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder, write_json
 from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.retrieval import counterfactuals as pairs
 from hr_retrieval.retrieval.baselines import Bm25, CharacterTfidf
+from hr_retrieval.retrieval.counterfactuals import Ranked
 from hr_retrieval.retrieval.metrics import per_query
+from hr_retrieval.retrieval.overlap import PERSISTENCE
 from hr_retrieval.retrieval.ranking import Ranking, Relevance, exact_ranking, exact_ranks, ranking_by_scores
 from hr_retrieval.retrieval.significance import bootstrap_interval, randomisation_test
 from hr_retrieval.retrieval.slices import Mask, query_slices
+from hr_retrieval.retrieval.wordlists import WordList, builtin_lists, read_lists
 from hr_retrieval.runs import Run
 
 log = logging.getLogger(__name__)
@@ -67,9 +71,17 @@ class _Texts:
 
 
 def evaluate(
-    encoder: str, data: Path, output: Path, split: str = "test", corpus: str = "split", base: str | None = "auto"
+    encoder: str,
+    data: Path,
+    output: Path,
+    split: str = "test",
+    corpus: str = "split",
+    base: str | None = "auto",
+    counterfactuals: str | None = "auto",
 ) -> dict[str, Any]:
     """Measure an encoder; write `metrics.json`, `run.trec` and `per_query.parquet`; return what `metrics.json` holds.
+
+    Where counterfactual pairs are measured, `counterfactuals.md` is a section for the model card.
 
     The texts that are ranked and their embeddings are held in memory.
 
@@ -80,12 +92,15 @@ def evaluate(
         split: the queries that are measured.
         corpus: `split` ranks the documents that are relevant to some query of the split, `all` every document.
         base: the encoder before training; `auto` takes what the run or the folder's model card names, `None` none.
+        counterfactuals: a folder of word lists; `auto` takes the built-in ones of the languages that occur, `None`
+            measures no counterfactual pairs.
 
     Raises:
         UserError: `output` holds something, the data set is incomplete, the split is empty or nothing in it is
-            relevant, or an encoder is none.
+            relevant, an encoder is none, or the word lists are not as they should be.
     """
     check_vacant(output)
+    lists = _word_lists(counterfactuals)
     check_corpus(corpus, "corpus")
     dataset = PreparedDataset.open(data)
     measured = evaluation_set(dataset, Guard(dataset), _split(split), corpus)
@@ -94,7 +109,7 @@ def evaluate(
     texts = _Texts(
         dataset.texts_at("queries", measured.query_rows), dataset.texts_at("corpus", measured.document_rows), relevance
     )
-    rankings, other_direction = _rank_all(encoders, texts)
+    rankings, other_direction, embedded = _rank_all(encoders, texts)
     values = {name: _values(ranking.ranks, relevance) for name, ranking in rankings.items()}
     summary = _summary(dataset, measured, texts, values)
     summary |= {
@@ -102,6 +117,8 @@ def evaluate(
         "document_to_query": {ENCODER: _means(_values(other_direction, relevance.transpose(len(texts.documents))))},
         "encoder": _described(encoder, encoders[ENCODER], texts),
     }
+    if lists:
+        summary["counterfactuals"] = _counterfactuals(lists, embedded, encoders[ENCODER])
     query_ids = dataset.ids_at("queries", measured.query_rows)
     document_ids = dataset.ids_at("corpus", measured.document_rows)
     with whole_folder(output) as partial:
@@ -110,6 +127,9 @@ def evaluate(
         _write_per_query(
             partial / "per_query.parquet", query_ids, document_ids, relevance, rankings[ENCODER], values[ENCODER]
         )
+        if lists:
+            section = pairs.model_card_section(summary["counterfactuals"]["results"])
+            (partial / "counterfactuals.md").write_text(section, encoding="utf-8")
     return summary
 
 
@@ -129,8 +149,12 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
         cells = [f"{means['mrr']:.4f} ({low:.4f} to {high:.4f})", *(f"{means[metric]:.4f}" for metric in HEADLINE[1:])]
         table.add_row(name, *cells)
     console.print(table)
-    lines = [
-        *summary["remarks"],
+    lines = list(summary["remarks"])
+    if "counterfactuals" in summary:
+        results = summary["counterfactuals"]["results"]
+        console.print(_counterfactual_table(results))
+        lines += [pairs.remark(results), f"Section for a model card    {folder / 'counterfactuals.md'}"]
+    lines += [
         f"Metrics, intervals, slices  {folder / 'metrics.json'}",
         f"TREC run of the encoder     {folder / 'run.trec'}",
         f"Ranks of each query         {folder / 'per_query.parquet'}",
@@ -217,8 +241,8 @@ def _stated_base(folder: Path) -> str | None:
     return base if isinstance(base, str) else None
 
 
-def _rank_all(encoders: Mapping[str, Encoder], texts: _Texts) -> tuple[dict[str, Ranking], Tensor]:
-    """The ranking of each system by name, and the ranks of the queries for each document by the encoder."""
+def _rank_all(encoders: Mapping[str, Encoder], texts: _Texts) -> tuple[dict[str, Ranking], Tensor, Ranked]:
+    """The ranking of each system by name, the ranks of the queries for each document by the encoder, and its embeddings."""
     rankings: dict[str, Ranking] = {}
     for name, encoder in encoders.items():
         log.info("%s: encoding %d queries and %d documents", name, len(texts.queries), len(texts.documents))
@@ -230,11 +254,40 @@ def _rank_all(encoders: Mapping[str, Encoder], texts: _Texts) -> tuple[dict[str,
         rankings[name] = Ranking(found.ranks.cpu(), found.scores.cpu(), found.rows.cpu())
         if name == ENCODER:
             other_direction = exact_ranks(documents, queries, relevance.transpose(len(documents))).cpu()
+            embedded = Ranked(texts.queries, texts.documents, queries, documents, relevance)
     for name, system in ((BM25, Bm25), (TFIDF, CharacterTfidf)):
         log.info("%s: ranking", name)
         scores = system(texts.queries, texts.documents).scores
         rankings[name] = ranking_by_scores(scores, texts.relevance, len(texts.documents), 1)
-    return rankings, other_direction
+    return rankings, other_direction, embedded
+
+
+def _word_lists(counterfactuals: str | None) -> list[WordList]:
+    if counterfactuals is None:
+        return []
+    return read_lists(builtin_lists() if counterfactuals == "auto" else Path(counterfactuals))
+
+
+def _counterfactuals(lists: Sequence[WordList], ranked: Ranked, encoder: Encoder) -> dict[str, Any]:
+    """What is measured on counterfactual pairs, with which lists."""
+    occurring = pairs.occurring(lists, [*ranked.queries, *ranked.documents])
+    log.info("counterfactual pairs: %s", ", ".join(own.name for own in occurring) or "no text in a script of the lists")
+    return {
+        "rbo": {"p": PERSISTENCE, "depth": min(pairs.DEPTH, len(ranked.documents))},
+        "at_most": {"queries_scanned": pairs.SCANNED, "measured": pairs.MEASURED},
+        "confidence": _CONFIDENCE,
+        "lists": {own.name: {"sides": list(own.sides), "sha256": own.fingerprint} for own in occurring},
+        "results": pairs.measure(occurring, ranked, encoder.encode, _CONFIDENCE),
+    }
+
+
+def _counterfactual_table(results: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("pairs", "changed", "direction")
+    for name in ("queries", "RBO", "|rank shift|", "shift of 1/rank"):
+        table.add_column(name, justify="right")
+    for row in pairs.table_rows(results):
+        table.add_row(*row)
+    return table
 
 
 def _values(ranks: Tensor, relevance: Relevance) -> Values:

@@ -1,15 +1,12 @@
 """Timing of rivals in turn, so that what the machine does besides hits all of them alike."""
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
+from hr_retrieval.machine import machine, others_cpu_seconds
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def interleave(
         for call in rivals.values():
             call()
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
-    others, began = _others_cpu_seconds(), time.perf_counter()
+    others, began = others_cpu_seconds(), time.perf_counter()
     for turn in range(rounds):
         # Every second round backwards: none is always the one that follows another.
         for name in list(rivals)[:: 1 if turn % 2 == 0 else -1]:
@@ -56,7 +53,7 @@ def interleave(
             for _ in range(repeats):
                 rivals[name]()
             seconds[name].append((time.perf_counter() - start) / repeats)
-    busy = max(0.0, _others_cpu_seconds() - others) / (time.perf_counter() - began)
+    busy = max(0.0, others_cpu_seconds() - others) / (time.perf_counter() - began)
     return {
         name: Timing(statistics.median(times), min(times), max(times), rounds, busy) for name, times in seconds.items()
     }
@@ -91,31 +88,3 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     return "\n".join(lines)
-
-
-def machine() -> str:
-    """Processor, cores, torch and its threads, in one line."""
-    return (
-        f"{_processor()}, {os.cpu_count()} cores, {platform.system()}; Python {platform.python_version()}, "
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads"
-    )
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _others_cpu_seconds() -> float:
-    """CPU seconds of the whole machine but for this process; 0 where /proc does not exist."""
-    statistics_file = Path("/proc/stat")
-    if not statistics_file.exists():
-        return 0.0
-    user, nice, system, _, _, interrupts, soft_interrupts = map(int, statistics_file.read_text().split()[1:8])
-    ticks = user + nice + system + interrupts + soft_interrupts
-    own = os.times()
-    return ticks / os.sysconf("SC_CLK_TCK") - own.user - own.system

@@ -6,20 +6,68 @@ from typing import Any
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+from hr_retrieval.model.tiny import write_tiny
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_on_a_toy_data_set(
-    path: Path, toy_dataset: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def names_of(toy_dataset: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Execute a notebook on a toy data set, in a folder of its own; the names that it leaves."""
     monkeypatch.setenv("HR_RETRIEVAL_DATASET", str(toy_dataset))
-    monkeypatch.chdir(tmp_path)
-    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
-    names: dict[str, Any] = {}
-    for number, cell in enumerate(cells):
-        assert cell["outputs"] == [], "notebooks are kept without outputs"
-        exec(compile("".join(cell["source"]), f"{path.name}, code cell {number}", "exec"), names)
+    for name in ("RUNS", "BEFORE", "AFTER"):
+        monkeypatch.delenv(f"HR_RETRIEVAL_{name}", raising=False)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+
+    def execute(name: str) -> dict[str, Any]:
+        content = json.loads((NOTEBOOKS / name).read_text(encoding="utf-8"))
+        names: dict[str, Any] = {}
+        for number, cell in enumerate(cell for cell in content["cells"] if cell["cell_type"] == "code"):
+            assert cell["outputs"] == [], "notebooks are kept without outputs"
+            exec(compile("".join(cell["source"]), f"{name}, code cell {number}", "exec"), names)
+        return names
+
+    return execute
+
+
+def test_there_is_a_test_for_each_notebook() -> None:
+    assert [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))] == [
+        "01_data",
+        "02_compare_runs",
+        "03_error_analysis",
+    ]
+
+
+def test_the_data_notebook_counts_what_the_toy_has(names_of: Any) -> None:
+    names = names_of("01_data.ipynb")
     assert names["duplicates"]["queries with several positives"] == 0
     assert names["shared"] == {"query texts in two splits": 0, "groups in two splits": 0}
     assert len(names["queries"]) == 120
+
+
+def test_the_comparison_notebook_trains_and_compares_four_runs(names_of: Any) -> None:
+    names = names_of("02_compare_runs.ipynb")
+    groups = {group.name: [run.seed for run in group.runs] for group in names["comparison"].groups}
+    assert groups == {"model.mixing=NoMixing": [1, 2], "model.mixing=AnchorMixing": [1, 2]}
+    assert list(names["table"]["seeds"]) == [2, 2]
+    drawn = names["charts"]
+    assert [words in svg for words, svg in zip(("by epoch", "by model.mixing", "by its seconds"), drawn, strict=True)]
+    # Four runs, measured before training and after each of two epochs, beside two marks of the legend.
+    assert drawn[0].count("<circle") == 4 * 3 + 2
+    assert drawn[0]._repr_svg_().startswith("<svg")
+
+
+def test_the_error_notebook_shows_what_two_encoders_do_otherwise(
+    names_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("BEFORE", "AFTER")):
+        write_tiny(tmp_path / name, seed=seed)
+        monkeypatch.setenv(f"HR_RETRIEVAL_{name}", str(tmp_path / name))
+    names = names_of("03_error_analysis.ipynb")
+    verdict, changed = names["verdict"], names["changed"]
+    assert verdict["better"] + verdict["equal"] + verdict["worse"] == len(changed) == 12
+    figures = names["figures"]
+    assert verdict["mean change of MRR"] == pytest.approx(figures["after"]["mrr"] - figures["before"]["mrr"])
+    assert (len(names["won"]), len(names["lost"])) == (min(verdict["better"], 10), min(verdict["worse"], 10))
+    assert bool((names["won"]["rank_after"] < names["won"]["rank_before"]).all())

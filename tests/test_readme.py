@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hr_retrieval import compare, evaluate, export, prepare, train
+from hr_retrieval import compare, evaluate, export, prepare, time, train
 from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
@@ -16,11 +16,13 @@ VERBS = {
     "hr_retrieval.export": export.main,
     "hr_retrieval.evaluate": evaluate.main,
     "hr_retrieval.compare": compare.main,
+    "hr_retrieval.time": time.main,
 }
 SMALL = (
     "model.encoder.name_or_path=tiny", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
 )  # fmt: skip
 FEW = "data.max_rows=300"
+BRIEF = ("texts=50", "batch_size=8", "repeats=2", "passes=1", "warmup=1")
 
 
 def commands() -> list[str]:
@@ -62,6 +64,8 @@ def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
                 small = SMALL if "data=csv" in arguments else (*SMALL, FEW)
         elif "data=csv" not in arguments and verb == "hr_retrieval.prepare":
             small = (FEW,)
+        elif verb == "hr_retrieval.time":
+            small = BRIEF
         printed = command(VERBS[verb], *arguments, *small)
         assert not printed.startswith("exit"), f"{line}\n{printed}"
     assert len(ran) >= 6

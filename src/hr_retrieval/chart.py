@@ -19,9 +19,16 @@ class Series:
     points: Sequence[tuple[float, float]]
 
 
+class Svg(str):
+    """SVG text, which a notebook draws."""
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+
 def chart(
     title: str, x_label: str, series: Sequence[Series], joined: bool = False, places: Sequence[str] | None = None
-) -> str:
+) -> Svg:
     """An SVG element; points that are not finite are left out.
 
     Args:
@@ -54,7 +61,7 @@ def chart(
         parts.append(f'<circle cx="{_LEFT + 5}" cy="{bottom + 18 * number - 4}" r="4" fill="{colours[name]}"/>')
         parts.append(_text(_LEFT + 16, bottom + 18 * number, name, "start"))
     height = bottom + 18 * len(names)
-    return (
+    return Svg(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + 30} {height}" width="720" '
         f'font-family="sans-serif" font-size="12">{"".join(parts)}</svg>'
     )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from hr_retrieval.chart import Series, chart
+from hr_retrieval.chart import Series, Svg, chart
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder
 from hr_retrieval.retrieval.significance import Spread, holm, paired_bootstrap, randomisation_test, spread
@@ -128,6 +128,10 @@ class Comparison:
     def markdown(self) -> str:
         """The table of groups."""
         return _markdown(_table(self))
+
+    def charts(self) -> list[Svg]:
+        """Validation of each run by epoch, test figures by each key that varies, test figures by seconds."""
+        return _charts(self)
 
 
 def compare(
@@ -529,7 +533,7 @@ def _page(comparison: Comparison) -> str:
         f"<h1>{len(comparison.groups)} groups by {escape(comparison.metric)}</h1>",
         _html_table(_table(comparison)),
         *(f"<p>{escape(remark)}</p>" for remark in comparison.remarks),
-        *(f"<p>{one}</p>" for one in _charts(comparison)),
+        *(f"<p>{one}</p>" for one in comparison.charts()),
         "<h2>Runs</h2>",
         _html_table(_run_table(comparison)),
     ]
@@ -547,7 +551,7 @@ def _html_table(rows: Rows) -> str:
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def _charts(comparison: Comparison) -> list[str]:
+def _charts(comparison: Comparison) -> list[Svg]:
     metric, runs = comparison.metric, [run for group in comparison.groups for run in group.runs]
     curves = [
         Series(group.name, _validation_curve(run.folder / "metrics.csv", metric))
@@ -565,7 +569,7 @@ def _charts(comparison: Comparison) -> list[str]:
     ]
 
 
-def _by_setting(runs: Sequence[FinishedRun], key: str, metric: str) -> str:
+def _by_setting(runs: Sequence[FinishedRun], key: str, metric: str) -> Svg:
     values = _values(runs, key)
     points = [(float(values.index(_value(run, key))), run.trained[metric]) for run in runs]
     means = [

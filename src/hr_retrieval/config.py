@@ -126,6 +126,42 @@ class CompareConfig:
     output: str = MISSING
 
 
+@dataclass
+class TimedTexts:
+    """Where the timed texts come from."""
+
+    folder: str | None = None
+
+
+@dataclass
+class TimeConfig:
+    """What `time` reads.
+
+    Attributes:
+        encoder: as of `evaluate`.
+        data: `data.folder` is a prepared data set; null takes the built-in ESCO texts.
+        texts: documents that are encoded and searched; repeated where there are fewer.
+        batch_size: texts that are encoded, and queries that are searched, together.
+        repeats: counted calls of what is short.
+        passes: counted calls over all texts, and builds of each index.
+        warmup: calls before those that count.
+        threads: of torch, BLAS, OpenMP and the tokenizer; null leaves them as they are.
+        ef_search: candidates that the approximate index keeps while it answers a query.
+        output: a new folder.
+    """
+
+    encoder: str = MISSING
+    data: TimedTexts = field(default_factory=TimedTexts)
+    texts: int = 10_000
+    batch_size: int = 256
+    repeats: int = 100
+    passes: int = 3
+    warmup: int = 5
+    threads: int | None = None
+    ef_search: int = 64
+    output: str = MISSING
+
+
 def config_dir() -> str:
     """The folder of the YAML files: inside an installed wheel, else beside `src/` in a checkout."""
     packaged = Path(__file__).parent / "configs"
@@ -207,3 +243,4 @@ _store.store(name="train_schema", node=TrainConfig)
 _store.store(name="export_schema", node=ExportConfig)
 _store.store(name="evaluate_schema", node=EvaluateConfig)
 _store.store(name="compare_schema", node=CompareConfig)
+_store.store(name="time_schema", node=TimeConfig)

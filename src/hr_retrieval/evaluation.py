@@ -36,7 +36,7 @@ from hr_retrieval.retrieval.ranking import Ranking, Relevance, exact_ranking, ex
 from hr_retrieval.retrieval.significance import bootstrap_interval, randomisation_test
 from hr_retrieval.retrieval.slices import Mask, query_slices
 from hr_retrieval.retrieval.wordlists import WordList, builtin_lists, read_lists
-from hr_retrieval.runs import Run
+from hr_retrieval.runs import Run, open_encoder
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +177,19 @@ def write_trec(path: Path, query_ids: Sequence[str], document_ids: Sequence[str]
                     file.write(f"{query} Q0 {documents[row]} {rank} {score!s} hr_retrieval\n")
 
 
+def seen_in_training(dataset: PreparedDataset, queries: Sequence[str]) -> list[bool]:
+    """Whether each normalised text is that of a training query; the training queries are read block by block."""
+    keys = [normalise(text) for text in queries]
+    wanted, found, begin = set(keys), set[str](), 0
+    for block in dataset.texts("queries"):
+        in_training = dataset.query_split[begin : begin + len(block)] == SPLITS["train"]
+        found |= wanted.intersection(
+            normalise(text) for text, chosen in zip(block, in_training.tolist(), strict=True) if chosen
+        )
+        begin += len(block)
+    return [key in found for key in keys]
+
+
 def _split(name: str) -> Split:
     for split in SPLITS:
         if split == name:
@@ -187,21 +200,9 @@ def _split(name: str) -> Split:
 def _encoders(name: str, base: str | None) -> dict[str, Encoder]:
     """The encoder and, where one is named, what it was before training, both on the fastest device."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    folder = Path(name)
-    run = Run.open(folder) if (folder / "config.yaml").is_file() else None
-    if (
-        run is None
-        and folder.is_dir()
-        and not any((folder / file).exists() for file in ("config.json", "modules.json"))
-    ):
-        raise UserError(
-            "a run directory (with config.yaml) or an encoder's folder (with config.json or modules.json)",
-            f"{folder} with neither",
-            "Name outputs/<project>/<time>, or the folder that export wrote.",
-        )
-    encoder = Encoder(name) if run is None else run.encoder()
-    found = {ENCODER: encoder.to(device).eval()}
-    before = _before_training(run, folder, encoder, base)
+    encoder, run = open_encoder(name)
+    found = {ENCODER: encoder.to(device)}
+    before = _before_training(run, Path(name), encoder, base)
     return found if before is None else {**found, BEFORE: before.to(device).eval()}
 
 
@@ -341,26 +342,13 @@ def _slices(
     dataset: PreparedDataset, texts: _Texts, rows: npt.NDArray[np.int64], values: Mapping[str, Values]
 ) -> dict[str, dict[str, dict[str, Any]]]:
     queries = [texts.queries[row] for row in rows]
-    kinds = query_slices(queries, _seen(dataset, queries), texts.relevance.counts.numpy()[rows].tolist())
+    kinds = query_slices(queries, seen_in_training(dataset, queries), texts.relevance.counts.numpy()[rows].tolist())
     return {kind: {name: _slice(mask, values) for name, mask in masks.items()} for kind, masks in kinds.items()}
 
 
 def _slice(mask: Mask, values: Mapping[str, Values]) -> dict[str, Any]:
     systems = {name: {metric: float(own[metric][mask].mean()) for metric in _SLICED} for name, own in values.items()}
     return {"queries": int(mask.sum()), **systems}
-
-
-def _seen(dataset: PreparedDataset, queries: Sequence[str]) -> list[bool]:
-    """Whether each normalised text is that of a training query; the training queries are read block by block."""
-    keys = [normalise(text) for text in queries]
-    wanted, found, begin = set(keys), set[str](), 0
-    for block in dataset.texts("queries"):
-        in_training = dataset.query_split[begin : begin + len(block)] == SPLITS["train"]
-        found |= wanted.intersection(
-            normalise(text) for text, chosen in zip(block, in_training.tolist(), strict=True) if chosen
-        )
-        begin += len(block)
-    return [key in found for key in keys]
 
 
 def _described(name: str, encoder: Encoder, texts: _Texts) -> dict[str, Any]:

@@ -101,6 +101,25 @@ class Run:
         self.encoder().save(folder, model_card=model_card(self.config, figures))
 
 
+def open_encoder(name: str) -> tuple[Encoder, Run | None]:
+    """The encoder of a run directory's best checkpoint and the run, or whatever `Encoder` loads; in evaluation mode.
+
+    Raises:
+        UserError: a folder is neither a run directory nor an encoder's, or what it holds cannot be loaded.
+    """
+    folder = Path(name)
+    if (folder / "config.yaml").is_file():
+        run = Run.open(folder)
+        return run.encoder(), run
+    if folder.is_dir() and not any((folder / file).exists() for file in ("config.json", "modules.json")):
+        raise UserError(
+            "a run directory (with config.yaml) or an encoder's folder (with config.json or modules.json)",
+            f"{folder} with neither",
+            "Name outputs/<project>/<time>, or the folder that export wrote.",
+        )
+    return Encoder(name).eval(), None
+
+
 def check_new(folder: Path) -> None:
     """Raise `UserError` if the folder holds a run already."""
     if (folder / "config.yaml").exists():

@@ -27,7 +27,7 @@ Rows = npt.NDArray[np.int64]
 
 _BINS = 40
 # Characters of a text that a table or a label shows.
-_SHOWN = 160
+_SHOWN = 140
 
 
 class ScoreHistograms(Callback):
@@ -90,16 +90,19 @@ class WorstQueries(Callback):
         found = extremes(embedded, torch.from_numpy(measured[worst]))
         data = cast(RetrievalDataModule, cast(Any, trainer).datamodule)
         evaluation = data.evaluation_set("validation")
-        columns = (
-            data.dataset.texts_at("queries", evaluation.query_rows[measured[worst]]),
-            [str(rank) for rank in ranks[worst]],
-            data.dataset.texts_at("corpus", evaluation.document_rows[found.positives.numpy()]),
-            [f"{score:.3f}" for score in found.positive_scores.tolist()],
-            data.dataset.texts_at("corpus", evaluation.document_rows[found.negatives.numpy()]),
-            [f"{score:.3f}" for score in found.negative_scores.tolist()],
+        queries = data.dataset.texts_at("queries", evaluation.query_rows[measured[worst]])
+        positives = data.dataset.texts_at("corpus", evaluation.document_rows[found.positives.numpy()])
+        negatives = data.dataset.texts_at("corpus", evaluation.document_rows[found.negatives.numpy()])
+        # Words and numbers in columns of their own would be broken into letters: TensorBoard gives width by length.
+        rows = zip(
+            queries,
+            map(_placed, ranks[worst].tolist(), found.positive_scores.tolist(), positives),
+            map(_placed, [1] * len(worst), found.negative_scores.tolist(), negatives),
+            strict=True,
         )
-        header = ("query", "rank", "its best relevant document", "score", "first instead", "score")
-        return _markdown(header, list(zip(*columns, strict=True)))
+        return _markdown(
+            (f"query{'&emsp;' * 20}", "its best relevant document", "what stood first instead"), list(rows)
+        )
 
 
 class Projector(Callback):
@@ -205,6 +208,10 @@ def _one_line(text: str) -> str:
     return (line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…") or "(empty)"
 
 
+def _placed(rank: int, score: float, text: str) -> str:
+    return f"rank {rank}, cosine {score:.3f}: {text}"
+
+
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *([_escaped(_one_line(cell)) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -224,7 +231,7 @@ def _write_points(
     lines = ["\t".join(row) for row in [("text", "kind", "rank", "group"), *metadata]]
     with whole_file(own / "metadata.tsv") as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    found = [part for part in ("best validation", "before training") if (folder / _place(part)).is_dir()]
+    found = [part for part in ("before training", "best validation") if (folder / _place(part)).is_dir()]
     with whole_file(folder / "projector_config.pbtxt") as partial:
         partial.write_text("".join(_entry(part) for part in found), encoding="utf-8")
 

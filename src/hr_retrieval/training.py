@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -39,6 +40,12 @@ from hr_retrieval.runs import Run, check_new, encoder_weights
 log = logging.getLogger(__name__)
 
 HEADLINE = ("mrr", "pass@1", "recall@10")
+# The keys of a config in TensorBoard's table of runs.
+SHOWN_KEYS = re.compile(
+    r"seed|split_seed|data\.name|(model|optimizer|scheduler)\..+|callbacks\.early_stopping\..+"
+    r"|datamodule\.(?!folder|cache|workers|seed).+"
+    r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
+)
 
 # Where Lightning tells a process its place among the others.
 PROCESS_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -282,7 +289,8 @@ def _log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> N
     flat = {key: value for key, value in _flat(config).items() if not key.endswith("_target_")}
     if isinstance(logger, TensorBoardLogger):
         final = {f"final/{name}": summary["trained"][name] for name in HEADLINE} if summary["trained"] else {}
-        logger.log_hyperparams(flat, final)
+        # Its table has a column for each: what a run is compared by, and not where its files lie.
+        logger.log_hyperparams({key: value for key, value in flat.items() if SHOWN_KEYS.fullmatch(key)}, final)
     else:
         logger.log_hyperparams(flat)
     logger.finalize("success")

@@ -64,6 +64,8 @@ def test_tensorboard_s_table_of_runs_has_the_keys_that_matter_and_the_final_figu
     content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     keys = HParamsPluginData.FromString(content).session_start_info.hparams
     assert keys["seed"].number_value == 3
+    assert keys["model.loss"].string_value == "TripletLoss"
+    assert keys["optimizer"].string_value == "Adam"
     assert {"optimizer.lr", "model.loss.margin", "datamodule.batch_size", "trainer.max_epochs", "data.name"} <= set(
         keys
     )

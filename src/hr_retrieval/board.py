@@ -101,7 +101,7 @@ class WorstQueries(Callback):
             strict=True,
         )
         return _markdown(
-            (f"query{'&emsp;' * 20}", "its best relevant document", "what stood first instead"), list(rows)
+            (f"query{'&emsp;' * 12}", "its best relevant document", "what stood first instead"), list(rows)
         )
 
 

@@ -231,6 +231,14 @@ def test_the_projector_keeps_the_best_validation_also_in_a_resumed_run(toy_datas
     np.testing.assert_array_equal(points(tmp_path / "b", "before training")[0], before)
 
 
+def test_a_monitor_that_is_not_logged_is_named(toy_dataset: Path, tmp_path: Path) -> None:
+    trained = module()
+    data = RetrievalDataModule(toy_dataset, trained.encoder, batch_size=8)
+    runner = trainer(board(tmp_path / "b"), Projector(monitor="validation/mmr"), max_epochs=1, limit_train_batches=1)
+    with pytest.raises(UserError, match=r"callbacks\.projector\.monitor.*validation/mmr"):
+        runner.fit(trained, data)
+
+
 def test_without_tensorboard_nothing_is_written(toy_dataset: Path, tmp_path: Path) -> None:
     callbacks = (ScoreHistograms(), WorstQueries(), Projector())
     validate(toy_dataset, CSVLogger(tmp_path / "c", name="", version=""), *callbacks)

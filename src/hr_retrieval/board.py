@@ -141,6 +141,12 @@ class Projector(Callback):
     def _wanted(self, trainer: pl.Trainer) -> bool:
         if trainer.state.fn != "fit":
             return True
+        if self.monitor not in trainer.callback_metrics:
+            raise UserError(
+                f"a logged metric as callbacks.projector.monitor, such as {', '.join(sorted(trainer.callback_metrics)[:3])}",
+                self.monitor,
+                "Mend callbacks.best.monitor, which it follows.",
+            )
         value = float(trainer.callback_metrics[self.monitor])
         better = value > self.best
         self.best = max(self.best, value)

@@ -161,7 +161,7 @@ class RetrievalModule(pl.LightningModule):
             raise UserError(
                 "a run whose last step the learning-rate schedule can count to",
                 "trainer.max_epochs=-1 and trainer.max_steps=-1",
-                "Set one of these keys, or scheduler=null for a constant rate.",
+                "Set one of these keys.",
             )
         return int(steps)
 

@@ -81,6 +81,16 @@ def toy_dataset(tmp_path: Path) -> Path:
     return write_toy_dataset(tmp_path / "toy")
 
 
+@pytest.fixture
+def blind_dataset(toy_dataset: Path) -> Path:
+    """The same, but no query says anything of its documents: the first ranks are not all 1."""
+    table = pq.read_table(toy_dataset / "queries.parquet")
+    at = table.column_names.index("text")
+    texts = [f"{number} {number % 7}" for number in range(len(table))]
+    pq.write_table(table.set_column(at, table.schema.field(at), [texts]), toy_dataset / "queries.parquet")
+    return toy_dataset
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder() -> Encoder:
     """An encoder with random weights; not to be trained, since all tests share it."""

@@ -9,6 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from hr_retrieval import export, prepare, train
 from hr_retrieval.checkpoints import load_checkpoint
@@ -54,6 +56,29 @@ def test_a_run_leaves_everything_it_promises(command: Command, toy: Path, tmp_pa
     assert OmegaConf.load(run / "config.yaml").optimizer.lr == 1e-3
     for promised in ("zero-shot", "trained", "12 test queries", str(run), "tensorboard --logdir", "resume="):
         assert promised in printed
+
+
+def test_tensorboard_s_table_of_runs_has_the_keys_that_matter_and_the_final_figures(
+    command: Command, toy: Path, tmp_path: Path
+) -> None:
+    command(train.main, *TOY, "trainer.max_epochs=1", "zero_shot=false", "export=false", "seed=3", "output=run")
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    keys = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert keys["seed"].number_value == 3
+    assert keys["model.loss"].string_value == "TripletLoss"
+    assert keys["optimizer"].string_value == "Adam"
+    assert {"optimizer.lr", "model.loss.margin", "datamodule.batch_size", "trainer.max_epochs", "data.name"} <= set(
+        keys
+    )
+    assert not [key for key in keys if "folder" in key or "dir" in key or key.startswith("logger")]
+    trained = json.loads((tmp_path / "run" / "summary.json").read_text())["trained"]
+    for name in ("mrr", "pass@1", "recall@10"):
+        assert events.Scalars(f"final/{name}")[-1].value == pytest.approx(trained[name])
+    # What the options of configs/callbacks write, too.
+    assert {"scores/margin", "scores/best_positive", "scores/hardest_negative"} == set(events.Tags()["histograms"])
+    assert "worst_queries/text_summary" in events.Tags()["tensors"]
+    assert (tmp_path / "run" / "tensorboard" / "projector" / "best_validation" / "tensors.tsv").exists()
 
 
 def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, toy: Path, tmp_path: Path) -> None:

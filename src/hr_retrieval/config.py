@@ -18,7 +18,7 @@ from hr_retrieval.errors import UserError
 # `_target_` in a config is code execution: these are the only things it may name. The last part must be a class (or one of our
 # own builders), so that no path leads through a module to what that module imports.
 ALLOWED_TARGETS = re.compile(
-    r"hr_retrieval\.(data|model|callbacks)(\.[a-z_]+)*\.[A-Z]\w*"
+    r"hr_retrieval\.(data|model|callbacks|board|alarms)(\.[a-z_]+)*\.[A-Z]\w*"
     r"|pytorch_lightning\.Trainer"
     r"|pytorch_lightning\.(callbacks|loggers|plugins|strategies|profilers)\.[A-Z]\w*"
     r"|torch\.optim\.[A-Z]\w*"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -41,6 +42,13 @@ from hr_retrieval.trial import TrialReference
 log = logging.getLogger(__name__)
 
 HEADLINE = ("mrr", "pass@1", "recall@10")
+# The keys of a config in TensorBoard's table of runs.
+SHOWN_KEYS = re.compile(
+    r"seed|split_seed|data\.name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
+    r"|model\.encoder\.(name_or_path|pooling|max_length|dimensions|dropout)"
+    r"|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
+    r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
+)
 
 # Where Lightning tells a process its place among the others.
 PROCESS_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -326,13 +334,24 @@ def _summarise(
 
 def _log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> None:
     """The hyper-parameters beside the final figures, in the loggers that show them together."""
-    flat = {key: value for key, value in _flat(config).items() if not key.endswith("_target_")}
+    flat = _named(_flat(config))
     if isinstance(logger, TensorBoardLogger):
         final = {f"final/{name}": summary["trained"][name] for name in HEADLINE} if summary["trained"] else {}
-        logger.log_hyperparams(flat, final)
+        # Its table has a column for each: what a run is compared by, and not where its files lie.
+        logger.log_hyperparams({key: value for key, value in flat.items() if SHOWN_KEYS.fullmatch(key)}, final)
     else:
         logger.log_hyperparams(flat)
     logger.finalize("success")
+
+
+def _named(flat: dict[str, Any]) -> dict[str, Any]:
+    """With `model.loss: TripletLoss` for `model.loss._target_: hr_retrieval.model.loss.TripletLoss`."""
+    classes = {
+        key.removesuffix("._target_"): str(value).rsplit(".", 1)[-1]
+        for key, value in flat.items()
+        if key.endswith("._target_")
+    }
+    return classes | {key: value for key, value in flat.items() if not key.endswith(("._target_", "._partial_"))}
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:

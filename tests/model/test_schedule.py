@@ -32,3 +32,9 @@ def test_the_last_share_is_kept() -> None:
 def test_shares_out_of_range_are_refused(warmup: float, final: float) -> None:
     with pytest.raises(UserError, match=r"scheduler\.warmup"):
         rates(10, warmup, final)
+
+
+def test_a_warm_up_that_takes_all_steps_is_refused() -> None:
+    with pytest.raises(UserError, match=r"scheduler\.warmup=0\.95 of 4 steps"):
+        rates(4, 0.95, 0.0)
+    assert max(rates(5, 0.7, 0.0)) == 2.0

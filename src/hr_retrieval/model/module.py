@@ -20,7 +20,7 @@ from hr_retrieval.model.gather import gather_parts
 from hr_retrieval.model.loss import LossResult, RetrievalLoss
 from hr_retrieval.model.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, SoftLabelMixing
 from hr_retrieval.model.similarity import cosine, synthetic_cosine
-from hr_retrieval.retrieval.metrics import RankingMetrics
+from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
 from hr_retrieval.retrieval.ranking import Relevance
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class RetrievalModule(pl.LightningModule):
 
     Attributes:
         query_values: the metrics of each measured query in the last validation or test, as `RankingMetrics.query_values`.
+        embedded: what the validation ranked, for callbacks at `on_validation_end`; behind it `None` again.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class RetrievalModule(pl.LightningModule):
         self.queue = MemoryQueue(queue_size, encoder.embedding_dimension) if queue_size > 0 else None
         self.queue_negatives, self.queue_start_step = queue_negatives, queue_start_step
         self.query_values: dict[str, Tensor] = {}
+        self.embedded: Embedded | None = None
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
 
@@ -111,6 +113,10 @@ class RetrievalModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self._log_ranking("validation")
 
+    def on_validation_end(self) -> None:
+        # Lightning calls this after the callbacks.
+        self.embedded = None
+
     def on_test_epoch_end(self) -> None:
         self._log_ranking("test")
 
@@ -118,6 +124,10 @@ class RetrievalModule(pl.LightningModule):
         """The optimizer over all parameters, without weight decay on biases and norms, and the schedule by steps."""
         assert self.optimizer is not None, "the module was built for evaluation"
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise UserError(
+                "a weight that training may change", "none: all are frozen", "Leave some of them trainable."
+            )
         groups: list[dict[str, Any]] = [
             {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
             {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
@@ -125,7 +135,7 @@ class RetrievalModule(pl.LightningModule):
         optimizer = self.optimizer(groups)
         if self.scheduler is None:
             return optimizer
-        scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        scheduler = self.scheduler(optimizer, total_steps=self._total_steps())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -145,6 +155,16 @@ class RetrievalModule(pl.LightningModule):
             nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
         else:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def _total_steps(self) -> int:
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise UserError(
+                "a run whose last step the learning-rate schedule can count to",
+                "trainer.max_epochs=-1 and trainer.max_steps=-1",
+                "Set one of these keys.",
+            )
+        return int(steps)
 
     @property
     def _data(self) -> Any:
@@ -224,6 +244,7 @@ class RetrievalModule(pl.LightningModule):
         # Every process holds the same gathered ranks already: nothing is left to average.
         self.log_dict({f"{split}/{name}": float(value) for name, value in values.items()}, rank_zero_only=False)
         self.query_values = self._ranking.query_values
+        self.embedded = self._ranking.embedded if split == "validation" else None
         self._ranking = None
 
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:

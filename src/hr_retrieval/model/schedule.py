@@ -14,6 +14,9 @@ class WarmupLinear(LambdaLR):
         total_steps: optimizer steps of the whole run.
         warmup: share of the steps that warm up.
         final: share of the peak that is left at the end; 1 keeps the rate constant after the warm-up.
+
+    Raises:
+        UserError: a share is out of range, or the warm-up takes all steps, so that the rate never reaches its peak.
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, final: float = 0.0) -> None:
@@ -22,6 +25,12 @@ class WarmupLinear(LambdaLR):
                 "scheduler.warmup in [0, 1) and scheduler.final in [0, 1]", f"{warmup} and {final}", "Mend these keys."
             )
         rising = round(total_steps * warmup)
+        if rising and rising >= total_steps:
+            raise UserError(
+                "a warm-up that ends before the training does",
+                f"scheduler.warmup={warmup} of {total_steps} steps, which is {rising} of them",
+                "Lower scheduler.warmup, or train longer (trainer.max_epochs, trainer.max_steps, trainer.limit_train_batches).",
+            )
 
         def share(step: int) -> float:
             if step < rising:

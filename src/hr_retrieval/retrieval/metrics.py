@@ -14,6 +14,7 @@ With the ranks `r_1 < r_2 < ... < r_R` of the `R` relevant documents of a query,
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -30,6 +31,15 @@ CUTOFFS = (1, 5, 10, 100)
 _DEPTH = 10
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """What was ranked: embeddings in the order of their rows, and which documents are relevant to which queries."""
+
+    queries: Float[Tensor, "Q d"]
+    documents: Float[Tensor, "N d"]
+    relevance: Relevance
+
+
 class RankingMetrics(Metric):
     """Mean metrics of embeddings that arrive in any order and on any number of processes.
 
@@ -43,6 +53,7 @@ class RankingMetrics(Metric):
     Attributes:
         query_values: the metrics of each query that has a relevant document, as `compute` last found them; on the
             processor, in the order of the queries.
+        embedded: what `compute` last ranked.
 
     `torchmetrics` gives state and synchronisation; its own retrieval functions are not used: they take a relevant
     document with a score of 0 or less for an irrelevant one.
@@ -69,6 +80,7 @@ class RankingMetrics(Metric):
         self.relevance, self.cutoffs, self.both_directions = relevance, tuple(cutoffs), both_directions
         self.counts = {"query": query_count, "document": document_count}
         self.query_values: dict[str, Tensor] = {}
+        self.embedded: Embedded | None = None
         for kind in self.counts:
             self.add_state(f"{kind}_rows", [], dist_reduce_fx="cat")
             self.add_state(f"{kind}_embeddings", [], dist_reduce_fx="cat")
@@ -88,6 +100,7 @@ class RankingMetrics(Metric):
         """
         queries, documents = self._in_order("query"), self._in_order("document")
         relevance = self.relevance.to(queries.device)
+        self.embedded = Embedded(queries, documents, relevance)
         self.query_values = _values(queries, documents, relevance, self.cutoffs)
         means = _means(self.query_values, relevance)
         if self.both_directions:

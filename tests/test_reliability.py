@@ -389,13 +389,14 @@ def watched_process(folder: str, arguments: tuple[str, ...]) -> None:
     record_resources("resources")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+# A loader worker takes seconds to start, and one is started for every epoch and validation.
+@pytest.mark.parametrize("workers", [0, 1] if SOAK else [0])
 def test_a_long_run_holds_no_more_than_a_short_one(
     processes: multiprocessing.context.ForkServerContext, tmp_path: Path, workers: int
 ) -> None:
     """A validation and a checkpoint at every tenth or twentieth of the run; what comes after the first third must not grow."""
     steps, every = (2000, 100) if SOAK else (300, 30)
-    write_toy_dataset(tmp_path / "toy")
+    write_toy_dataset(tmp_path / "toy", groups=600 if workers else 60)
     arguments = (
         *OPTIONS, "zero_shot=false", "callbacks.early_stopping=null", "trainer.max_epochs=-1", f"trainer.max_steps={steps}",
         "trainer.check_val_every_n_epoch=null", f"trainer.val_check_interval={every}",

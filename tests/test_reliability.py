@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -135,9 +136,9 @@ def start(processes: multiprocessing.context.ForkServerContext, tmp_path: Path) 
         process.join()
 
 
-def ended(process: BaseProcess, folder: Path) -> str:
+def ended(process: BaseProcess, folder: Path, seconds: float = 120) -> str:
     """What the process printed, after it ended; its exit code in front unless 0."""
-    process.join(120)
+    process.join(seconds)
     assert process.exitcode is not None, "still running"
     printed = (folder / "printed").read_text()
     (folder / "printed").unlink()
@@ -297,11 +298,11 @@ def test_a_resumed_run_names_a_truncated_checkpoint_and_takes_the_one_before(
     assert_same_run(tmp_path / "run", whole_run)
 
 
-def out_of_memory(message: str, kind: type[Exception]) -> None:
+def out_of_memory(message: str, kind: type[Exception], name: str = "training_step") -> None:
     def fail() -> None:
         raise kind(message)
 
-    at_call(RetrievalModule, "training_step", 3, fail)
+    at_call(RetrievalModule, name, 3, fail)
 
 
 @pytest.mark.parametrize(
@@ -327,6 +328,91 @@ def test_out_of_memory_names_the_batch_and_what_would_fit(
     assert "model.mini_batch=" in printed
     assert "datamodule.batch_size=4" in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("zero_shot", "name"), [("false", "validation_step"), ("true", "test_step")], ids=["in training", "before training"]
+)
+def test_out_of_memory_in_a_measurement_names_its_setting(
+    start: Callable[..., BaseProcess], tmp_path: Path, zero_shot: str, name: str
+) -> None:
+    values = ("CUDA out of memory.", torch.OutOfMemoryError, name)
+    arguments = (*OPTIONS, f"zero_shot={zero_shot}", "datamodule.evaluation_tokens=64", "output=run")
+    printed = ended(start(*arguments, prepare=out_of_memory, values=values), tmp_path)
+    assert printed.startswith("exit 1:")
+    assert "halve datamodule.evaluation_tokens" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_run_that_early_stopping_ended_stays_ended(start: Callable[..., BaseProcess], tmp_path: Path) -> None:
+    """Unless other values are given beside `resume=`."""
+    stop = ("callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1", "zero_shot=false")
+    assert "Run directory" in ended(start(*OPTIONS, *stop, "trainer.max_epochs=4", "output=run"), tmp_path)
+    run = tmp_path / "run"
+    figures = (run / "metrics.csv").read_text()
+    assert load_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 24
+    assert "Run directory" in ended(start("resume=run"), tmp_path)
+    assert (run / "metrics.csv").read_text() == figures
+    assert "Run directory" in ended(start("resume=run", "trainer.max_epochs=5"), tmp_path)
+    assert load_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] > 24
+
+
+def record_resources(path: str) -> None:
+    """A line of what this process holds: resident bytes, open files, child processes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    children = [
+        child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+    # The tracker of named semaphores and shared memory is Python's own, one for a process.
+    children = [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
+    held = {
+        "bytes": pages * resource.getpagesize(),
+        "files": len(os.listdir("/proc/self/fd")),
+        "children": len(children),
+    }
+    with open(path, "a") as file:
+        file.write(json.dumps(held) + "\n")
+
+
+def watch_resources(path: str) -> None:
+    original = RetrievalModule.on_validation_epoch_end
+
+    def recorded(module: RetrievalModule) -> None:
+        original(module)
+        record_resources(path)
+
+    RetrievalModule.on_validation_epoch_end = recorded  # type: ignore[method-assign]  # as a profiler would
+
+
+def watched_process(folder: str, arguments: tuple[str, ...]) -> None:
+    in_process(folder, arguments, watch_resources, "resources")
+    record_resources("resources")
+
+
+# A loader worker takes seconds to start, and one is started for every epoch and validation.
+@pytest.mark.parametrize("workers", [0, 1] if SOAK else [0])
+def test_a_long_run_holds_no_more_than_a_short_one(
+    processes: multiprocessing.context.ForkServerContext, tmp_path: Path, workers: int
+) -> None:
+    """A validation and a checkpoint at every tenth or twentieth of the run; what comes after the first third must not grow."""
+    steps, every = (2000, 100) if SOAK else (300, 30)
+    write_toy_dataset(tmp_path / "toy", groups=600 if workers else 60)
+    arguments = (
+        *OPTIONS, "zero_shot=false", "callbacks.early_stopping=null", "trainer.max_epochs=-1", f"trainer.max_steps={steps}",
+        "trainer.check_val_every_n_epoch=null", f"trainer.val_check_interval={every}",
+        f"callbacks.last.every_n_train_steps={every}", f"datamodule.workers={workers}", "output=run",
+    )  # fmt: skip
+    process = processes.Process(target=watched_process, args=(str(tmp_path), arguments))
+    process.start()
+    assert "Run directory" in ended(process, tmp_path, 600)
+    *during, end = [json.loads(line) for line in (tmp_path / "resources").read_text().splitlines()]
+    assert len(during) == steps // every
+    later = during[len(during) // 3 :]
+    assert later[-1]["bytes"] < 1.03 * later[0]["bytes"]
+    assert {held["files"] for held in later} == {later[0]["files"]}
+    assert {held["children"] for held in later} == {later[0]["children"]}
+    assert end["children"] == 0
+    assert end["files"] <= during[0]["files"]
 
 
 def test_the_setting_named_is_always_smaller_than_the_one_that_failed() -> None:

@@ -5,8 +5,10 @@ import gc
 from omegaconf import DictConfig
 
 from hr_retrieval.config import entry_point
+from hr_retrieval.processes import one_of_several
 
 
+@one_of_several
 @entry_point("train")
 def main(config: DictConfig) -> float | None:
     """One training run, new or resumed; its value in a sweep is the best of `callbacks.best.monitor` in validation."""

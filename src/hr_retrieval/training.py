@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +34,10 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, whole_file, write_json
+from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.guide import EncoderGuide
 from hr_retrieval.model.module import RetrievalModule
+from hr_retrieval.processes import QUIET, outside_place
 from hr_retrieval.runs import Run, check_new, encoder_weights
 from hr_retrieval.trial import TrialReference
 
@@ -48,6 +50,12 @@ SHOWN_KEYS = re.compile(
     r"|model\.encoder\.(name_or_path|pooling|max_length|dimensions|dropout)"
     r"|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
     r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
+)
+
+# FSDP and DeepSpeed cut parameters into flat pieces: weight decay by shape, clipping by the norm of all gradients and the
+# best weights put back at the end would go wrong, the first two in silence.
+WHOLE_MODEL = re.compile(
+    r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
 )
 
 # Where Lightning tells a process its place among the others.
@@ -70,35 +78,49 @@ def run(config: DictConfig) -> float | None:
     if resumed:
         changes = [change for change in HydraConfig.get().overrides.task if not change.startswith("resume=")]
         config = _resumed_config(folder, changes)
-    else:
-        check_new(folder)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     # Lightning 2.6 calls what torch 2.13 deprecates: nothing that a user could mend.
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
     # Every process holds the same gathered figures: there is nothing to synchronise.
     warnings.filterwarnings("ignore", message=".*sync_dist=True", category=UserWarning)
-    prepared_dataset(config.data, config.split_seed)
-    module, datamodule = _build(config)
+    # Before the processes find each other: transformers writes no file from a further process, and `tiny` is made as files.
+    encoder = instantiate(config.model.encoder)
+    # A run from before there were guides has no such key.
+    name = config.datamodule.get("guide")
+    guide = EncoderGuide(name) if name else None
     size, termination = BatchSize(), TerminationCheckpoint(folder)
     # Whoever gives other values beside `resume=` wants to train on.
     stay = [StayStopped()] if resumed and not changes else []
     trial = _trial_report(config)
-    trainer = _trainer(config, datamodule.mined_per_anchor, size, termination, *stay, *trial)
-    # Everything that bad input can break stands now: the run begins.
-    this_run = Run(folder, config) if resumed else Run.create(folder, config)
-    if resumed and trainer.is_global_zero:
-        _remove_partials(this_run)
+    trainer = _trainer(config, size, termination, *stay, *trial)
+    with _first_process_first(trainer):
+        begins = not resumed and trainer.is_global_zero
+        if begins:
+            check_new(folder)
+        prepared_dataset(config.data, config.split_seed)
+        module, datamodule = _build(config, encoder, guide)
+        check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
+        datamodule.prepare_data()
+        # Everything that bad input can break stands now: the run begins.
+        this_run = Run.create(folder, config) if begins else Run(folder, config)
+        if resumed and trainer.is_global_zero:
+            _remove_partials(this_run)
     try:
         with _further_processes(folder, changes, trainer):
             zero_shot = _zero_shot(this_run, trainer, module, datamodule)
             newest = this_run.newest_checkpoint() if resumed else None
-            _fit(trainer, module, datamodule, newest, size)
+            _fit(trainer, module, datamodule, newest)
             pruned = any(report.pruned for report in trial)
             if not pruned:
                 # The earlier part of a resumed run was not timed.
                 summary = _summarise(this_run, trainer, module, datamodule, zero_shot, None if resumed else begun)
     except SIGTERMException:
         _end_terminated(trainer, folder)
+    except (MemoryError, RuntimeError) as error:
+        explained = size.explain(error, module.mini_batch, datamodule.batch_size)
+        if explained is None:
+            raise
+        raise explained from error
     if pruned:
         _end_pruned(trainer, folder)
         return None
@@ -172,6 +194,56 @@ def _remove_partials(this_run: Run) -> None:
 
 
 @contextmanager
+def _first_process_first(trainer: pl.Trainer) -> Iterator[None]:
+    """Where torchrun or srun started the processes, the others wait until the first one has done what is within.
+
+    If that fails, they end in silence: one message is enough.
+    """
+    place, strategy = outside_place(), trainer.strategy
+    if place is None:
+        _check_one_node(trainer)
+        yield
+        return
+    if place.count != trainer.world_size:
+        raise UserError(
+            f"trainer.devices and trainer.num_nodes that make up the {place.count} processes started",
+            f"trainer.devices={trainer.num_devices} and trainer.num_nodes={trainer.num_nodes}",
+            "Set both, and a strategy for several processes, such as trainer.strategy=ddp.",
+        )
+    strategy.setup_environment()
+    if not trainer.is_global_zero:
+        if not strategy.broadcast(True):
+            raise SystemExit(0)
+        yield
+        return
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        strategy.broadcast(done)
+
+
+def _check_strategy(strategy: Any) -> None:
+    name = strategy._target_ if isinstance(strategy, DictConfig) else strategy
+    if not WHOLE_MODEL.fullmatch(str(name)):
+        raise UserError(
+            "trainer.strategy=auto or ddp, which keep the whole model on each device",
+            str(name),
+            "Use trainer=ddp; if memory is short, set model.mini_batch and trainer.precision=bf16-mixed.",
+        )
+
+
+def _check_one_node(trainer: pl.Trainer) -> None:
+    if trainer.num_nodes > 1:
+        raise UserError(
+            "torchrun or srun to start the processes of several nodes",
+            f"trainer.num_nodes={trainer.num_nodes} without them",
+            "See configs/trainer/multinode.yaml for the command.",
+        )
+
+
+@contextmanager
 def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer) -> Iterator[None]:
     """Have Lightning start the further processes of a distributed run as resumed ones.
 
@@ -185,9 +257,7 @@ def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer
         arguments[0],
         f'resume="{quoted}"',
         *changes,
-        "hydra.output_subdir=null",
-        "hydra/job_logging=none",
-        "hydra/hydra_logging=none",
+        *QUIET,
     ]
     HydraConfig.instance().cfg = None
     try:
@@ -207,11 +277,9 @@ def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer
         sys.argv, HydraConfig.instance().cfg = arguments, hydra
 
 
-def _build(config: DictConfig) -> tuple[RetrievalModule, RetrievalDataModule]:
-    encoder = instantiate(config.model.encoder)
-    # A run from before there were guides has no such key.
-    name = config.datamodule.get("guide")
-    guide = EncoderGuide(name) if name else None
+def _build(
+    config: DictConfig, encoder: Encoder, guide: EncoderGuide | None
+) -> tuple[RetrievalModule, RetrievalDataModule]:
     datamodule: RetrievalDataModule = instantiate(config.datamodule, tokeniser=encoder, guide=guide)
     module: RetrievalModule = instantiate(
         config.model, encoder=encoder, optimizer=config.optimizer, scheduler=config.scheduler
@@ -220,9 +288,9 @@ def _build(config: DictConfig) -> tuple[RetrievalModule, RetrievalDataModule]:
     return module, datamodule
 
 
-def _trainer(config: DictConfig, mined_per_anchor: int, *added: pl.Callback) -> pl.Trainer:
+def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
+    _check_strategy(config.trainer.strategy)
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
-    check_mining(callbacks, mined_per_anchor)
     loggers = [instantiate(logger) for logger in config.logger.values() if logger]
     if not loggers:
         # Lightning refuses this one where nothing would take down what it says.
@@ -258,9 +326,7 @@ def _fit(
     module: RetrievalModule,
     datamodule: RetrievalDataModule,
     checkpoint: Path | None,
-    size: BatchSize,
 ) -> None:
-    datamodule.prepare_data()
     datamodule.setup("validate")
     cut = datamodule.cut_texts()
     log.info(
@@ -271,13 +337,7 @@ def _fit(
         cut["documents"],
         module.encoder.max_length,
     )
-    try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-    except (MemoryError, RuntimeError) as error:
-        explained = size.explain(error, module.mini_batch, datamodule.batch_size)
-        if explained is None:
-            raise
-        raise explained from error
+    trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 
 def _test(trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule) -> dict[str, float]:

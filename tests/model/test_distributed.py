@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +18,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 
+from hr_retrieval.checkpoints import load_checkpoint
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.guide import Guidance
 from hr_retrieval.data.relevance import Guard
@@ -140,11 +144,110 @@ TOY = (
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "datamodule.batch_size=4")
 
 
-def command(folder: Path, *arguments: str) -> str:
-    words = [sys.executable, "-m", "hr_retrieval.train", *arguments, *TOY]
-    result = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stdout + result.stderr
+TIMEOUT = 300
+
+
+def ended(words: list[str], folder: Path, status: int = 0) -> str:
+    """What a command printed."""
+    result = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
+    assert result.returncode == status, result.stdout + result.stderr
     return result.stdout + result.stderr
+
+
+def command(folder: Path, *arguments: str) -> str:
+    return ended([sys.executable, "-m", "hr_retrieval.train", *arguments, *TOY], folder)
+
+
+def processes(count: int) -> list[str]:
+    """torchrun, as a module of this interpreter."""
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m"]
+
+
+def test_processes_that_torchrun_starts_give_the_run_that_lightning_starts(tmp_path: Path) -> None:
+    """The data set is prepared by one of them, and only the first one writes; the run can be gone on with."""
+    write_toy_dataset(tmp_path / "toy")
+    command(tmp_path, *TWO, "output=own")
+    torchrun = [*processes(2), "hr_retrieval.train"]
+    printed = ended([*torchrun, *TOY, *TWO, "output=run"], tmp_path)
+    assert printed.count("12 test queries") == 1
+    assert (tmp_path / "run" / "metrics.csv").read_text() == (tmp_path / "own" / "metrics.csv").read_text()
+    found, expected = (
+        {str(path.relative_to(run)) for path in run.rglob("*") if "tfevents" not in path.name}
+        for run in (tmp_path / "run", tmp_path / "own")
+    )
+    assert found == expected
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("are cut at") == 1
+    assert not (tmp_path / "outputs").exists()
+    printed = ended([*torchrun, "resume=run", "trainer.max_steps=14", "trainer.max_epochs=2"], tmp_path)
+    assert printed.count("12 test queries") == 1
+    assert len(rows(tmp_path / "run")) > len(rows(tmp_path / "own"))
+
+
+def test_processes_that_srun_starts_write_one_run(tmp_path: Path) -> None:
+    """srun starts the same command in each task, and says in variables which one it is."""
+    write_toy_dataset(tmp_path / "toy")
+    shared = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NODEID": "0"}
+    shared |= {
+        "SLURM_JOB_ID": "4321",
+        "SLURM_JOB_NAME": "train",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+    }
+    words = [sys.executable, "-m", "hr_retrieval.train", *TOY, *TWO, "output=run"]
+    started = []
+    for rank in ("0", "1"):
+        environment = {**os.environ, **shared, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
+        with (tmp_path / f"printed{rank}").open("w") as printed:
+            started.append(subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=printed, stderr=printed))
+    try:
+        assert [process.wait(TIMEOUT) for process in started] == [0, 0], (tmp_path / "printed0").read_text()
+    finally:
+        for process in started:
+            process.kill()
+    assert "12 test queries" in (tmp_path / "printed0").read_text()
+    assert "12 test queries" not in (tmp_path / "printed1").read_text()
+    assert len(rows(tmp_path / "run")) == 13
+
+
+def test_a_run_directory_in_use_is_one_message_of_the_first_process(tmp_path: Path) -> None:
+    write_toy_dataset(tmp_path / "toy")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    printed = ended([*processes(2), "hr_retrieval.train", *TOY, *TWO, "output=run"], tmp_path, status=1)
+    assert printed.count("Expected a new run directory") == 1
+
+
+def test_sigterm_to_the_first_of_two_processes_writes_a_checkpoint_and_the_run_can_go_on(tmp_path: Path) -> None:
+    write_toy_dataset(tmp_path / "toy")
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", "hr_retrieval.train", *TOY, *TWO, "trainer.max_epochs=500", "output=run"]
+    words += ["callbacks.early_stopping=null", "callbacks.last.every_n_train_steps=100000"]
+    with (tmp_path / "printed").open("w") as printed:
+        process = subprocess.Popen(words, cwd=tmp_path, stdout=printed, stderr=printed)
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not (run / "metrics.csv").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.terminate()
+        status = process.wait(TIMEOUT)
+    finally:
+        process.kill()
+    text = (tmp_path / "printed").read_text()
+    assert status == 143, text
+    assert text.count("Stopped by SIGTERM") == 1
+    assert "Traceback" not in text
+    step = load_checkpoint(run / "checkpoints" / "interrupted.ckpt")["global_step"]
+    assert f"at step {step}." in text
+    ended([sys.executable, "-m", "hr_retrieval.train", "resume=run", f"trainer.max_steps={step + 12}"], tmp_path)
+    assert rows(run)[-1]["step"] > step
+    assert not (run / "checkpoints" / "interrupted.ckpt").exists()
+
+
+def free_port() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
 
 
 def rows(run: Path) -> list[dict[str, float]]:

@@ -163,9 +163,9 @@ def _trial_report(config: DictConfig) -> list[TrialReport]:
 
 def _best_value(config: DictConfig, trainer: pl.Trainer) -> float | None:
     monitor = config.callbacks.best.monitor
-    (best,) = [
+    best = next(
         one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor == monitor
-    ]
+    )
     return None if best.best_model_score is None else float(best.best_model_score)
 
 

@@ -22,6 +22,7 @@ SMALL = (
     "model.encoder.name_or_path=tiny", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
 )  # fmt: skip
 FEW = "data.max_rows=300"
+TRIALS = "hydra.sweeper.n_trials=2"
 BRIEF = ("texts=50", "batch_size=8", "repeats=2", "passes=1", "warmup=1")
 
 
@@ -62,6 +63,8 @@ def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
                 small = SMALL[2:3]
             else:
                 small = SMALL if "data=csv" in arguments else (*SMALL, FEW)
+            if "hydra/sweeper=optuna" in arguments:
+                small = (*small, TRIALS)
         elif "data=csv" not in arguments and verb == "hr_retrieval.prepare":
             small = (FEW,)
         elif verb == "hr_retrieval.time":
@@ -70,4 +73,4 @@ def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
         assert not printed.startswith("exit"), f"{line}\n{printed}"
     assert len(ran) >= 6
     assert (tmp_path / "encoders" / "mine" / "model.safetensors").exists()
-    assert len(list((tmp_path / "multirun").glob("*/*/*/summary.json"))) == 8 + 3
+    assert len(list((tmp_path / "multirun").glob("*/*/*/summary.json"))) == 8 + 3 + 2

@@ -199,16 +199,16 @@ def test_bad_input_is_one_message_and_leaves_no_run(
 def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
     command: Command, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hr_retrieval.model.loss import LossResult, TripletLoss
+    from hr_retrieval.model.loss import LossResult, SoftmaxLoss
 
-    forward = TripletLoss.forward
+    forward = SoftmaxLoss.forward
     calls = iter(range(100))
 
-    def poisoned(self: TripletLoss, *arguments: torch.Tensor) -> LossResult:
+    def poisoned(self: SoftmaxLoss, *arguments: torch.Tensor) -> LossResult:
         result = forward(self, *arguments)
         return LossResult(result.loss * (float("nan") if next(calls) == 3 else 1), result.diagnostics)
 
-    monkeypatch.setattr(TripletLoss, "forward", poisoned)
+    monkeypatch.setattr(SoftmaxLoss, "forward", poisoned)
     printed = command(train.main, *TOY, "zero_shot=false", "output=run")
     assert printed.startswith("exit 1")
     assert "nan at step 3, with the queries q" in printed

@@ -128,12 +128,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument(
+        "--rate", type=float, help="show every arm at this rate, where not all arms were tried at several"
+    )
     arguments = parser.parse_args()
     runs = read(arguments.runs)
     names = names_of(runs)
     chosen: set[Path] = set()
     for data in sorted({run.data for run in runs}):
-        arms = arms_of([run for run in runs if run.data == data], names)
+        shown = [run for run in runs if run.data == data and arguments.rate in (None, run.rate)]
+        arms = arms_of(shown, names)
         chosen |= {run.folder for arm in arms for run in arm.runs.values()}
         print(f"\n{data}\n\n{table(arms)}", flush=True)
     _write_csv(arguments.output.with_suffix(".csv"), runs, names, chosen)

@@ -38,7 +38,7 @@ IMPORTED = [
 OPTIONS = (
     "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
     "datamodule.batch_size=8", "optimizer.lr=1e-4", "trainer.max_epochs=2", "trainer.log_every_n_steps=1",
-    "callbacks.last.every_n_train_steps=3", "model.mixing.random=true", "model.mixing.negative_weight=0.3",
+    "callbacks.last.every_n_train_steps=3", "model/mixing=anchor", "model.mixing.negative_weight=0.3",
 )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_tensorboard_s_table_of_runs_has_the_keys_that_matter_and_the_final_figu
     content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     keys = HParamsPluginData.FromString(content).session_start_info.hparams
     assert keys["seed"].number_value == 3
-    assert keys["model.loss"].string_value == "TripletLoss"
+    assert keys["model.loss"].string_value == "SoftmaxLoss"
     assert keys["optimizer"].string_value == "Adam"
     assert {"optimizer.lr", "model.loss.margin", "datamodule.batch_size", "trainer.max_epochs", "data.name"} <= set(
         keys
@@ -129,7 +129,7 @@ def test_a_resumed_run_ends_as_one_never_stopped(
     """Within an epoch, at its end (12 batches), and within the second one; with a queue and a guide."""
     options = (
         *TOY, "optimizer.lr=1e-3", "scheduler=constant", "zero_shot=false", "test=false", "export=false",
-        "callbacks.last.every_n_train_steps=1", "trainer.log_every_n_steps=1", "model.mixing.random=true", "model.mixing.negative_weight=0.3",
+        "callbacks.last.every_n_train_steps=1", "trainer.log_every_n_steps=1", "model/mixing=anchor", "model.mixing.negative_weight=0.3",
         *more,
     )  # fmt: skip
     command(train.main, *options, "trainer.max_epochs=2", "output=whole")

@@ -259,7 +259,7 @@ def rows(run: Path) -> list[dict[str, float]]:
 def test_a_sweep_over_two_processes_gives_the_figures_of_one_process(tmp_path: Path) -> None:
     """Each run of the sweep starts its own second process, and none of these starts the sweep again."""
     write_toy_dataset(tmp_path / "toy")
-    command(tmp_path, "datamodule.batch_size=8", "output=one")
+    command(tmp_path, "datamodule.batch_size=8", "model.loss.margin=0.2", "output=one")
     printed = command(tmp_path, "-m", *TWO, "model.loss.margin=0.2,0.3", "hydra.sweep.dir=sweep")
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
     assert not (tmp_path / "outputs").exists()

@@ -410,8 +410,10 @@ def test_a_long_run_holds_no_more_than_a_short_one(
     assert len(during) == steps // every
     later = during[len(during) // 3 :]
     assert later[-1]["bytes"] < 1.03 * later[0]["bytes"]
-    assert {held["files"] for held in later} == {later[0]["files"]}
-    assert {held["children"] for held in later} == {later[0]["children"]}
+    half = len(later) // 2
+    for name in ("files", "children"):
+        # A batch on its way from a loader worker is two files more: one more at every validation would still be seen.
+        assert min(held[name] for held in later[half:]) <= max(held[name] for held in later[:half]), name
     assert end["children"] == 0
     assert end["files"] <= during[0]["files"]
 

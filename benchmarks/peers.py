@@ -14,6 +14,7 @@ numbers cost more than the matrix products) unless `--dropout` is given.
 import argparse
 import csv
 import time
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,7 +36,7 @@ from torch import nn
 
 from hr_retrieval.data.evaluation_set import SPLITS, Split, evaluation_set
 from hr_retrieval.data.relevance import Guard
-from hr_retrieval.data.tables import PreparedDataset
+from hr_retrieval.data.tables import PreparedDataset, Table
 from hr_retrieval.files import whole_folder, write_json
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.folder import BUILTIN, encoder_folder
@@ -174,14 +175,12 @@ def _loss(model: SentenceTransformer, name: str) -> nn.Module:
 
 def _pairs(dataset: PreparedDataset, negatives: bool, seed: int) -> Dataset:
     """The training pairs, each with a random document that is not relevant to its query if `negatives` says so."""
-    rows = np.flatnonzero(dataset.query_split == SPLITS["train"])
-    counts = dataset.positive_offsets[rows + 1] - dataset.positive_offsets[rows]
-    queries = np.repeat(rows, counts)
-    places = np.concatenate(
-        [np.arange(dataset.positive_offsets[row], dataset.positive_offsets[row + 1]) for row in rows]
-    )
+    counts = np.diff(dataset.positive_offsets)
+    places = np.flatnonzero(np.repeat(dataset.query_split == SPLITS["train"], counts))
+    queries = np.repeat(np.arange(dataset.query_count), counts)[places]
     documents = dataset.positive_documents[places].astype(np.int64)
-    texts = {table: dataset.texts_at(table, np.arange(count)) for table, count in _sizes(dataset).items()}
+    tables: tuple[Table, Table] = ("queries", "corpus")
+    texts = {table: list(chain.from_iterable(dataset.texts(table))) for table in tables}
     columns = {
         "anchor": [texts["queries"][row] for row in queries],
         "positive": [texts["corpus"][row] for row in documents],
@@ -190,10 +189,6 @@ def _pairs(dataset: PreparedDataset, negatives: bool, seed: int) -> Dataset:
         drawn = _negatives(dataset, queries, documents, np.random.default_rng(seed))
         columns["negative"] = [texts["corpus"][row] for row in drawn]
     return Dataset.from_dict(columns)
-
-
-def _sizes(dataset: PreparedDataset) -> dict[Any, int]:
-    return {"queries": dataset.query_count, "corpus": dataset.document_count}
 
 
 def _negatives(

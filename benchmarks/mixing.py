@@ -25,6 +25,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
+from hr_retrieval.comparison import leaves
 from hr_retrieval.files import whole_file
 from hr_retrieval.retrieval.significance import holm, paired_bootstrap, spread
 
@@ -239,22 +240,12 @@ def _validation(family: Sequence[AblationRun], rate: float, seeds: set[int]) -> 
 
 
 def _run(folder: Path) -> AblationRun:
-    settings = _leaves(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    settings = leaves(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
     with (folder / "metrics.csv").open(newline="") as file:
         measured = [float(row["validation/mrr"]) for row in csv.DictReader(file) if row.get("validation/mrr")]
     summary = json.loads((folder / "summary.json").read_text())
     # The checkpoint that was measured on test is that of the best validation.
     return AblationRun(folder, settings, max(measured), summary["trained"])
-
-
-def _leaves(node: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(node, dict):
-        return {
-            key: leaf
-            for name, value in node.items()
-            for key, leaf in _leaves(value, f"{path}.{name}" if path else name).items()
-        }
-    return {path: node}
 
 
 def _distinguishing(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -221,8 +221,8 @@ def _finished(folder: Path) -> FinishedRun:
             "Another version wrote this run: train anew, or leave it out of runs=.",
         )
     own = str(run.config.trainer.get("default_root_dir"))
-    leaves = _leaves(OmegaConf.to_container(run.config, resolve=True))
-    settings = {key: value.replace(own, "<run>") if isinstance(value, str) else value for key, value in leaves.items()}
+    plain = leaves(OmegaConf.to_container(run.config, resolve=True))
+    settings = {key: value.replace(own, "<run>") if isinstance(value, str) else value for key, value in plain.items()}
     return FinishedRun(
         folder,
         settings,
@@ -236,9 +236,10 @@ def _finished(folder: Path) -> FinishedRun:
     )
 
 
-def _leaves(node: Any, path: str = "") -> dict[str, Any]:
+def leaves(node: Any, path: str = "") -> dict[str, Any]:
+    """The leaves of a plain config by dotted key; what is no plain value reads as its text."""
     if isinstance(node, dict) and (node or not path):
-        parts = [_leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
+        parts = [leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
         return {key: value for part in parts for key, value in part.items()}
     return {path: node if node is None or isinstance(node, bool | int | float | str) else str(node)}
 

@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--step", choices=("prepare", "open"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step:
-        watch = _AnonymousMemory()
+        watch = AnonymousMemory()
         figures = _prepare(arguments.folder) if arguments.step == "prepare" else _open(arguments.folder)
         print(json.dumps({**figures, **watch.figures()}))
         return
@@ -100,7 +100,7 @@ def _open(folder: Path) -> dict[str, float]:
     return {"seconds": time.monotonic() - begun}
 
 
-class _AnonymousMemory(threading.Thread):
+class AnonymousMemory(threading.Thread):
     """Looks every 50 ms at what this process holds of its own: the kernel keeps no peak of that."""
 
     def __init__(self) -> None:

@@ -163,7 +163,8 @@ def names_of(runs: Sequence[AblationRun]) -> dict[Path, str]:
         families[run.loss, run.mixing].append(run)
     for (loss, mixing), family in families.items():
         first = [_distinguishing(run.settings) for run in family]
-        keys = sorted({key for settings in first for key in settings})
+        # A setting that came later than some of the runs had its default there.
+        keys = sorted(set.intersection(*(set(settings) for settings in first)))
         varying = [key for key in keys if len({str(settings.get(key)) for settings in first}) > 1]
         # The encoder and the size of the budget belong to the data set.
         shown = [key for key in varying if not key.startswith("model.encoder.")]
@@ -215,20 +216,21 @@ def table(arms: Sequence[Arm]) -> str:
 
 
 def _plain(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
-    """The arm that differs from this one by its mixing alone."""
+    """The arm that differs from this one by its mixing alone, as far as both have a setting."""
     if arm.mixing in ("", PLAIN):
         return None
-    wanted = {key: value for key, value in _base(arm).items() if not key.startswith("model.mixing.")}
+    own = _beside_mixing(arm)
     for other in arms:
         if other.mixing == PLAIN:
-            got = {key: value for key, value in _base(other).items() if not key.startswith("model.mixing.")}
-            if got == wanted:
+            its = _beside_mixing(other)
+            if all(own[key] == its[key] for key in own.keys() & its.keys()):
                 return other
     return None
 
 
-def _base(arm: Arm) -> dict[str, Any]:
-    return _distinguishing(next(iter(arm.runs.values())).settings)
+def _beside_mixing(arm: Arm) -> dict[str, Any]:
+    settings = _distinguishing(next(iter(arm.runs.values())).settings)
+    return {key: value for key, value in settings.items() if not key.startswith("model.mixing.")}
 
 
 def _shown(difference: tuple[float, float] | None, p: float | None) -> str:

@@ -9,7 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
+import torch.multiprocessing as mp
 
 from hr_retrieval.checkpoints import CheckedCheckpointIO, load_checkpoint
 from hr_retrieval.data.datamodule import RetrievalDataModule
@@ -78,7 +78,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encode
     for case in CASES:
         trained(folder, case).save_checkpoint(folder / f"one {case}.ckpt", weights_only=False)
     trained(folder, "queue", steps=HALF).save_checkpoint(folder / "one half.ckpt", weights_only=False)
-    spawn(process, args=(folder,), nprocs=2)
+    mp.spawn(process, args=(folder,), nprocs=2)
     return folder
 
 

@@ -59,9 +59,8 @@ class ShardedStrategy(FSDPStrategy):
                 "Set one of these: the scale of 16-mixed would differ between the pieces, and 16-true or bf16-true round "
                 "small steps away.",
             )
-        self._precision_plugin = _Autocast(
-            precision, "cuda" if isinstance(self.accelerator, CUDAAccelerator) else "cpu"
-        )
+        device = "cuda" if isinstance(self.accelerator, CUDAAccelerator) else "cpu"
+        self._precision_plugin = _Autocast(cast(Allowed, precision), device)
 
     def _setup_model(self, model: nn.Module) -> FullyShardedDataParallel:
         # Moved before, so that the module knows its device. torch shards on a CPU only if told that it is one.

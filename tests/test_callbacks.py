@@ -138,6 +138,19 @@ def test_files_stay_while_a_checkpoint_may_need_them(command: Command, tmp_path:
     assert kept == {f"epoch-000{epoch}.parquet" for epoch in (3, 4, 5, 6)}
 
 
+def test_a_run_that_early_stopping_ended_does_not_mine_when_resumed(command: Command, tmp_path: Path) -> None:
+    """Unless it trains on."""
+    stop = ("callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1")
+    command(train.main, *ONE, *stop, "trainer.max_epochs=4", "output=run")
+    negatives = tmp_path / "run" / "negatives"
+    before = [(path.name, path.stat().st_mtime_ns) for path in sorted(negatives.iterdir())]
+    assert [name for name, _ in before] == ["epoch-0001.parquet", "epoch-0002.parquet"]
+    command(train.main, "resume=run")
+    assert [(path.name, path.stat().st_mtime_ns) for path in sorted(negatives.iterdir())] == before
+    command(train.main, "resume=run", "trainer.max_epochs=5")
+    assert (negatives / "epoch-0003.parquet").exists()
+
+
 def test_mining_may_begin_later_and_be_rare(
     command: Command, tmp_path: Path, trained: list[tuple[int, list[int], list[int]]]
 ) -> None:

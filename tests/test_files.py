@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.files import check_vacant, read_json, sha256_of, whole_file, whole_folder, write_json
+from hr_retrieval.files import _put_new, check_vacant, read_json, sha256_of, whole_file, whole_folder, write_json
 from tests.conftest import small_disk_at
 
 
@@ -62,6 +62,33 @@ def test_a_folder_is_replaced_only_when_told(tmp_path: Path) -> None:
         (partial / "new").touch()
     assert os.listdir(folder) == ["new"]
     assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize(("first_stands", "kept"), [(True, "first"), (False, "second")])
+@pytest.mark.parametrize("old", [True, False])
+def test_of_two_that_write_a_folder_at_once_the_first_stands_when_told(
+    tmp_path: Path, old: bool, first_stands: bool, kept: str
+) -> None:
+    path = tmp_path / "folder"
+    if old:
+        path.mkdir()
+        (path / "file").write_text("old")
+    with whole_folder(path, replace=True, first_stands=first_stands) as partial:
+        (partial / "file").write_text("second")
+        with whole_folder(path, replace=True, first_stands=first_stands) as other:
+            (other / "file").write_text("first")
+    assert (path / "file").read_text() == kept
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+def test_the_first_stands_also_if_it_comes_at_the_last_moment(tmp_path: Path) -> None:
+    for name in ("partial", "path"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    _put_new(tmp_path / "partial", tmp_path / "path", first_stands=True)
+    assert (tmp_path / "path" / "file").read_text() == "path"
+    with pytest.raises(OSError, match="not empty"):
+        _put_new(tmp_path / "partial", tmp_path / "path", first_stands=False)
 
 
 def test_an_empty_folder_is_vacant_a_file_is_not(tmp_path: Path) -> None:

@@ -95,10 +95,29 @@ def test_processes_that_the_trainer_does_not_know_of_are_named(
 @pytest.mark.parametrize(
     "strategy", ["fsdp", "deepspeed_stage_2", "{_target_: pytorch_lightning.strategies.FSDPStrategy}"]
 )
-def test_a_strategy_that_cuts_parameters_into_pieces_is_refused(command: Command, strategy: str) -> None:
+def test_a_strategy_that_cuts_parameters_into_pieces_otherwise_is_refused(command: Command, strategy: str) -> None:
     printed = command(train.main, *TOY, f"trainer.strategy={strategy}")
     assert printed.startswith("exit 1:")
-    assert "keep the whole model on each device" in printed
+    assert "trainer.strategy=auto or ddp, or trainer=fsdp" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.usefixtures("toy_dataset")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("trainer.devices=1",), "several devices with trainer=fsdp"),
+        (("trainer.devices=2", "trainer.precision=16-true"), "trainer.precision=32-true or bf16-mixed"),
+        (
+            ("trainer.devices=2", "trainer.precision=32-true", "callbacks=mining", "datamodule.mined_per_anchor=1"),
+            "with callbacks=mining",
+        ),
+    ],
+)
+def test_what_fsdp_cannot_do_is_refused(command: Command, options: tuple[str, ...], message: str) -> None:
+    printed = command(train.main, *TOY, "trainer=fsdp", *options)
+    assert printed.startswith("exit 1:")
+    assert message in printed
     assert "Traceback" not in printed
 
 

@@ -50,17 +50,20 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, replace: bool = False) -> Iterator[Path]:
+def whole_folder(path: Path, replace: bool = False, first_stands: bool = False) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it becomes `path`, else it is removed.
 
     Args:
         replace: whether an existing `path` may be replaced.
+        first_stands: for what every process would write alike: if another one has put its `path` there meanwhile, that
+            is left, since it may be in use, and what was written here is removed.
 
     Raises:
         UserError: `path` holds something and `replace` is false, or the place cannot be written to.
     """
     if not replace:
         check_vacant(path)
+    before = _identity(path)
     with _readable_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
@@ -69,6 +72,8 @@ def whole_folder(path: Path, replace: bool = False) -> Iterator[Path]:
             for file in sorted(partial.rglob("*")):
                 _flush(file)
             partial.chmod(0o777 & ~_umask())
+            if first_stands and _identity(path) != before:
+                return
             if path.exists():
                 # A folder cannot be renamed over a full one: the old one steps aside first, so that one of both is always there.
                 aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
@@ -76,10 +81,23 @@ def whole_folder(path: Path, replace: bool = False) -> Iterator[Path]:
                 partial.replace(path)
                 shutil.rmtree(aside)
             else:
-                partial.replace(path)
+                _put_new(partial, path, first_stands)
             _flush(path.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _identity(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
+
+
+def _put_new(partial: Path, path: Path, first_stands: bool) -> None:
+    try:
+        partial.replace(path)
+    except OSError as error:
+        # Within the moment since it was looked for.
+        if not (first_stands and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
+            raise
 
 
 def check_vacant(path: Path) -> None:

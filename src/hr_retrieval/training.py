@@ -1,5 +1,6 @@
 """One training run from a resolved config to its summary."""
 
+import copy
 import logging
 import os
 import re
@@ -27,8 +28,16 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
-from hr_retrieval.callbacks import BatchSize, StayStopped, TerminationCheckpoint, TrialReport, check_mining
+from hr_retrieval.callbacks import (
+    BatchSize,
+    MineNegatives,
+    StayStopped,
+    TerminationCheckpoint,
+    TrialReport,
+    check_mining,
+)
 from hr_retrieval.checkpoints import CheckedCheckpointIO
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
@@ -37,6 +46,7 @@ from hr_retrieval.files import read_json, whole_file, write_json
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.guide import EncoderGuide
 from hr_retrieval.model.module import RetrievalModule
+from hr_retrieval.model.sharding import ShardedStrategy
 from hr_retrieval.processes import QUIET, outside_place
 from hr_retrieval.runs import Run, check_new, encoder_weights
 from hr_retrieval.trial import TrialReference
@@ -52,10 +62,11 @@ SHOWN_KEYS = re.compile(
     r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
 )
 
-# FSDP and DeepSpeed cut parameters into flat pieces: weight decay by shape, clipping by the norm of all gradients and the
-# best weights put back at the end would go wrong, the first two in silence.
-WHOLE_MODEL = re.compile(
+# DeepSpeed, and FSDP as Lightning has it, cut parameters into flat pieces: clipping by the norm of all gradients and the
+# best weights put back at the end would go wrong, the first in silence.
+STRATEGIES = re.compile(
     r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
+    r"|hr_retrieval\.model\.sharding\.ShardedStrategy"
 )
 
 # Where Lightning tells a process its place among the others.
@@ -226,11 +237,26 @@ def _first_process_first(trainer: pl.Trainer) -> Iterator[None]:
 
 def _check_strategy(strategy: Any) -> None:
     name = strategy._target_ if isinstance(strategy, DictConfig) else strategy
-    if not WHOLE_MODEL.fullmatch(str(name)):
+    if not STRATEGIES.fullmatch(str(name)):
         raise UserError(
-            "trainer.strategy=auto or ddp, which keep the whole model on each device",
+            "trainer.strategy=auto or ddp, or trainer=fsdp",
             str(name),
             "Use trainer=ddp; if memory is short, set model.mini_batch and trainer.precision=bf16-mixed.",
+        )
+
+
+def _check_sharding(trainer: pl.Trainer) -> None:
+    if trainer.world_size < 2:
+        raise UserError(
+            "several devices with trainer=fsdp, which share the weights out",
+            f"trainer.devices={trainer.num_devices}",
+            "Use trainer=default.",
+        )
+    if any(isinstance(callback, MineNegatives) for callback in cast(Any, trainer).callbacks):
+        raise UserError(
+            "trainer=ddp or trainer=default with callbacks=mining",
+            "trainer=fsdp",
+            "One process mines, and cannot encode with a share of the weights.",
         )
 
 
@@ -298,6 +324,8 @@ def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
     trainer: pl.Trainer = instantiate(
         config.trainer, callbacks=[*callbacks, *added], logger=loggers or False, plugins=[CheckedCheckpointIO()]
     )
+    if isinstance(trainer.strategy, ShardedStrategy):
+        _check_sharding(trainer)
     return trainer
 
 
@@ -311,12 +339,12 @@ def _zero_shot(
         return content
     if not this_run.config.zero_shot:
         return None
-    trainer.validate(module, datamodule, verbose=False)
+    trainer.validate(_to_change(trainer, module), datamodule, verbose=False)
     if not this_run.config.test:
         return None
-    figures = _test(trainer, module, datamodule)
+    figures, values = _test(trainer, module, datamodule)
     if trainer.is_global_zero:
-        _write_query_values(this_run.folder / "per_query_zero_shot.parquet", module, datamodule)
+        _write_query_values(this_run.folder / "per_query_zero_shot.parquet", values, datamodule)
         write_json(path, figures)
     return figures
 
@@ -337,19 +365,28 @@ def _fit(
         cut["documents"],
         module.encoder.max_length,
     )
-    trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(_to_change(trainer, module), datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 
-def _test(trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule) -> dict[str, float]:
-    (figures,) = trainer.test(module, datamodule, verbose=False)
-    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}
+def _to_change(trainer: pl.Trainer, module: RetrievalModule) -> RetrievalModule:
+    """What Lightning is given: the module, or a copy where the strategy would leave nothing but pieces of it."""
+    return copy.deepcopy(module) if isinstance(trainer.strategy, ShardedStrategy) else module
 
 
-def _write_query_values(path: Path, module: RetrievalModule, datamodule: RetrievalDataModule) -> None:
+def _test(
+    trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """The figures of the test split, and those of each of its queries."""
+    measured = _to_change(trainer, module)
+    (figures,) = trainer.test(measured, datamodule, verbose=False)
+    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}, measured.query_values
+
+
+def _write_query_values(path: Path, query_values: dict[str, Tensor], datamodule: RetrievalDataModule) -> None:
     """A row for each measured test query: its id, the rank of its first relevant document, and its metrics."""
     evaluation = datamodule.evaluation_set("test")
     rows = evaluation.query_rows[np.diff(evaluation.offsets) > 0]
-    values = {name: value.numpy() for name, value in module.query_values.items()}
+    values = {name: value.numpy() for name, value in query_values.items()}
     ranks = np.rint(1.0 / values["mrr"]).astype(np.int64)
     with whole_file(path) as partial:
         pq.write_table(
@@ -374,7 +411,7 @@ def _summarise(
     summary: dict[str, Any] = {"zero_shot": zero_shot, "trained": None}
     module.encoder.load_state_dict(encoder_weights(this_run.best_checkpoint()))
     if config.test:
-        summary["trained"] = _test(trainer, module, datamodule)
+        summary["trained"], values = _test(trainer, module, datamodule)
         evaluation = datamodule.evaluation_set("test")
         summary |= {"queries": len(evaluation.query_rows), "documents": len(evaluation.document_rows), "split": "test"}
     summary["encoder"] = str(this_run.folder / "encoder") if config.export else None
@@ -383,7 +420,7 @@ def _summarise(
     if not trainer.is_global_zero:
         return summary
     if config.test:
-        _write_query_values(this_run.folder / "per_query.parquet", module, datamodule)
+        _write_query_values(this_run.folder / "per_query.parquet", values, datamodule)
     write_json(this_run.folder / "summary.json", summary)
     if config.export and not (this_run.folder / "encoder").exists():
         this_run.export(this_run.folder / "encoder")

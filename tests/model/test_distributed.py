@@ -185,6 +185,22 @@ def test_processes_that_torchrun_starts_give_the_run_that_lightning_starts(tmp_p
     assert len(rows(tmp_path / "run")) > len(rows(tmp_path / "own"))
 
 
+def test_a_sharded_run_gives_the_figures_of_one_process(tmp_path: Path) -> None:
+    """From the encoder as it came to the exported best one; and the weights on disk are whole."""
+    write_toy_dataset(tmp_path / "toy")
+    options = ("zero_shot=true", "export=true", "optimizer=adamw", "optimizer.eps=1e-3")
+    for output, own in (("one", ("datamodule.batch_size=8",)), ("run", ("trainer=fsdp", *TWO[:1], *TWO[2:]))):
+        words = [sys.executable, "-m", "hr_retrieval.train", *TOY, *own, *options, f"output={output}"]
+        ended(words, tmp_path)
+    for expected, found in zip(rows(tmp_path / "one"), rows(tmp_path / "run"), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    summaries = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("one", "run")]
+    for part in ("zero_shot", "trained"):
+        assert summaries[0][part] == pytest.approx(summaries[1][part])
+    one, run = (Encoder(str(tmp_path / output / "encoder")).state_dict() for output in ("one", "run"))
+    torch.testing.assert_close(run, one, rtol=1e-3, atol=1e-4)
+
+
 def test_processes_that_srun_starts_write_one_run(tmp_path: Path) -> None:
     """srun starts the same command in each task, and says in variables which one it is."""
     write_toy_dataset(tmp_path / "toy")

@@ -77,7 +77,7 @@ def guidance(folder: Path, dataset: PreparedDataset, guide: Guide, margin: float
 def _table(folder: Path, name: str, texts: Iterable[list[str]], total: int, guide: Guide, kind: Kind) -> Embeddings:
     place = folder / name
     if not (place / "embeddings.npy").exists():
-        with whole_folder(place, replace=True) as partial:
+        with whole_folder(place, replace=True, first_stands=True) as partial:
             _write(partial / "embeddings.npy", name, texts, total, guide, kind)
     table: Embeddings = np.load(place / "embeddings.npy", mmap_mode="r")
     return table

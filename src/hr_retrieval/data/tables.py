@@ -162,7 +162,7 @@ def write_rows(folder: Path) -> None:
         UserError: an id is doubled, an id of the qrels is in no table, a pair is judged twice, or a split has no such
             name.
     """
-    with whole_folder(folder / "rows", replace=True) as rows:
+    with whole_folder(folder / "rows", replace=True, first_stands=True) as rows:
         documents, queries = _row_count(folder, "corpus"), _row_count(folder, "queries")
         groups = _codes(folder, {"corpus": "group_id", "queries": "group_id"})
         np.save(rows / "document_group.npy", groups[:documents])

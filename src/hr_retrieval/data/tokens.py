@@ -73,7 +73,7 @@ def token_table(
     """
     place = folder / tokeniser.fingerprint / name
     if not (place / "table.json").exists():
-        with whole_folder(place, replace=True) as partial:
+        with whole_folder(place, replace=True, first_stands=True) as partial:
             _write(partial, name, texts, total, tokeniser, kind)
     info = read_json(place / "table.json")
     ids = np.load(place / "ids.npy", mmap_mode="r")

@@ -19,6 +19,7 @@ from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.gather import gather_parts
 from hr_retrieval.model.loss import LossResult, RetrievalLoss
 from hr_retrieval.model.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, SoftLabelMixing
+from hr_retrieval.model.sharding import ShardedStrategy
 from hr_retrieval.model.similarity import cosine, synthetic_cosine
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
 from hr_retrieval.retrieval.ranking import Relevance
@@ -73,6 +74,8 @@ class RetrievalModule(pl.LightningModule):
         self.embedded: Embedded | None = None
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
+        # Now, since a sharded weight is a flat piece of what it was.
+        self._matrices = {name for name, parameter in self.named_parameters() if parameter.ndim > 1}
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch; over several processes the loss of the global batch, on each of them."""
@@ -123,14 +126,15 @@ class RetrievalModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer over all parameters, without weight decay on biases and norms, and the schedule by steps."""
         assert self.optimizer is not None, "the module was built for evaluation"
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        if not parameters:
+        trained = {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        if not trained:
             raise UserError(
                 "a weight that training may change", "none: all are frozen", "Leave some of them trainable."
             )
         groups: list[dict[str, Any]] = [
-            {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
-            {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+            {"params": [parameter for name, parameter in trained.items() if name in self._matrices]},
+            {"params": [parameter for name, parameter in trained.items() if name not in self._matrices]}
+            | {"weight_decay": 0.0},
         ]
         optimizer = self.optimizer(groups)
         if self.scheduler is None:
@@ -153,6 +157,8 @@ class RetrievalModule(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        elif isinstance(self.trainer.strategy, ShardedStrategy):
+            self.trainer.strategy.clip_gradients(gradient_clip_val)
         else:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 

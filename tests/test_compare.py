@@ -387,12 +387,16 @@ def test_a_group_that_a_baseline_beats_is_named(tmp_path: Path, toy_dataset: Pat
     figures = {baseline.name: baseline.figures["mrr"] for baseline in comparison.baselines}
     assert list(figures) == ["BM25", "character TF-IDF"]
     for (name, figure), remark in zip(figures.items(), comparison.remarks[-2:], strict=True):
-        beaten = f"{name} (mrr {figure:.4f}), which needs no training, beats: model.mixing=NoMixing (0.0100, p = 0.00"
+        beaten = f"{name} (mrr {figure:.4f}), which needs no training, beats model.mixing=NoMixing (0.0100, p = 0.00"
         assert remark.startswith(beaten)
         assert "AnchorMixing" not in remark
     lines = [line.split(" | ")[0] for line in comparison.markdown().splitlines()[2:]]
     assert sorted(lines[1:3]) == ["| BM25", "| character TF-IDF"]
     assert (lines[0], lines[3]) == ("| model.mixing=AnchorMixing", "| model.mixing=NoMixing")
+    write_run(tmp_path / "all" / "a", mixing=NONE, values=[0.01] * len(bm25.queries), **rest)
+    write_run(tmp_path / "all" / "b", mixing=ANCHOR, values=[0.01] * len(bm25.queries), **rest)
+    lost = compare([str(tmp_path / "all" / "**")], tmp_path / "lost").remarks[-1]
+    assert "beats every group (p at most 0.00" in lost
     without = compare([str(tmp_path / "runs" / "**")], tmp_path / "without", lexical=False)
     assert without.baselines == ()
     assert not any("BM25" in remark for remark in without.remarks)

@@ -537,18 +537,22 @@ def _baselines(runs: Sequence[FinishedRun]) -> tuple[list[Baseline], list[str]]:
 
 
 def _losses(baseline: Baseline, groups: Sequence[Group], metric: str) -> list[str]:
-    """A sentence that names the groups that the baseline beats, with the p-values of the randomisation test."""
+    """A sentence that names the groups that the baseline beats, with p-values of the randomisation test, adjusted by Holm."""
     figure = baseline.figures.get(metric)
     beaten = [group for group in groups if figure is not None and group.figures[metric].mean < figure]
     if not beaten:
         return []
     raw = {group.name: _against(group, baseline, metric) for group in beaten}
     adjusted = holm({name: value for name, value in raw.items() if value is not None})
-    named = [
-        f"{group.name} ({group.figures[metric].mean:.4f}, p = {_number(adjusted.get(group.name), '.4f')})"
-        for group in beaten
-    ]
-    return [f"{baseline.name} ({metric} {figure:.4f}), which needs no training, beats: {'; '.join(named)}."]
+    if len(beaten) == len(groups) > 1:
+        worst = max(adjusted.values()) if len(adjusted) == len(beaten) else None
+        who = f"every group (p at most {_number(worst, '.4f')})"
+    else:
+        who = "; ".join(
+            f"{group.name} ({group.figures[metric].mean:.4f}, p = {_number(adjusted.get(group.name), '.4f')})"
+            for group in beaten
+        )
+    return [f"{baseline.name} ({metric} {figure:.4f}), which needs no training, beats {who}."]
 
 
 def _against(group: Group, baseline: Baseline, metric: str) -> float | None:

@@ -5,7 +5,7 @@ import json
 import re
 import statistics
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,11 +17,12 @@ import yaml
 
 from hr_retrieval import compare as verb
 from hr_retrieval import train
-from hr_retrieval.chart import Series, chart
 from hr_retrieval.comparison import Comparison, compare
+from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluation import evaluate
 from hr_retrieval.files import write_json
+from hr_retrieval.lexical import lexical_baselines
 from tests.conftest import Command
 
 TOY = (
@@ -40,19 +41,32 @@ def write_run(
     zero_shot: Sequence[float] | None = BEFORE,
     margin: float = 0.2,
     queries: Sequence[str] | None = None,
+    validation: Sequence[str] = (),
     **summary: Any,
 ) -> Path:
-    """A finished run with the given MRR of each query; `summary` overrides what summary.json says."""
+    """A finished run with the given MRR of each query; `summary` overrides what summary.json says.
+
+    `validation` are rows of metrics.csv: step, epoch, MRR, pass@1, loss.
+    """
     own = {"_target_": mixing} | ({"seed": seed, "k": 3} if mixing == ANCHOR else {})
     config = {
         "project": folder.name,
         "seed": seed,
-        "datamodule": {"evaluation_corpus": summary.pop("corpus", "split"), "evaluation_queries": None},
+        "datamodule": {
+            "folder": str(summary.pop("data_folder", folder / "nowhere")),
+            "evaluation_corpus": summary.pop("corpus", "split"),
+            "evaluation_queries": summary.pop("few", None),
+            "seed": seed,
+        },
+        "callbacks": {"best": {"monitor": summary.pop("monitor", "validation/mrr"), "mode": "max"}},
         "model": {"mixing": own | summary.pop("mixing_options", {}), "loss": {"margin": margin}},
         "trainer": {"default_root_dir": str(folder), "max_epochs": 2},
     }
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    if validation:
+        header = "step,epoch,validation/mrr,validation/pass@1,train/loss"
+        (folder / "metrics.csv").write_text("\n".join([header, *validation]) + "\n")
     figures = {"zero_shot": None, "trained": measured(values), "queries": len(values), "documents": 9, "split": "test"}
     if zero_shot is not None:
         figures["zero_shot"] = measured(zero_shot)
@@ -116,7 +130,19 @@ def test_a_sweep_is_compared_by_one_command(command: Command, toy_dataset: Path,
         assert float(table[name]["map_sd"]) == pytest.approx(statistics.stdev(figures))
         assert float(table[name]["map_zero_shot"]) == pytest.approx(summaries[0]["zero_shot"]["map"])
         assert (table[name]["runs"], table[name]["seeds"]) == ("2", "2")
-        assert f"| {name} | 2 | 2 | {statistics.mean(figures):.4f} ±" in printed
+        best = [best_validation(folder) for folder in folders[2 * number : 2 * number + 2]]
+        assert float(table[name]["validation_mean"]) == pytest.approx(statistics.mean(best))
+        assert f"| {name} | 2 | 2 | {statistics.mean(best):.4f} ±" in printed
+        assert f"| {statistics.mean(figures):.4f} ±" in printed
+        assert all(0 < summary["training_seconds"] < summary["seconds"] for summary in summaries)
+        training = statistics.mean(summary["training_seconds"] for summary in summaries)
+        assert float(table[name]["training_seconds"]) == pytest.approx(training)
+    evaluate("tiny", toy_dataset, tmp_path / "measured", base=None, counterfactuals=None)
+    systems = json.loads((tmp_path / "measured" / "metrics.json").read_text())["systems"]
+    for system in ("BM25", "character TF-IDF"):
+        assert float(table[system]["map_mean"]) == pytest.approx(systems[system]["metrics"]["map"])
+        assert f"| {system} | - | - | - | {systems[system]['metrics']['map']:.4f} |" in printed
+    assert "Chosen by validation map (" in printed
     assert table[name]["p_queries"]
     document = (tmp_path / "out" / "comparison.md").read_text()
     assert "multirun/s/cut/0" in document
@@ -127,6 +153,12 @@ def test_a_sweep_is_compared_by_one_command(command: Command, toy_dataset: Path,
     svg = charts(tmp_path / "out")[0]
     assert len(svg.findall(".//{*}polyline")) == 4
     assert len(svg.findall(".//{*}circle")) == 4 * 2 + 2
+
+
+def best_validation(run: Path) -> float:
+    """The MAP of the validation with the best MRR, before training aside."""
+    table = pd.read_csv(run / "metrics.csv").query("step > 0").dropna(subset=["validation/mrr"])
+    return float(table.loc[table["validation/mrr"].idxmax(), "validation/map"])
 
 
 def charts(folder: Path) -> list[ElementTree.Element]:
@@ -158,7 +190,8 @@ def test_a_run_leaves_the_figures_of_each_query(command: Command, toy_dataset: P
     printed = command(train.main, "resume=run", "trainer.max_steps=-1")
     assert "trained" in printed, printed
     assert (run / "per_query_zero_shot.parquet").read_bytes() == kept
-    assert json.loads((run / "summary.json").read_text())["seconds"] is None
+    resumed = json.loads((run / "summary.json").read_text())
+    assert (resumed["seconds"], resumed["training_seconds"]) == (None, None)
 
 
 def test_means_spreads_and_tests_have_the_known_answer(tmp_path: Path) -> None:
@@ -239,14 +272,16 @@ def test_by_and_metric_change_what_is_compared(tmp_path: Path) -> None:
     everything = compared(tmp_path)
     assert everything.varying == ("model.mixing.k", "model.loss.margin")
     assert len(everything.groups) == 4
-    # Curves, one chart for each setting, and seconds.
+    # Curves, one chart for each setting, all settings at once, and seconds.
     drawn = charts(tmp_path / "out")
     assert [svg[0].text for svg in drawn][1:] == [
         "Test mrr by model.mixing.k",
         "Test mrr by model.loss.margin",
+        "Test mrr of each run by all settings",
         "Test mrr of each run by its seconds",
     ]
-    assert [text.text for text in drawn[2].findall("{*}text")][2:4] == ["0.1", "0.3"]
+    assert len(drawn[3].findall("{*}polyline")) == 4
+    assert [text.text for text in drawn[2].findall("{*}text")][1:3] == ["0.1", "0.3"]
 
 
 def test_what_a_part_is_made_of_elsewhere_is_shown_as_absent(tmp_path: Path) -> None:
@@ -265,10 +300,8 @@ def test_without_figures_of_the_same_queries_nothing_is_tested(tmp_path: Path) -
     (difference,) = [group.difference for group in comparison.groups if group.difference]
     assert difference.p_queries is None
     assert difference.p_seeds is None
-    assert (
-        "Not tested, without figures of the same queries on both sides: model.mixing=AnchorMixing"
-        in comparison.remarks[-1]
-    )
+    said = "Not tested, without figures of the same queries on both sides: model.mixing=AnchorMixing."
+    assert said in comparison.remarks
 
 
 def test_a_run_without_zero_shot_has_no_difference_from_it(tmp_path: Path) -> None:
@@ -298,6 +331,101 @@ def test_validations_within_an_epoch_are_spread_over_it(tmp_path: Path) -> None:
     y = [float(circle.attrib["cy"]) for circle in circles]
     assert [(value - x[0]) / (x[3] - x[0]) for value in x] == pytest.approx([0, 0.25, 0.5, 1], abs=1e-3)
     assert [(value - y[0]) / (y[3] - y[0]) for value in y] == pytest.approx([0, 1 / 3, 2 / 3, 1], abs=2e-3)
+
+
+def test_what_to_take_is_chosen_on_validation_and_reported_on_test(tmp_path: Path) -> None:
+    """The best checkpoint is that of the monitor: not the best figure of the metric, and not one from before training."""
+    rows = {
+        NONE: [["0,0,0.9,0.9,", "5,0,0.2,0.4,", "9,0,,,0.7", "10,1,0.6,0.1,"], ["5,0,0.4,0.3,", "10,1,0.1,0.2,"]],
+        ANCHOR: [["5,0,0.5,0.2,", "10,1,0.3,0.3,"], ["5,0,0.1,0.1,", "10,1,0.3,0.1,"]],
+    }
+    for mixing, of_seeds in rows.items():
+        for seed, own in enumerate(of_seeds, 1):
+            values = [1.0] * 6 if mixing == ANCHOR else BEFORE
+            write_run(
+                tmp_path / "runs" / f"{mixing[-8:]}{seed}",
+                seed,
+                mixing,
+                values,
+                validation=own,
+                monitor="validation/pass@1",
+            )
+    comparison = compared(tmp_path)
+    anchor, none = comparison.groups
+    assert none.validation["mrr"].mean == pytest.approx((0.2 + 0.4) / 2)
+    assert anchor.validation["mrr"].mean == pytest.approx((0.3 + 0.1) / 2)
+    assert none.validation["pass@1"].mean == pytest.approx((0.4 + 0.3) / 2)
+    assert comparison.chosen is none
+    said = f"Chosen by validation mrr (0.3000): model.mixing=NoMixing. Its test mrr is {statistics.mean(BEFORE):.4f}."
+    assert any(remark.startswith(said) for remark in comparison.remarks)
+    assert "| model.mixing=NoMixing | 2 | 2 | 0.3000 ± 0.1414 (chosen) |" in comparison.markdown()
+    assert [row["chosen"] for row in rows_of(tmp_path / "out")] == ["0", "1"]
+    assert [row["validation_mean"] for row in rows_of(tmp_path / "out")] == ["0.2", "0.30000000000000004"]
+
+
+def test_nothing_is_chosen_without_the_validation_of_every_run(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a", mixing=NONE, validation=["5,0,0.2,0.4,"])
+    (group,) = compare([str(tmp_path / "runs" / "**")], tmp_path / "one").groups
+    assert group.validation["mrr"].mean == 0.2
+    write_run(tmp_path / "runs" / "b", mixing=ANCHOR)
+    comparison = compared(tmp_path)
+    assert comparison.chosen is None
+    assert (
+        "Nothing is chosen: not every run took down its validation mrr (callbacks.metrics_file)." in comparison.remarks
+    )
+    assert "chosen)" not in comparison.markdown()
+
+
+def test_a_group_that_a_baseline_beats_is_named(tmp_path: Path, toy_dataset: Path) -> None:
+    data = PreparedDataset.open(toy_dataset).fingerprint
+    (bm25, _) = lexical_baselines(toy_dataset, data, "split", None, [1])
+    assert bm25.queries is not None
+    rest: dict[str, Any] = {"queries": bm25.queries, "data_folder": toy_dataset, "data": data, "zero_shot": None}
+    write_run(tmp_path / "runs" / "a", mixing=NONE, values=[0.01] * len(bm25.queries), **rest)
+    write_run(tmp_path / "runs" / "b", mixing=ANCHOR, values=[1.0] * len(bm25.queries), **rest)
+    comparison = compared(tmp_path)
+    figures = {baseline.name: baseline.figures["mrr"] for baseline in comparison.baselines}
+    assert list(figures) == ["BM25", "character TF-IDF"]
+    for (name, figure), remark in zip(figures.items(), comparison.remarks[-2:], strict=True):
+        beaten = f"{name} (mrr {figure:.4f}), which needs no training, beats model.mixing=NoMixing (0.0100, p = 0.00"
+        assert remark.startswith(beaten)
+        assert "AnchorMixing" not in remark
+    lines = [line.split(" | ")[0] for line in comparison.markdown().splitlines()[2:]]
+    assert sorted(lines[1:3]) == ["| BM25", "| character TF-IDF"]
+    assert (lines[0], lines[3]) == ("| model.mixing=AnchorMixing", "| model.mixing=NoMixing")
+    write_run(tmp_path / "all" / "a", mixing=NONE, values=[0.01] * len(bm25.queries), **rest)
+    write_run(tmp_path / "all" / "b", mixing=ANCHOR, values=[0.01] * len(bm25.queries), **rest)
+    lost = compare([str(tmp_path / "all" / "**")], tmp_path / "lost").remarks[-1]
+    assert "beats every group (p at most 0.00" in lost
+    without = compare([str(tmp_path / "runs" / "**")], tmp_path / "without", lexical=False)
+    assert without.baselines == ()
+    assert not any("BM25" in remark for remark in without.remarks)
+
+
+@pytest.mark.parametrize(
+    ("there", "said"), [(False, "nowhere is no folder here"), (True, "Prepare the data of the runs anew")]
+)
+def test_baselines_are_left_out_where_the_data_are_not_those_of_the_runs(
+    tmp_path: Path, toy_dataset: Path, there: bool, said: str
+) -> None:
+    write_run(tmp_path / "runs" / "a", **({"data_folder": toy_dataset} if there else {}))
+    comparison = compared(tmp_path)
+    assert comparison.baselines == ()
+    assert said in comparison.remarks[-1]
+
+
+def test_a_continuum_of_values_gets_a_scale(tmp_path: Path) -> None:
+    margins = [0.001 * 1.8**number for number in range(9)]
+    for number, margin in enumerate(margins):
+        write_run(tmp_path / "runs" / str(number), margin=margin)
+    compared(tmp_path)
+    drawn = charts(tmp_path / "out")[1]
+    x = sorted(float(circle.attrib["cx"]) for circle in drawn.findall("{*}circle")[:9])
+    # Even steps of the logarithm, and no label for each value.
+    assert [right - left for left, right in pairwise(x)] == pytest.approx([(x[-1] - x[0]) / 8] * 8, abs=0.2)
+    texts = [text.text for text in drawn.findall("{*}text")]
+    assert {"0.001", "0.01", "0.1"} <= set(texts)
+    assert "mean" not in texts
 
 
 def refuse_nothing(runs: Path) -> None:
@@ -358,23 +486,3 @@ def test_a_taken_output_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already holds something"):
         compared(tmp_path)
     assert (tmp_path / "out" / "comparison.csv").read_bytes() == before
-
-
-def test_a_chart_places_points_to_scale_and_escapes_names() -> None:
-    points = [(0.0, 1.0), (1.0, 3.0), (2.0, float("nan")), (4.0, 2.0)]
-    svg = ElementTree.fromstring(chart("a < b", "x", [Series("<script>", points)], joined=True))
-    circles = svg.findall("{*}circle")[:-1]
-    x, y = ([float(circle.attrib[name]) for circle in circles] for name in ("cx", "cy"))
-    assert (x[1] - x[0]) / (x[2] - x[0]) == pytest.approx(0.25, abs=1e-3)
-    assert (y[0] - y[2]) / (y[0] - y[1]) == pytest.approx(0.5, abs=1e-3)
-    assert y[1] < y[2] < y[0]
-    assert svg[0].text == "a < b"
-    assert "<script>" in [text.text for text in svg.findall("{*}text")]
-    assert svg.find("{*}polyline") is not None
-    assert ElementTree.fromstring(chart("a", "x", [Series("b", points)])).find("{*}polyline") is None
-
-
-@pytest.mark.parametrize("points", [[], [(1.0, 0.5)], [(0.0, 0.0), (0.0, 0.0)]])
-def test_a_chart_of_little_is_still_a_chart(points: list[tuple[float, float]]) -> None:
-    svg = ElementTree.fromstring(chart("a", "x", [Series("b", points)]))
-    assert len(svg.findall("{*}circle")) == len(points) + 1

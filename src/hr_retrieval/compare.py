@@ -16,7 +16,7 @@ def main(config: DictConfig) -> None:
     runs = [config.runs] if isinstance(config.runs, str) else list(config.runs)
     by = [config.by] if isinstance(config.by, str) else config.by and list(config.by)
     output = Path(config.output)
-    report(compare(runs, output, by, config.baseline, config.metric), output)
+    report(compare(runs, output, by, config.baseline, config.metric, config.lexical), output)
 
 
 if __name__ == "__main__":

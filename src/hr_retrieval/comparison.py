@@ -5,7 +5,7 @@ import glob
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from hr_retrieval.chart import Series, Svg, chart
+from hr_retrieval.chart import Axis, Series, Svg, chart, parallel
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder
+from hr_retrieval.lexical import Baseline, lexical_baselines
+from hr_retrieval.page import Rows, html_table, markdown_table, page, side_by_side
 from hr_retrieval.retrieval.significance import Spread, holm, paired_bootstrap, randomisation_test, spread
 from hr_retrieval.runs import Run
 
@@ -25,16 +27,13 @@ _HEADLINE = ("mrr", "pass@1", "recall@10")
 # Not compared: what a run is called, where it is written and shown. Seeds are what the spread is over.
 _ASIDE = ("project", "output", "resume", "zero_shot", "test", "export", "logger")
 # What the figures depend on beside the data: other values measure something else.
-_MEASURED_BY = ("datamodule.evaluation_corpus", "datamodule.evaluation_queries")
+_MEASURED_KEYS = ("evaluation_corpus", "evaluation_queries")
+_MEASURED_BY = tuple(f"datamodule.{key}" for key in _MEASURED_KEYS)
 _TRAINED, _ZERO_SHOT = "per_query.parquet", "per_query_zero_shot.parquet"
-_STYLE = (
-    "body{font-family:sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"
-    "td,th{border:1px solid #ccc;padding:.3em .6em;text-align:right}td:first-child,th:first-child{text-align:left}"
-)
-
+# Numbers of a key above which a chart gives them a scale, and how far apart they lie where it is one of their logarithms.
+_PLACES, _LOG_FROM = 8, 20.0
 # The leaves below a key, by their names relative to it; a leaf itself has the name "".
 Value = tuple[tuple[str, Any], ...]
-Rows = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,9 @@ class FinishedRun:
         seed: of the training.
         trained: test figures of the best checkpoint.
         zero_shot: of the encoder before training, where it was measured.
+        validation: validation figures of the best checkpoint; empty where none were taken down.
         seconds: from start to end; `None` for a resumed run.
+        training_seconds: of the training alone, its validations included; `None` for a resumed run and one of an older version.
         data: fingerprint of the prepared data set.
         queries: how many test queries there are.
         documents: how many are ranked for each.
@@ -58,7 +59,9 @@ class FinishedRun:
     seed: int
     trained: dict[str, float]
     zero_shot: dict[str, float] | None
+    validation: dict[str, float]
     seconds: float | None
+    training_seconds: float | None
     data: str
     queries: int
     documents: int
@@ -89,6 +92,7 @@ class Group:
         runs: its runs.
         figures: each metric over seeds, on test; runs of one seed count as one, by their mean.
         zero_shot: mean of each metric before training; empty unless all runs measured it.
+        validation: each metric over seeds, on validation, of the same checkpoints; empty unless all runs took it down.
         difference: `None` for the baseline itself, or without a baseline.
     """
 
@@ -96,13 +100,18 @@ class Group:
     runs: tuple[FinishedRun, ...]
     figures: dict[str, Spread]
     zero_shot: dict[str, float]
+    validation: dict[str, Spread]
     difference: Difference | None = None
 
     @property
     def seconds(self) -> float | None:
         """Mean over the runs that were timed."""
-        timed = [run.seconds for run in self.runs if run.seconds is not None]
-        return float(np.mean(timed)) if timed else None
+        return _mean_of([run.seconds for run in self.runs])
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Likewise, of the training alone."""
+        return _mean_of([run.training_seconds for run in self.runs])
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,8 @@ class Comparison:
         metric: its name.
         metrics: all names shown, `metric` first.
         groups: the groups.
+        baselines: what rankings without training reach on the same queries.
+        chosen: the group with the best mean on validation; `None` for a single group, or where a run has no such figure.
         remarks: what a reader must know, a sentence each.
         varying: keys that vary between runs, seeds aside.
         unfinished: run directories without `summary.json`.
@@ -121,21 +132,28 @@ class Comparison:
     metric: str
     metrics: tuple[str, ...]
     groups: tuple[Group, ...]
+    baselines: tuple[Baseline, ...]
+    chosen: Group | None
     remarks: tuple[str, ...]
     varying: tuple[str, ...]
     unfinished: tuple[Path, ...]
 
     def markdown(self) -> str:
         """The table of groups."""
-        return _markdown(_table(self))
+        return markdown_table(_table(self))
 
     def charts(self) -> list[Svg]:
-        """Validation of each run by epoch, test figures by each key that varies, test figures by seconds."""
+        """Validation of each run by epoch, test figures by each key that varies, by several keys at once, and by seconds."""
         return _charts(self)
 
 
 def compare(
-    runs: Sequence[str], output: Path, by: Sequence[str] | None = None, baseline: str | None = None, metric: str = "mrr"
+    runs: Sequence[str],
+    output: Path,
+    by: Sequence[str] | None = None,
+    baseline: str | None = None,
+    metric: str = "mrr",
+    lexical: bool = True,
 ) -> Comparison:
     """Compare the runs under some globs; write `comparison.md`, `comparison.csv` and `comparison.html`.
 
@@ -145,6 +163,8 @@ def compare(
         by: keys of the config, or of parts of it; `None` takes all that vary, seeds aside.
         baseline: a part of one group's name; `None` compares each group with its encoder before training.
         metric: what is compared.
+        lexical: whether BM25 and character TF-IDF are measured on the same test queries; for this the runs' prepared data
+            set must lie where they read it.
 
     Raises:
         UserError: `output` holds something, no finished run is there, a run was not measured on test, runs were
@@ -162,8 +182,13 @@ def compare(
     groups = sorted(_groups(finished, keys, names), key=lambda group: -group.figures[metric].mean)
     base = None if baseline is None else _named(baseline, groups)
     compared = _with_differences(groups, base, metric)
-    remarks = _remarks(compared, base, varying, keys)
-    comparison = Comparison(metric, metrics, tuple(compared), tuple(remarks), tuple(varying), tuple(unfinished))
+    chosen = _chosen(compared, metric)
+    baselines, told = _baselines(finished) if lexical else ([], [])
+    remarks = [*_remarks(compared, base, varying, keys), *_choice(chosen, compared, metric), *told]
+    remarks += [lost for own in baselines for lost in _losses(own, compared, metric)]
+    comparison = Comparison(
+        metric, metrics, tuple(compared), tuple(baselines), chosen, tuple(remarks), tuple(varying), tuple(unfinished)
+    )
     with whole_folder(output) as partial:
         (partial / "comparison.md").write_text(_document(comparison), encoding="utf-8")
         (partial / "comparison.csv").write_text(_csv(comparison), encoding="utf-8")
@@ -229,11 +254,37 @@ def _finished(folder: Path) -> FinishedRun:
         int(run.config.seed),
         summary["trained"],
         summary["zero_shot"],
+        _validation(folder / "metrics.csv", settings),
         summary["seconds"],
+        # A run from before training was timed by itself has no such figure.
+        summary.get("training_seconds"),
         summary["data"],
         summary["queries"],
         summary["documents"],
     )
+
+
+def _validation(path: Path, settings: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of the validation by which the best checkpoint was chosen, which is the one measured on test."""
+    monitor, lower = (
+        settings.get("callbacks.best.monitor", "validation/mrr"),
+        settings.get("callbacks.best.mode") == "min",
+    )
+    rows = [row for row in _rows(path) if row["step"] != "0" and row.get(monitor)]
+    if not rows:
+        return {}
+    # The first of equal ones, as Lightning's checkpoint has it.
+    best = max(rows, key=lambda row: float(row[monitor]) * (-1 if lower else 1))
+    named = {name.removeprefix("validation/"): value for name, value in best.items() if name.startswith("validation/")}
+    return {name: float(value) for name, value in named.items() if value}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv; none where it was left out."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def leaves(node: Any, path: str = "") -> dict[str, Any]:
@@ -344,17 +395,26 @@ def _groups(runs: Sequence[FinishedRun], keys: Sequence[str], metrics: Sequence[
     groups = []
     for group, own in members.items():
         shown = [f"{key}={_shown(value, values[key])}" for key, value in zip(keys, group, strict=True)]
-        figures = {name: _over_seeds(own, name) for name in metrics}
+        figures = {name: _over_seeds(own, lambda run: run.trained, name) for name in metrics}
+        taken = [name for name in metrics if all(name in run.validation for run in own)]
+        validation = {name: _over_seeds(own, lambda run: run.validation, name) for name in taken}
         before = [run.zero_shot for run in own if run.zero_shot]
         zero_shot = {
             name: float(np.mean([figure[name] for figure in before])) for name in metrics if len(before) == len(own)
         }
-        groups.append(Group(", ".join(shown) or "all runs", tuple(own), figures, zero_shot))
+        groups.append(Group(", ".join(shown) or "all runs", tuple(own), figures, zero_shot, validation))
     return groups
 
 
-def _over_seeds(runs: Sequence[FinishedRun], metric: str) -> Spread:
-    return spread(np.array(_by_seed(runs, lambda run: run.trained[metric])))
+def _over_seeds(
+    runs: Sequence[FinishedRun], figures: Callable[[FinishedRun], Mapping[str, float]], metric: str
+) -> Spread:
+    return spread(np.array(_by_seed(runs, lambda run: figures(run)[metric])))
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _by_seed(runs: Sequence[FinishedRun], value: Callable[[FinishedRun], Any]) -> list[Any]:
@@ -387,7 +447,7 @@ def _with_differences(groups: Sequence[Group], base: Group | None, metric: str) 
         if group is not base and other is not None:
             p_queries, p_seeds = (p_values.get(str(number)) for p_values in adjusted)
             difference = Difference(group.figures[metric].mean - other, p_queries, p_seeds)
-        result.append(Group(group.name, group.runs, group.figures, group.zero_shot, difference))
+        result.append(replace(group, difference=difference))
     return result
 
 
@@ -443,24 +503,93 @@ def _remarks(groups: Sequence[Group], base: Group | None, varying: Sequence[str]
     return remarks
 
 
+def _chosen(groups: Sequence[Group], metric: str) -> Group | None:
+    if len(groups) < 2 or not all(metric in group.validation for group in groups):
+        return None
+    return max(groups, key=lambda group: group.validation[metric].mean)
+
+
+def _choice(chosen: Group | None, groups: Sequence[Group], metric: str) -> list[str]:
+    """What validation chooses, in a sentence; nothing where there is nothing to choose from."""
+    if len(groups) < 2:
+        return []
+    if chosen is None:
+        return [f"Nothing is chosen: not every run took down its validation {metric} (callbacks.metrics_file)."]
+    return [
+        f"Chosen by validation {metric} ({chosen.validation[metric].mean:.4f}): {chosen.name}. Its test {metric} is "
+        f"{chosen.figures[metric].mean:.4f}. The rows stand in the order of the test figures, which are no ground to choose by."
+    ]
+
+
+def _baselines(runs: Sequence[FinishedRun]) -> tuple[list[Baseline], list[str]]:
+    """The baselines on what the runs were measured on, or a sentence that says why there are none."""
+    settings = runs[0].settings
+    folder, corpus, queries = (settings.get(f"datamodule.{key}") for key in ("folder", *_MEASURED_KEYS))
+    seeds = sorted({int(run.settings.get("datamodule.seed", run.seed)) for run in runs})
+    if folder is None or not Path(folder).is_dir():
+        return [], [
+            f"BM25 and character TF-IDF are not measured: {folder} is no folder here (lexical=false asks for none)."
+        ]
+    try:
+        return lexical_baselines(Path(folder), runs[0].data, str(corpus), queries, seeds), []
+    except UserError as error:
+        return [], [f"BM25 and character TF-IDF are not measured: {error}"]
+
+
+def _losses(baseline: Baseline, groups: Sequence[Group], metric: str) -> list[str]:
+    """A sentence that names the groups that the baseline beats, with p-values of the randomisation test, adjusted by Holm."""
+    figure = baseline.figures.get(metric)
+    beaten = [group for group in groups if figure is not None and group.figures[metric].mean < figure]
+    if not beaten:
+        return []
+    raw = {group.name: _against(group, baseline, metric) for group in beaten}
+    adjusted = holm({name: value for name, value in raw.items() if value is not None})
+    if len(beaten) == len(groups) > 1:
+        worst = max(adjusted.values()) if len(adjusted) == len(beaten) else None
+        who = f"every group (p at most {_number(worst, '.4f')})"
+    else:
+        who = "; ".join(
+            f"{group.name} ({group.figures[metric].mean:.4f}, p = {_number(adjusted.get(group.name), '.4f')})"
+            for group in beaten
+        )
+    return [f"{baseline.name} ({metric} {figure:.4f}), which needs no training, beats {who}."]
+
+
+def _against(group: Group, baseline: Baseline, metric: str) -> float | None:
+    own = _query_values(group.runs, _TRAINED, metric)
+    if own is None or own[0] != baseline.queries:
+        return None
+    return randomisation_test(own[1].mean(axis=0), baseline.values[metric])
+
+
 def _table(comparison: Comparison) -> Rows:
     header = [
-        "group", "runs", "seeds", *(f"{name} (zero-shot)" for name in comparison.metrics), "difference", "p (queries)",
-        "p (seeds)", "seconds",
+        "group", "runs", "seeds", f"validation {comparison.metric}", *(f"{name} (zero-shot)" for name in comparison.metrics),
+        "difference", "p (queries)", "p (seeds)", "seconds (training)",
     ]  # fmt: skip
-    rows = [header]
+    rows = [(np.inf, header)]
     for group in comparison.groups:
         figures = [_figure(group.figures[name], group.zero_shot.get(name)) for name in comparison.metrics]
-        seeds = group.figures[comparison.metric].n
-        rows.append(
-            [group.name, str(len(group.runs)), str(seeds), *figures, *_difference(group), _number(group.seconds, ".0f")]
-        )
-    return rows
+        seeds, seconds = group.figures[comparison.metric].n, _number(group.seconds, ".0f")
+        validation = _spread(group.validation.get(comparison.metric)) + " (chosen)" * (group is comparison.chosen)
+        timed = f"{seconds} ({_number(group.training_seconds, '.0f')})"
+        row = [group.name, str(len(group.runs)), str(seeds), validation, *figures, *_difference(group), timed]
+        rows.append((group.figures[comparison.metric].mean, row))
+    for own in comparison.baselines:
+        figures = [_number(own.figures.get(name), ".4f") for name in comparison.metrics]
+        row = [own.name, "-", "-", "-", *figures, "-", "-", "-", "-"]
+        rows.append((own.figures.get(comparison.metric, -np.inf), row))
+    return [row for _, row in sorted(rows, key=lambda placed: -placed[0])]
 
 
 def _figure(figure: Spread, zero_shot: float | None) -> str:
-    sd = f" ± {figure.sd:.4f}" if figure.n > 1 else ""
-    return f"{figure.mean:.4f}{sd} ({_number(zero_shot, '.4f')})"
+    return f"{_spread(figure)} ({_number(zero_shot, '.4f')})"
+
+
+def _spread(figure: Spread | None) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure.mean:.4f}" + (f" ± {figure.sd:.4f}" if figure.n > 1 else "")
 
 
 def _difference(group: Group) -> list[str]:
@@ -475,19 +604,14 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _run_table(comparison: Comparison) -> Rows:
-    rows = [["run", "group", "seed", comparison.metric, "zero-shot", "seconds"]]
+    rows = [["run", "group", "seed", "validation", "test", "zero-shot", "seconds"]]
     for group in comparison.groups:
         for run in group.runs:
             before = run.zero_shot[comparison.metric] if run.zero_shot else None
-            figures = [f"{run.trained[comparison.metric]:.4f}", _number(before, ".4f"), _number(run.seconds, ".0f")]
-            rows.append([str(run.folder), group.name, str(run.seed), *figures])
+            figures = (run.validation.get(comparison.metric), run.trained[comparison.metric], before)
+            shown = [*(_number(figure, ".4f") for figure in figures), _number(run.seconds, ".0f")]
+            rows.append([str(run.folder), group.name, str(run.seed), *shown])
     return rows
-
-
-def _markdown(rows: Rows) -> str:
-    header, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _document(comparison: Comparison) -> str:
@@ -496,35 +620,43 @@ def _document(comparison: Comparison) -> str:
         f"# {len(comparison.groups)} groups by {comparison.metric}",
         comparison.markdown(),
         *comparison.remarks,
-        "## Runs",
-        _markdown(_run_table(comparison)),
+        f"## Runs, by {comparison.metric}",
+        markdown_table(_run_table(comparison)),
         *(["## Unfinished runs, not compared", "\n".join(unfinished)] if unfinished else []),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _csv(comparison: Comparison) -> str:
-    """One row for each group, in full precision; what is not there is empty."""
+    """One row for each group, then one for each baseline, in full precision; what is not there is empty."""
     file = io.StringIO()
     rows = [_csv_row(comparison, group) for group in comparison.groups]
+    rows += [
+        {"group": own.name, **{f"{name}_mean": own.figures.get(name) for name in comparison.metrics}}
+        for own in comparison.baselines
+    ]
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
 
 
-def _csv_row(comparison: Comparison, group: Group) -> Mapping[str, Any]:
+def _csv_row(comparison: Comparison, group: Group) -> dict[str, Any]:
     row: dict[str, Any] = {"group": group.name, "runs": len(group.runs), "seeds": group.figures[comparison.metric].n}
     for name in comparison.metrics:
         figure = group.figures[name]
         row |= {f"{name}_mean": figure.mean, f"{name}_sd": figure.sd if figure.n > 1 else None}
         row[f"{name}_zero_shot"] = group.zero_shot.get(name)
-    one = group.difference
+    one, validation = group.difference, group.validation.get(comparison.metric)
     row |= {
+        "validation_mean": validation and validation.mean,
+        "validation_sd": validation.sd if validation and validation.n > 1 else None,
+        "chosen": int(group is comparison.chosen),
         "difference": one and one.mean,
         "p_queries": one and one.p_queries,
         "p_seeds": one and one.p_seeds,
         "seconds": group.seconds,
+        "training_seconds": group.training_seconds,
     }
     return row
 
@@ -532,24 +664,16 @@ def _csv_row(comparison: Comparison, group: Group) -> Mapping[str, Any]:
 def _page(comparison: Comparison) -> str:
     parts = [
         f"<h1>{len(comparison.groups)} groups by {escape(comparison.metric)}</h1>",
-        _html_table(_table(comparison)),
+        html_table(_table(comparison)),
         *(f"<p>{escape(remark)}</p>" for remark in comparison.remarks),
-        *(f"<p>{one}</p>" for one in comparison.charts()),
-        "<h2>Runs</h2>",
-        _html_table(_run_table(comparison)),
+        side_by_side(comparison.charts()),
+        f"<h2>Runs, by {escape(comparison.metric)}</h2>",
+        html_table(_run_table(comparison)),
     ]
     if comparison.unfinished:
         items = "".join(f"<li>{escape(str(folder))}</li>" for folder in comparison.unfinished)
         parts.append(f"<h2>Unfinished runs, not compared</h2><ul>{items}</ul>")
-    head = f'<meta charset="utf-8"><title>Comparison of runs</title><style>{_STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
-
-
-def _html_table(rows: Rows) -> str:
-    header, *body = rows
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in header)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+    return page("Comparison of runs", parts)
 
 
 def _charts(comparison: Comparison) -> list[Svg]:
@@ -563,29 +687,56 @@ def _charts(comparison: Comparison) -> list[Svg]:
         Series(group.name, [(run.seconds, run.trained[metric]) for run in group.runs if run.seconds is not None])
         for group in comparison.groups
     ]
+    settings = {key: _Setting.of(runs, key) for key in comparison.varying}
     return [
         chart(f"Validation {metric} of each run by epoch (0: before training)", "epoch", curves, joined=True),
-        *(_by_setting(runs, key, metric) for key in comparison.varying),
+        *(_by_setting(setting, runs, metric) for setting in settings.values()),
+        *_all_settings(list(settings.values()), runs, metric),
         chart(f"Test {metric} of each run by its seconds", "seconds", timed),
     ]
 
 
-def _by_setting(runs: Sequence[FinishedRun], key: str, metric: str) -> Svg:
-    values = _values(runs, key)
-    points = [(float(values.index(_value(run, key))), run.trained[metric]) for run in runs]
-    means = [
-        (float(place), float(np.mean([figure for at, figure in points if at == place]))) for place in range(len(values))
+@dataclass(frozen=True)
+class _Setting:
+    """A key that varies, with the place of each run along its axis."""
+
+    axis: Axis
+    places: dict[Path, float]
+
+    @classmethod
+    def of(cls, runs: Sequence[FinishedRun], key: str) -> "_Setting":
+        values = _values(runs, key)
+        numbers = [value[0][1] for value in values if len(value) == 1 and isinstance(value[0][1], int | float)]
+        if len(numbers) == len(values) > _PLACES:
+            log = numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_FROM
+            return cls(Axis(key, None, log), {run.folder: float(run.settings[key]) for run in runs})
+        shown = [_shown(value, values) for value in values]
+        return cls(Axis(key, shown), {run.folder: float(values.index(_value(run, key))) for run in runs})
+
+
+def _by_setting(setting: _Setting, runs: Sequence[FinishedRun], metric: str) -> Svg:
+    axis, points = setting.axis, [(setting.places[run.folder], run.trained[metric]) for run in runs]
+    places = dict.fromkeys(sorted(place for place, _ in points))
+    means = [(place, float(np.mean([figure for at, figure in points if at == place]))) for place in places]
+    # On a scale nearly every run has a value of its own, and there is nothing to average.
+    series = [Series("one run", points), *([Series("mean", means)] if axis.places is not None else [])]
+    return chart(f"Test {metric} by {axis.name}", axis.name, series, places=axis.places, log=axis.log)
+
+
+def _all_settings(settings: Sequence[_Setting], runs: Sequence[FinishedRun], metric: str) -> list[Svg]:
+    """Parallel coordinates; with a single key they would show what its own chart does."""
+    if len(settings) < 2:
+        return []
+    lines = [
+        (str(run.folder), [*(setting.places[run.folder] for setting in settings), run.trained[metric]]) for run in runs
     ]
-    series = [Series("one run", points), Series("mean", means)]
-    return chart(f"Test {metric} by {key}", key, series, places=[_shown(value, values) for value in values])
+    axes = [*(setting.axis for setting in settings), Axis(f"test {metric}")]
+    return [parallel(f"Test {metric} of each run by all settings", axes, lines)]
 
 
 def _validation_curve(path: Path, metric: str) -> list[tuple[float, float]]:
     """The metric at each validation by epochs trained; those of one epoch are taken to be evenly spaced."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get(f"validation/{metric}")]
+    rows = [row for row in _rows(path) if row.get(f"validation/{metric}")]
     trained = [row for row in rows if row["step"] != "0"]
     in_epoch, seen = Counter(row["epoch"] for row in trained), Counter[str]()
     curve = [(0.0, float(row[f"validation/{metric}"])) for row in rows if row["step"] == "0"]

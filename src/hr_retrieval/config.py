@@ -116,6 +116,7 @@ class CompareConfig:
         by: keys of the runs' config, whose equal values make a group; null takes what varies, seeds aside.
         baseline: a part of one group's name; null compares each group with its encoder before training.
         metric: what is compared, as `summary.json` names it.
+        lexical: whether BM25 and character TF-IDF are measured on the same test queries, where the runs' data still lie there.
         output: a new folder.
     """
 
@@ -123,6 +124,7 @@ class CompareConfig:
     by: Any = None
     baseline: str | None = None
     metric: str = "mrr"
+    lexical: bool = True
     output: str = MISSING
 
 

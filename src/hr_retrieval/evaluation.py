@@ -28,7 +28,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder, write_json
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.retrieval import counterfactuals as pairs
-from hr_retrieval.retrieval.baselines import Bm25, CharacterTfidf
+from hr_retrieval.retrieval.baselines import BASELINES
 from hr_retrieval.retrieval.counterfactuals import Ranked
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.overlap import PERSISTENCE
@@ -40,7 +40,7 @@ from hr_retrieval.runs import Run, open_encoder
 
 log = logging.getLogger(__name__)
 
-ENCODER, BEFORE, BM25, TFIDF = "encoder", "before training", "BM25", "character TF-IDF"
+ENCODER, BEFORE = "encoder", "before training"
 HEADLINE = ("mrr", "pass@1", "recall@10")
 RELEVANCE_RULE = (
     "A document is right for a query if it is a stated positive, is of the query's group or of the group of one of its "
@@ -256,7 +256,7 @@ def _rank_all(encoders: Mapping[str, Encoder], texts: _Texts) -> tuple[dict[str,
         if name == ENCODER:
             other_direction = exact_ranks(documents, queries, relevance.transpose(len(documents))).cpu()
             embedded = Ranked(texts.queries, texts.documents, queries, documents, relevance)
-    for name, system in ((BM25, Bm25), (TFIDF, CharacterTfidf)):
+    for name, system in BASELINES.items():
         log.info("%s: ranking", name)
         scores = system(texts.queries, texts.documents).scores
         rankings[name] = ranking_by_scores(scores, texts.relevance, len(texts.documents), 1)

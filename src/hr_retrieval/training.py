@@ -120,11 +120,14 @@ def run(config: DictConfig) -> float | None:
         with _further_processes(folder, changes, trainer):
             zero_shot = _zero_shot(this_run, trainer, module, datamodule)
             newest = this_run.newest_checkpoint() if resumed else None
+            fit_begun = time.monotonic()
             _fit(trainer, module, datamodule, newest)
+            training_seconds = time.monotonic() - fit_begun
             pruned = any(report.pruned for report in trial)
             if not pruned:
                 # The earlier part of a resumed run was not timed.
-                summary = _summarise(this_run, trainer, module, datamodule, zero_shot, None if resumed else begun)
+                timed = None if resumed else (begun, training_seconds)
+                summary = _summarise(this_run, trainer, module, datamodule, zero_shot, timed)
     except SIGTERMException:
         _end_terminated(trainer, folder)
     except (MemoryError, RuntimeError) as error:
@@ -400,12 +403,12 @@ def _summarise(
     module: RetrievalModule,
     datamodule: RetrievalDataModule,
     zero_shot: dict[str, float] | None,
-    begun: float | None,
+    timed: tuple[float, float] | None,
 ) -> dict[str, Any]:
     """Measure the best checkpoint, export it and write `summary.json`.
 
     Args:
-        begun: when the run began, by the monotonic clock; `None` leaves `seconds` empty.
+        timed: when the run began, by the monotonic clock, and seconds of the training alone; `None` leaves both empty.
     """
     config = this_run.config
     summary: dict[str, Any] = {"zero_shot": zero_shot, "trained": None}
@@ -416,7 +419,8 @@ def _summarise(
         summary |= {"queries": len(evaluation.query_rows), "documents": len(evaluation.document_rows), "split": "test"}
     summary["encoder"] = str(this_run.folder / "encoder") if config.export else None
     summary["data"] = datamodule.dataset.fingerprint
-    summary["seconds"] = None if begun is None else round(time.monotonic() - begun, 1)
+    summary["seconds"] = None if timed is None else round(time.monotonic() - timed[0], 1)
+    summary["training_seconds"] = None if timed is None else round(timed[1], 1)
     if not trainer.is_global_zero:
         return summary
     if config.test:

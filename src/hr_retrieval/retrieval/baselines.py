@@ -76,6 +76,10 @@ class CharacterTfidf:
         return torch.from_numpy((self._queries[rows.numpy()] @ self._documents).toarray())
 
 
+# By the name that tables give them.
+BASELINES: dict[str, type[Bm25] | type[CharacterTfidf]] = {"BM25": Bm25, "character TF-IDF": CharacterTfidf}
+
+
 def _check(documents: Sequence[str]) -> None:
     if not any(normalise(text) for text in documents):
         raise UserError(

@@ -103,7 +103,8 @@ class WordList:
     def swap(self, text: str) -> Swap | None:
         """The text with each listed word as its counterpart, or `None` where none occurs.
 
-        Whole words only, and a word with a hyphen is one word. A word is found in lower case, with a capital, or in
+        Whole words only: a word with a hyphen is one word, and so is one with a bracket right behind it, which names both
+        sides already (`waiter(ess)`, `работал(а)`). A word is found in lower case, with a capital, or in
         capitals, and written likewise; one that is listed with a capital is not found in lower case. `ё` and `е` are
         the same when words are looked for, and written as listed: but for that, swapping twice gives the text again.
         """
@@ -133,7 +134,7 @@ class WordList:
     def _pattern(self) -> re.Pattern[str] | None:
         # The longest first: "young woman" before "young".
         words = sorted(self._forms, key=lambda word: (-len(word), word))
-        return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, words))})(?![\w-])") if words else None
+        return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, words))})(?![\w(-])") if words else None
 
     def _refuse(self, expected: str, got: str) -> None:
         raise UserError(f"{expected} in the word list {self.name}", got, "Mend the file.")

@@ -1,0 +1,79 @@
+"""What rankings by shared words reach, without training, on the test queries that runs were measured on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hr_retrieval.data.evaluation_set import EvaluationSet, evaluation_set
+from hr_retrieval.data.relevance import Guard
+from hr_retrieval.data.tables import PreparedDataset
+from hr_retrieval.errors import UserError
+from hr_retrieval.retrieval.baselines import BASELINES
+from hr_retrieval.retrieval.metrics import per_query
+from hr_retrieval.retrieval.ranking import Relevance, ranking_by_scores
+
+Values = dict[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One system without training.
+
+    Attributes:
+        name: as `BASELINES` has it.
+        figures: mean of each metric over queries, and over seeds where each measures other queries.
+        queries: ids of the queries that have a relevant document; `None` where each seed measures others.
+        values: each metric of these queries; empty likewise.
+    """
+
+    name: str
+    figures: dict[str, float]
+    queries: list[str] | None
+    values: Values
+
+
+def lexical_baselines(
+    folder: Path, fingerprint: str, corpus: str, queries: int | None, seeds: Sequence[int]
+) -> list[Baseline]:
+    """BM25 and character TF-IDF on the test queries of a prepared data set; the texts are held in memory.
+
+    Args:
+        fingerprint: that of the data which the runs were measured on.
+        corpus: `datamodule.evaluation_corpus` of the runs.
+        queries: likewise `evaluation_queries`; a number draws queries by the seed.
+        seeds: likewise `seed`, each once.
+
+    Raises:
+        UserError: the folder is no prepared data set, or holds other data.
+    """
+    dataset = PreparedDataset.open(folder)
+    if dataset.fingerprint != fingerprint:
+        raise UserError(f"data {fingerprint} in {folder}", dataset.fingerprint, "Prepare the data of the runs anew.")
+    guard = Guard(dataset)
+    drawn = seeds if queries is not None else seeds[:1]
+    measured = [evaluation_set(dataset, guard, "test", corpus, queries, seed) for seed in drawn]
+    found = [_values(dataset, one) for one in measured]
+    ids = dataset.ids_at("queries", measured[0].query_rows[np.diff(measured[0].offsets) > 0])
+    baselines = []
+    for name in BASELINES:
+        names = found[0][name]
+        figures = {metric: float(np.mean([values[name][metric].mean() for values in found])) for metric in names}
+        alone = len(found) == 1
+        baselines.append(Baseline(name, figures, ids if alone else None, found[0][name] if alone else {}))
+    return baselines
+
+
+def _values(dataset: PreparedDataset, measured: EvaluationSet) -> dict[str, Values]:
+    """Metrics of each query that has a relevant document, by system."""
+    relevance = Relevance(torch.from_numpy(measured.offsets), torch.from_numpy(measured.relevant))
+    queries = dataset.texts_at("queries", measured.query_rows)
+    documents = dataset.texts_at("corpus", measured.document_rows)
+    result = {}
+    for name, system in BASELINES.items():
+        ranks = ranking_by_scores(system(queries, documents).scores, relevance, len(documents), 1).ranks
+        result[name] = {metric: values.numpy() for metric, values in per_query(ranks, relevance).items()}
+    return result

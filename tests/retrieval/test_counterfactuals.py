@@ -190,6 +190,25 @@ def test_one_template_has_no_control_and_pairs_alone_no_insertion() -> None:
     assert {row["form"] for row in measure([pairs], ranked(encode), encode)} == {"substitution"}
 
 
+def test_the_control_exchanges_templates_of_one_kind() -> None:
+    encode, asked = encoder(set()), []
+
+    def counted(texts: list[str], kind: str) -> Tensor:
+        asked.extend(texts)
+        return encode(texts, kind)
+
+    templates = tuple((f"{name} {{text}}", f"other {name} {{text}}") for name in ("he", "she", "him", "her"))
+    own = WordList("en", "x", ("one", "other"), (), templates, ("m", "f", "m", "f"))
+    controls = [row for row in measure([own], ranked(encode), counted) if row["direction"] == "one to one"]
+    assert len(controls) == 1
+    places = [QUERIES.index(text.removeprefix("she ")) for text in asked if text.startswith("she ")]
+    # The second query stands within "she" and, for the control, "her"; the fourth the other way round.
+    assert {1, 3} <= set(places)
+    assert not {0, 2, 4} & set(places)
+    alone = WordList("en", "x", ("one", "other"), (), templates[:3], ("m", "f", "m"))
+    assert [row["direction"] for row in measure([alone], ranked(encode), encode)] == ["one to other"]
+
+
 def test_the_tables_leave_out_few_queries_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     encode = encoder(set())
     results = measure([GENDER], ranked(encode), encode)

@@ -117,6 +117,26 @@ def test_a_list_applies_to_its_script() -> None:
     assert found == [(True, False), (False, True), (True, True), (False, False)]
 
 
+def test_the_next_template_is_one_of_the_same_kind(tmp_path: Path) -> None:
+    for name, kinds in (("en/origin", "mfmfm"), ("ru/origin", "mfmfm"), ("en/gender", "mmmm")):
+        own = BUILTIN[name]
+        found = [own.following(place) for place in range(len(own.templates))]
+        assert found == ([2, 3, 4, 1, 0] if "f" in kinds else [1, 2, 3, 0])
+    rows = [
+        "kind,a,b",
+        "template x,1 {text},2 {text}",
+        "word,he,she",
+        "template,3 {text},4 {text}",
+        "templates,he he,she she",
+    ]
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "own.csv").write_text("\n".join(rows) + "\n")
+    (own,) = read_lists(tmp_path)
+    assert own.templates == (("1 {text}", "2 {text}"), ("3 {text}", "4 {text}"))
+    assert own.pairs == (("he", "she"), ("he he", "she she"))
+    assert [own.following(0), own.following(1)] == [0, 1]
+
+
 def test_fingerprints_follow_the_words() -> None:
     assert listed(("a", "b")).fingerprint == listed(("a", "b")).fingerprint != listed(("a", "c")).fingerprint
 

@@ -4,7 +4,7 @@ Three things are measured, for each word list and each direction:
 
 * a query whose words are swapped (`substitution`) against the query itself;
 * a query within a template of the one side against the same within that of the other (`insertion`): both have a name
-  or phrase, so that only which one differs. For comparison, the same within two templates of one side: what any other
+  or phrase, so that only which one differs. For comparison, the same within two templates of one side and kind: what any other
   name or phrase moves;
 * a relevant document whose words are swapped, all others as they were, against itself, for the same query.
 
@@ -210,20 +210,22 @@ def _swapped_queries(own: WordList, ranked: Ranked, rows: list[int], generator: 
 
 
 def _inserted(own: WordList, ranked: Ranked, rows: list[int], generator: np.random.Generator) -> Iterator[_Case]:
-    """Each query within one of the templates, which take turns, against the other side, and against the next template."""
+    """Each query within one of the templates, which take turns, against the other side, and against the next of its kind."""
     chosen = _drawn(np.array(rows, dtype=np.int64), MEASURED, generator).tolist()
     texts = [ranked.queries[row] for row in chosen]
 
-    def within(side: int, step: int) -> list[str]:
-        turns = (own.templates[(turn + step) % len(own.templates)][side] for turn in range(len(texts)))
-        return [template.replace(PLACE, text) for template, text in zip(turns, texts, strict=True)]
+    turns = [turn % len(own.templates) for turn in range(len(texts))]
+    following = [own.following(place) for place in range(len(own.templates))]
+
+    def within(side: int, places: list[int]) -> list[str]:
+        return [own.templates[place][side].replace(PLACE, text) for place, text in zip(places, texts, strict=True)]
 
     one, other = own.sides
-    compared = {f"{one} to {other}": within(1, 0)}
-    if len(own.templates) > 1:
-        compared[f"{one} to {one}"] = within(0, 1)
+    compared = {f"{one} to {other}": within(1, turns)}
+    if all(place != after for place, after in enumerate(following)):
+        compared[f"{one} to {one}"] = within(0, [following[place] for place in turns])
     for direction, after in compared.items():
-        yield _Case(own.name, "query", "insertion", direction, len(rows), chosen, [], within(0, 0), after)
+        yield _Case(own.name, "query", "insertion", direction, len(rows), chosen, [], within(0, turns), after)
 
 
 def _swapped_documents(own: WordList, ranked: Ranked, rows: Rows, generator: np.random.Generator) -> Iterator[_Case]:

@@ -6,8 +6,8 @@ A list is `<language>/<attribute>.csv` with the columns `kind`, and one for each
     pronoun,he,she
     template,"John Wilson, {text}","Mary Wilson, {text}"
 
-A row whose kind is `template` is put around a text, in the place of `{text}`; every other row is a pair of words or
-phrases that are swapped for each other. Nothing is inflected: each form is a row of its own.
+A row whose kind is `template`, or begins with that word (`template female`), is put around a text, in the place of
+`{text}`; every other row is a pair of words or phrases that are swapped for each other. Nothing is inflected: each form is a row of its own.
 """
 
 import csv
@@ -51,6 +51,7 @@ class WordList:
         sides: what the two sides are called.
         pairs: words or phrases of the one side and their counterparts; a word stands in one pair only.
         templates: what is put around a text, with `{text}` in the text's place.
+        kinds: of each template: those of one kind differ in nothing but a name or phrase; empty where all are of one.
 
     Raises:
         UserError: a cell is empty, the sides of a row are equal, a word stands in two rows, a template has no
@@ -62,6 +63,7 @@ class WordList:
     sides: tuple[str, str]
     pairs: Pairs
     templates: Pairs
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.pairs and not self.templates:
@@ -94,7 +96,13 @@ class WordList:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of what is listed."""
-        return hashlib.sha256(repr((self.sides, self.pairs, self.templates)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.sides, self.pairs, self.templates, self.kinds)).encode()).hexdigest()
+
+    def following(self, place: int) -> int:
+        """The place of the next template of the same kind, the first one again after the last; itself where it is alone."""
+        count = len(self.templates)
+        kinds = self.kinds or ("",) * count
+        return next(at % count for at in range(place + 1, place + count + 1) if kinds[at % count] == kinds[place])
 
     def applies_to(self, text: str) -> bool:
         """Whether the text is written, wholly or in part, in the list's script."""
@@ -176,10 +184,14 @@ def _read(path: Path) -> WordList:
             f"{wrong or header}",
             "Begin with a line like kind,male,female and give each row three cells.",
         )
-    pairs, templates = (
-        tuple((one, other) for kind, one, other in rows if (kind == TEMPLATE) is wanted) for wanted in (False, True)
-    )
-    return WordList(path.parent.name, path.stem, (header[1], header[2]), pairs, templates)
+    pairs, templates = ([row for row in rows if _is_template(row[0]) is wanted] for wanted in (False, True))
+    texts = [tuple((one, other) for _, one, other in part) for part in (pairs, templates)]
+    kinds = tuple(row[0] for row in templates)
+    return WordList(path.parent.name, path.stem, (header[1], header[2]), texts[0], texts[1], kinds)
+
+
+def _is_template(kind: str) -> bool:
+    return kind.split()[:1] == [TEMPLATE]
 
 
 def _key(word: str) -> str:

@@ -429,11 +429,10 @@ def test_draws_follow_from_seed_and_step(strategy: type[Mixing], options: dict[s
 
 
 OPTIONS: list[tuple[type[Mixing], dict[str, Any]]] = [
-    (AnchorMixing, {"positive_weight": 0.3}),
+    (AnchorMixing, {"positive_weight": 0.1}),
     (AnchorMixing, {"negative_weight": 0.4}),
     (AnchorMixing, {"random": False}),
-    (AnchorMixing, {"own_positive": True}),
-    (AnchorMixing, {"weights": "softmax"}),
+    (AnchorMixing, {"own_positive": False}),
     (NegativeNegativeMixing, {"count": 3}),
     (NegativeNegativeMixing, {"alpha": 0.5}),
     (NegativeNegativeMixing, {"random": False}),
@@ -467,8 +466,9 @@ def test_every_option_changes_something(strategy: type[Mixing], options: dict[st
 
 def test_options_that_need_another() -> None:
     given_batch = batch(8, 14, seed=4)
-    cold = AnchorMixing(random=False, weights="softmax", temperature=0.01)(*given_batch, 0)
-    assert not same(cold, AnchorMixing(random=False, weights="softmax", temperature=1.0)(*given_batch, 0))
+    cold = AnchorMixing(k=3, random=False, weights="softmax", temperature=0.01)(*given_batch, 0)
+    assert not same(cold, AnchorMixing(k=3, random=False, weights="softmax", temperature=1.0)(*given_batch, 0))
+    assert not same(cold, AnchorMixing(k=3, random=False)(*given_batch, 0))
     scaled = NeighbourPositiveMixing(weight=0.5)(*given_batch, 0)
     assert not same(scaled, NeighbourPositiveMixing(weight=0.5, renormalise=False)(*given_batch, 0))
 
@@ -498,7 +498,14 @@ def test_detach_stops_gradients_through_what_is_mixed_in(strategy: type[Mixing])
 def test_detached_weights_are_constants_too() -> None:
     anchors, documents, relevance, negative = batch(8, 14, seed=4)
     mixing = AnchorMixing(
-        random=False, negative_weight=0.1, weights="softmax", temperature=0.5, detach=True, renormalise=False
+        random=False,
+        positive_weight=0.1,
+        negative_weight=0.1,
+        k=3,
+        weights="softmax",
+        temperature=0.5,
+        detach=True,
+        renormalise=False,
     )
     mixed = mixing(anchors.requires_grad_(), documents, relevance, negative, 0)
     kept = 1 - 0.1 * mixed.diagnostics["with_positive"] - 0.1 * mixed.diagnostics["with_negative"]
@@ -566,7 +573,7 @@ def test_only_relevant_documents_are_mixed_in_as_positives(anchors: int, further
     _, _, relevance, negative = batch(anchors, anchors + further, seed)
     axes = torch.eye(2 * anchors + further, dtype=torch.float64)
     plain, documents = axes[anchors + further :], axes[: anchors + further]
-    pulled = AnchorMixing(random=False, positive_weight=0.5, negative_weight=0.0)(
+    pulled = AnchorMixing(random=False, positive_weight=0.5, negative_weight=0.0, own_positive=False)(
         plain, documents, relevance, negative, 0
     ).anchors
     moved = NeighbourPositiveMixing()(plain, documents, relevance, negative, 0).documents
@@ -653,11 +660,9 @@ def test_the_own_positive_again_in_another_row_is_the_own_positive() -> None:
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
     given_batch = (unit(2, 4, seed=0, dtype=torch.float32), documents, relevance, ~relevance)
     positive_only: dict[str, Any] = {"positive_weight": 0.5, "negative_weight": 0.0}
-    assert AnchorMixing(random=False, **positive_only)(*given_batch, 0).diagnostics["with_positive"] == 0
-    assert (
-        AnchorMixing(random=False, **positive_only, own_positive=True)(*given_batch, 0).diagnostics["with_positive"]
-        == 1
-    )
+    for own_positive, share in ((False, 0), (True, 1)):
+        mixing = AnchorMixing(random=False, **positive_only, own_positive=own_positive)
+        assert mixing(*given_batch, 0).diagnostics["with_positive"] == share
     assert NeighbourPositiveMixing()(*given_batch, 0).diagnostics["mixed_share"] == 0
     between = PositivePositiveMixing(negatives=False)(*given_batch, 0)
     assert bool((between.synthetic_relevance == -1).all())
@@ -689,8 +694,9 @@ def test_anchor_mixing_counts_true_positives_among_the_nearest() -> None:
     # As below; the own positives 0 and 1 count only where they may be mixed in, and then are the nearest.
     documents = F.normalize(torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0.1, 0], [0, 1, 0, 0.1]]), dim=1)
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
-    for options, expected in (({"k": 1}, 0.5), ({"k": 1, "own_positive": True}, 1.0), ({"k": 3}, 1 / 6)):
-        mixed = AnchorMixing(random=False, **options)(documents[:2], documents, relevance, ~relevance, 0)
+    for k, own_positive, expected in ((1, False, 0.5), (1, True, 1.0), (3, False, 1 / 6)):
+        mixing = AnchorMixing(random=False, k=k, own_positive=own_positive)
+        mixed = mixing(documents[:2], documents, relevance, ~relevance, 0)
         assert mixed.diagnostics["neighbours_true"] == pytest.approx(expected)
 
 

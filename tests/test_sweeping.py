@@ -178,7 +178,7 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_sweep_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends: list[Any] = [
-        1.0, MemoryError("out of memory"), UserError("a number", "nan", "Lower the rate."), math.nan, None, 2.0,
+        1.0, MemoryError("out of [/memory]"), UserError("a number", "nan", "Lower the rate."), math.nan, None, 2.0,
     ]  # fmt: skip
     outcomes = iter(ends)
 
@@ -191,7 +191,7 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_sweep_goes_on(
     study = sweep(tmp_path, Toy(task), n_trials=len(ends))
     reasons = {trial.number: trial.user_attrs["reason"] for trial in study.trials if trial.state == TrialState.FAIL}
     assert reasons == {
-        1: "MemoryError: out of memory",
+        1: "MemoryError: out of [/memory]",
         2: "Expected a number; got nan. Lower the rate.",
         3: "the task returned nan, which is no finite number",
         4: "the task returned None, which is no finite number",

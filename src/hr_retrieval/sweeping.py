@@ -22,6 +22,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
@@ -327,7 +328,8 @@ class Sweep:
             console.print(best)
         failures = Table("trial", "reason of the failure")
         for trial in failed:
-            failures.add_row(str(trial.number), trial.user_attrs["reason"].splitlines()[0])
+            # Text: a reason may hold what the table would read as markup.
+            failures.add_row(str(trial.number), Text(trial.user_attrs["reason"].splitlines()[0]))
         if failed:
             console.print(failures)
         if not ranked:

@@ -96,9 +96,7 @@ def run(config: DictConfig) -> float | None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True", category=UserWarning)
     # Before the processes find each other: transformers writes no file from a further process, and `tiny` is made as files.
     encoder = instantiate(config.model.encoder)
-    # A run from before there were guides has no such key.
-    name = config.datamodule.get("guide")
-    guide = EncoderGuide(name) if name else None
+    guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
     size, termination = BatchSize(), TerminationCheckpoint(folder)
     # Whoever gives other values beside `resume=` wants to train on.
     stay = [StayStopped()] if resumed and not changes else []
@@ -289,14 +287,12 @@ def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer
         *QUIET,
     ]
     HydraConfig.instance().cfg = None
+    failed = True
     try:
         yield
-        if isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
-            for process in trainer.strategy.launcher.procs:
-                process.wait()
-        if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()
+        failed = False
     finally:
+        _end_further_processes(trainer, failed)
         # Lightning leaves its rank and port there: the next run of a sweep would take itself for a further process.
         for name, value in environment.items():
             if value is None:
@@ -304,6 +300,25 @@ def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer
             else:
                 os.environ[name] = value
         sys.argv, HydraConfig.instance().cfg = arguments, hydra
+
+
+def _end_further_processes(trainer: pl.Trainer, failed: bool) -> None:
+    """Wait for the processes that Lightning started, and forget them; where this one failed, they may wait for it for ever."""
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        started = list(launcher.procs)
+        if failed:
+            # Lightning watches this list, and kills this process, and the sweep with it, where one ends with an error.
+            launcher.procs.clear()
+            for process in started:
+                process.kill()
+        for process in started:
+            process.wait()
+    elif failed:
+        return
+    # The next run of a sweep would take it for its own.
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _build(

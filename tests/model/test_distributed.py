@@ -287,3 +287,18 @@ def test_a_sweep_over_two_processes_gives_the_figures_of_one_process(tmp_path: P
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
     summaries = [json.loads((run / "summary.json").read_text()) for run in (tmp_path / "one", tmp_path / "sweep" / "0")]
     assert summaries[0]["trained"] == pytest.approx(summaries[1]["trained"])
+
+
+def test_trials_of_two_processes_fail_end_and_are_pruned_as_those_of_one(tmp_path: Path) -> None:
+    """A failed trial leaves no process and no group of processes to the next one."""
+    write_toy_dataset(tmp_path / "toy")
+    words = [
+        sys.executable, "-m", "hr_retrieval.train", "-m", *TOY, *TWO, "hydra/sweeper=optuna", "hydra.sweeper.sampler=grid",
+        "hydra.sweeper.n_trials=null", "hydra.sweeper.startup_trials=1", "hydra.sweep.dir=sweep", "scheduler=constant",
+        "test=false", "logger=none", "optimizer.lr=1e-3,1e30,1e-9",
+    ]  # fmt: skip
+    printed = ended(words, tmp_path)
+    assert "3 trials: 1 complete, 1 pruned, 1 failed" in printed
+    assert "Expected a finite loss" in (tmp_path / "sweep" / "1" / "error.txt").read_text()
+    found = {trial: len(rows(tmp_path / "sweep" / trial)) for trial in ("0", "2")}
+    assert found == {"0": 13, "2": 13}

@@ -77,6 +77,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--length", type=int, default=64)
+    parser.add_argument(
+        "--corpus", choices=("all", "split"), default="all", help="datamodule.evaluation_corpus of our runs"
+    )
     parser.add_argument("--our-batches", action="store_true", help="the batches of our run of the same seed")
     parser.add_argument("--dropout", action="store_true", help="keep the dropout of the encoder's configuration")
     return parser.parse_args()
@@ -89,12 +92,13 @@ def _run(
     with TemporaryDirectory() as work:
         trained = _train(arguments, dataset, loss, rate, seed, Path(work))
         encoder = Encoder(str(trained), max_length=arguments.length)
-    figures = {split: _measure(encoder, dataset, split) for split in ("validation", "test")}
+    figures = {split: _measure(encoder, dataset, split, arguments.corpus) for split in ("validation", "test")}
     means = {
         split: {name: float(values.mean()) for name, values in metrics.items()}
         for split, (_, metrics) in figures.items()
     }
     rows, values = figures["test"]
+    documents = len(evaluation_set(dataset, Guard(dataset), "test", arguments.corpus).document_rows)
     with whole_folder(folder) as partial:
         (partial / "config.yaml").write_text(yaml.safe_dump(_settings(arguments, dataset, loss, rate, seed)))
         with (partial / "metrics.csv").open("w", newline="") as file:
@@ -108,7 +112,7 @@ def _run(
                 "zero_shot": None,
                 "trained": means["test"],
                 "queries": len(rows),
-                "documents": dataset.document_count,
+                "documents": documents,
                 "split": "test",
                 "data": dataset.fingerprint,
                 "seconds": round(time.monotonic() - begun, 1),
@@ -125,7 +129,11 @@ def _settings(
         "peer": f"sentence-transformers {loss}" + (", our batches" if arguments.our_batches else ""),
         "seed": seed,
         "data": {"name": dataset.info.get("name", dataset.folder.name), "folder": str(dataset.folder)},
-        "datamodule": {"batch_size": arguments.batch, "evaluation_corpus": "all", "evaluation_queries": None},
+        "datamodule": {
+            "batch_size": arguments.batch,
+            "evaluation_corpus": arguments.corpus,
+            "evaluation_queries": None,
+        },
         "model": {"encoder": {"name_or_path": arguments.encoder, "max_length": arguments.length}},
         "optimizer": {"lr": rate},
         "dropout": arguments.dropout,
@@ -235,9 +243,11 @@ def _negatives(
     return drawn
 
 
-def _measure(encoder: Encoder, dataset: PreparedDataset, split: Split) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Rows of the measured queries and their metrics, each query ranked over the whole corpus."""
-    measured = evaluation_set(dataset, Guard(dataset), split, "all")
+def _measure(
+    encoder: Encoder, dataset: PreparedDataset, split: Split, corpus: str
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Rows of the measured queries and their metrics, each query ranked over the whole corpus or its split's."""
+    measured = evaluation_set(dataset, Guard(dataset), split, corpus)
     relevance = Relevance(torch.from_numpy(measured.offsets), torch.from_numpy(measured.relevant))
     queries = encoder.encode(dataset.texts_at("queries", measured.query_rows), "query", precision="bf16")
     documents = encoder.encode(dataset.texts_at("corpus", measured.document_rows), "document", precision="bf16")

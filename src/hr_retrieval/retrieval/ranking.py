@@ -152,11 +152,11 @@ class ExactIndex:
         padding = -len(documents) % _TILE
         stored = documents.detach().to(dtype).contiguous()
         self._documents = F.pad(stored, (0, 0, 0, padding)) if padding else stored
+        self._one_by_numpy = dtype == torch.float32 and stored.is_cpu
 
     def __len__(self) -> int:
         return self._count
 
-    @torch.no_grad()
     def search(self, queries: Float[Tensor, "Q d"], k: int) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
         """Scores and rows of the best `k` documents of each query (of all if there are fewer), best first.
 
@@ -172,7 +172,9 @@ class ExactIndex:
             )
         _largest(queries, "query")
         k = min(k, self._count)
-        with _full_precision():
+        if len(queries) == 1 and self._one_by_numpy and queries.is_cpu:
+            return self._search_one(queries.detach().float(), k)
+        with torch.no_grad(), _full_precision():
             if queries.shape[0] <= _SEARCH_QUERIES:
                 return self._search(queries.detach().float(), k)
             found = [self._search(block.float(), k) for block in torch.split(queries.detach(), _SEARCH_QUERIES)]
@@ -188,12 +190,13 @@ class ExactIndex:
         parts = [(queries[q].float() * self._documents[d].float()).sum(dim=1) for q, d in zip(*blocks, strict=True)]
         return torch.cat(parts)
 
+    def _search_one(self, query: Float[Tensor, "1 d"], k: int) -> tuple[Float[Tensor, "1 k"], Int[Tensor, "1 k"]]:
+        # For a single query numpy's matrix-vector product can take half the time of torch's.
+        scores = self._documents.numpy() @ query.numpy()[0]
+        return _best_of_one(scores[: self._count], k)
+
     def _search(self, queries: Float[Tensor, "b d"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
         if self._documents.dtype == torch.float32:
-            if queries.shape[0] == 1 and queries.is_cpu:
-                # For a single query numpy's matrix-vector product can take half the time of torch's.
-                scores = self._documents.numpy() @ queries.numpy()[0]
-                return _best_of_one(scores[: self._count], k)
             return self._scan(queries, k, _best_of_grid)
         many = min(4 * k + 16, self._count)
         rows = self._scan(queries.to(self._documents.dtype), many, _candidates_of_grid)[1].sort(dim=1).values

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hr_retrieval.machine import machine, others_cpu_seconds
+from hr_retrieval.machine import Quiet, machine
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def interleave(
         for call in rivals.values():
             call()
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
-    others, began = others_cpu_seconds(), time.perf_counter()
+    quiet = Quiet()
     for turn in range(rounds):
         # Every second round backwards: none is always the one that follows another.
         for name in list(rivals)[:: 1 if turn % 2 == 0 else -1]:
@@ -53,7 +53,7 @@ def interleave(
             for _ in range(repeats):
                 rivals[name]()
             seconds[name].append((time.perf_counter() - start) / repeats)
-    busy = max(0.0, others_cpu_seconds() - others) / (time.perf_counter() - began)
+    busy = quiet.others()
     return {
         name: Timing(statistics.median(times), min(times), max(times), rounds, busy) for name, times in seconds.items()
     }

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -213,5 +214,5 @@ def test_bad_input_is_refused_and_leaves_nothing(toy_dataset: Path, tmp_path: Pa
     for options in ({"repeats": 0}, {"warmup": -1}, {"threads": 0}, {"texts": 0}):
         (name,) = options
         with pytest.raises(UserError, match=f"{name} of at least"):
-            Effort(**options)
+            replace(SMALL, **options)
     assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from pathlib import Path
 
 import torch
@@ -16,7 +17,18 @@ def machine() -> str:
     )
 
 
-def others_cpu_seconds() -> float:
+class Quiet:
+    """Watches from now on how busy other processes keep the machine."""
+
+    def __init__(self) -> None:
+        self._used, self._begun = _others_cpu_seconds(), time.perf_counter()
+
+    def others(self) -> float:
+        """CPU seconds that others used for each second since then."""
+        return max(0.0, _others_cpu_seconds() - self._used) / (time.perf_counter() - self._begun)
+
+
+def _others_cpu_seconds() -> float:
     """CPU seconds of the whole machine but for this process; 0 where /proc does not exist."""
     statistics_file = Path("/proc/stat")
     if not statistics_file.exists():

@@ -28,7 +28,7 @@ from hr_retrieval.data.esco import EscoReader
 from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder, write_json
-from hr_retrieval.machine import machine, others_cpu_seconds
+from hr_retrieval.machine import Quiet, machine
 from hr_retrieval.model.encoder import Encoder, Kind, Precision
 from hr_retrieval.retrieval.approximate import ApproximateIndex
 from hr_retrieval.retrieval.ranking import ExactIndex
@@ -59,11 +59,11 @@ class Effort:
         UserError: a number is below 1 (`warmup`: below 0).
     """
 
-    texts: int = 10_000
-    batch_size: int = 256
-    repeats: int = 100
-    passes: int = 3
-    warmup: int = 5
+    texts: int
+    batch_size: int
+    repeats: int
+    passes: int
+    warmup: int
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -144,8 +144,8 @@ class Texts:
 def take_timings(
     encoder: str,
     output: Path,
-    data: Path | None = None,
-    effort: Effort | None = None,
+    data: Path | None,
+    effort: Effort,
     ef_search: int = 64,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
@@ -163,19 +163,18 @@ def take_timings(
         UserError: `output` holds something, or the encoder or the texts are not there.
     """
     check_vacant(output)
-    effort = Effort() if effort is None else effort
     with _limited(effort.threads):
         loaded, _ = open_encoder(encoder)
         loaded.to("cuda" if torch.cuda.is_available() else "cpu")
         texts = _texts(data, effort.texts, max(effort.batch_size, _QUERIES))
-        others, begun = others_cpu_seconds(), time.perf_counter()
+        quiet = Quiet()
         rows, embeddings = _encoding(loaded, texts, effort, clock)
         queries = loaded.encode(texts.queries, "query")
         rows += _searching(queries, embeddings, effort, ef_search, clock)
-        busy = max(0.0, others_cpu_seconds() - others) / (time.perf_counter() - begun)
+        others = quiet.others()
         summary = {
             "machine": machine(),
-            "others": round(busy, 2),
+            "others": round(others, 2),
             "encoder": {**loaded.describe(), "name_or_path": encoder, "device": loaded.device.type},
             "data": {"source": texts.source, "documents": len(texts.documents), "distinct": texts.distinct},
             "effort": asdict(effort),

@@ -152,7 +152,6 @@ class ExactIndex:
         padding = -len(documents) % _TILE
         stored = documents.detach().to(dtype).contiguous()
         self._documents = F.pad(stored, (0, 0, 0, padding)) if padding else stored
-        self._one_by_numpy = dtype == torch.float32 and stored.is_cpu
 
     def __len__(self) -> int:
         return self._count
@@ -172,7 +171,8 @@ class ExactIndex:
             )
         _largest(queries, "query")
         k = min(k, self._count)
-        if len(queries) == 1 and self._one_by_numpy and queries.is_cpu:
+        on_cpu = queries.is_cpu and self._documents.is_cpu
+        if len(queries) == 1 and on_cpu and self._documents.dtype == torch.float32:
             return self._search_one(queries.detach().float(), k)
         with torch.no_grad(), _full_precision():
             if queries.shape[0] <= _SEARCH_QUERIES:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.interleave import comparison, interleave, table
 from hr_retrieval.data.esco import EscoReader
+from hr_retrieval.memory import keep_freed_memory
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.folder import BUILTIN, encoder_folder
 from hr_retrieval.model.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
@@ -34,6 +35,8 @@ BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Rows `train_float32`, `train_bf16`, `train_triplet` (the peer's precision or loss against our default) and `train_bound`."""
+    # For the peer too: it is one process.
+    keep_freed_memory()
     pairs = esco_pairs(None)
     ours = Ours(pairs, SoftmaxLoss())
     rivals: dict[str, Callable[[], object]] = {

@@ -43,6 +43,7 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, whole_file, write_json
+from hr_retrieval.memory import keep_freed_memory
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.guide import EncoderGuide
 from hr_retrieval.model.module import RetrievalModule
@@ -383,6 +384,8 @@ def _fit(
         cut["documents"],
         module.encoder.max_length,
     )
+    # Behind all that prepares the data, whose blocks need not be kept.
+    keep_freed_memory()
     trainer.fit(_to_change(trainer, module), datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 

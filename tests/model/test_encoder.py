@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.encoder import Encoder, Precision
 from hr_retrieval.model.tiny import Architecture, write_tiny
 from hr_retrieval.ragged import Ragged
 
@@ -266,6 +267,28 @@ def test_encode_keeps_order_mode_and_values_for_any_budget(batch_tokens: int) ->
     torch.testing.assert_close(embeddings, ENCODER.encode(TEXTS, "document"), atol=1e-5, rtol=0)
     assert encoder.training
     assert not embeddings.is_inference()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_thread_for_each_part_gives_what_one_call_gives(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    expected = ENCODER.encode(TEXTS, "document", precision=precision)
+    monkeypatch.setattr("hr_retrieval.model.encoder._PART_TOKENS", 20)
+    calls: list[int] = []
+    embed = ENCODER._embed
+    monkeypatch.setattr(ENCODER, "_embed", lambda tokens: calls.append(threading.get_ident()) or embed(tokens))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = ENCODER.encode(TEXTS, "document", precision=precision)
+    finally:
+        torch.set_num_threads(before)
+    assert len(calls) > 3
+    assert threading.get_ident() not in calls
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    # The same way in a validation loop, which calls the encoder itself; but never while a gradient is recorded.
+    assert ENCODER(ENCODER.tokenise(TEXTS, "document")[0]).requires_grad
 
 
 def test_bf16_is_close_and_not_the_same() -> None:

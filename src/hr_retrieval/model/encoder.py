@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Float, Int
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
@@ -26,6 +27,7 @@ from hr_retrieval.model.packing import NAME as PACKED
 from hr_retrieval.model.packing import layout, length_groups, waste_on
 from hr_retrieval.model.pooling import POOLINGS, pool
 from hr_retrieval.model.quiet import quiet
+from hr_retrieval.model.threads import in_threads
 from hr_retrieval.ragged import Ragged
 
 Kind = Literal["query", "document"]
@@ -34,6 +36,8 @@ Precision = Literal["float32", "bf16"]
 # Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of
 # the attention alone, where calls of equal lengths, without any padding, are fastest.
 _PADDED_WASTE, _PACKED_WASTE = 256, 0
+# Tokens that one thread encodes at a time: what a layer works on stays in its cache.
+_PART_TOKENS = 1024
 # How far unit token vectors, packed and padded, may differ: rounding gives 1e-6, a wrong attention 1e-2 and more.
 _EQUAL = 1e-4
 
@@ -112,7 +116,8 @@ class Encoder(nn.Module):
         if mini_batch is not None and mini_batch < 1:
             raise UserError("a mini_batch of at least 1, or none", str(mini_batch), "Set it to 64, for example.")
         if mini_batch is None or len(tokens) <= mini_batch:
-            return self._embed(tokens)
+            parts = self._parts(tokens)
+            return self._embed_parts(tokens, parts) if parts else self._embed(tokens)
         rows = torch.split(torch.arange(len(tokens), device=tokens.offsets.device), mini_batch)
         return torch.cat([checkpoint(self._embed, tokens.take(part), use_reentrant=False) for part in rows])
 
@@ -140,13 +145,13 @@ class Encoder(nn.Module):
         """Unit embeddings of texts in their order, without gradient, in evaluation mode, on the encoder's device.
 
         Args:
-            batch_tokens: tokens at a time, texts of similar length together; None for 2,048 on a CPU (fastest: what a
-                layer works on stays in its cache), 65,536 on an accelerator.
+            batch_tokens: tokens at a time, texts of similar length together; None for what keeps the device's threads busy.
             precision: float32, or bf16 for matrix products in bfloat16 (autocast).
         """
         tokens, _ = self.tokenise(texts, kind)
         embeddings = torch.empty(len(texts), self.embedding_dimension, device=self.device)
-        budget = batch_tokens or (2048 if self.device.type == "cpu" else 65536)
+        # On a CPU eight parts a thread: few wait for the last one.
+        budget = batch_tokens or (8 * _PART_TOKENS * torch.get_num_threads() if self.device.type == "cpu" else 65536)
         batches = _batches(tokens.lengths, budget)
         training = self.training
         self.eval()
@@ -242,6 +247,25 @@ class Encoder(nn.Module):
             for projection in self.projections:
                 embeddings = projection({"sentence_embedding": embeddings})["sentence_embedding"]
             return F.normalize(embeddings[order.argsort(), : self.embedding_dimension], dim=-1)
+
+    def _parts(self, tokens: Ragged) -> list[Int[Tensor, " b"]]:
+        """The rows that each thread encodes at a time; none where one call for all is better, or has its gradient recorded."""
+        threads = torch.get_num_threads()
+        alone = self.device.type == "cpu" and threads > 1
+        # Processes that share the weights must ask for them in one order.
+        if not alone or self.training or torch.is_grad_enabled() or dist.is_initialized():
+            return []
+        parts = _batches(tokens.lengths, _PART_TOKENS)
+        return parts if len(parts) >= threads else []
+
+    def _embed_parts(self, tokens: Ragged, parts: list[Int[Tensor, " b"]]) -> Float[Tensor, "B d"]:
+        embeddings = torch.empty(len(tokens), self.embedding_dimension)
+
+        def embed(rows: Int[Tensor, " b"]) -> None:
+            embeddings[rows] = self._embed(tokens.take(rows))
+
+        in_threads(embed, parts)
+        return embeddings
 
     def _packed(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
         """Vectors of all tokens from one row of all texts."""

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.files import _put_new, check_vacant, read_json, sha256_of, whole_file, whole_folder, write_json
+from hr_retrieval.files import (
+    _put_new,
+    check_vacant,
+    read_json,
+    renamed,
+    sha256_of,
+    whole_file,
+    whole_folder,
+    write_json,
+)
 from tests.conftest import small_disk_at
 
 
@@ -134,3 +143,11 @@ def test_json_says_what_is_wrong(tmp_path: Path) -> None:
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_paths_of_a_renamed_folder_follow_it_and_nothing_else_does() -> None:
+    content = {"/a/run": ["/a/run/x.ckpt", "/a/run2/x", 3, None, {"best": "/a/run"}], "name": "not /a/run"}
+    assert renamed(content, "/a/run", "/b") == {
+        "/b": ["/b/x.ckpt", "/a/run2/x", 3, None, {"best": "/b"}],
+        "name": "not /a/run",
+    }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -141,6 +142,29 @@ def test_a_resumed_run_ends_as_one_never_stopped(
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert load_checkpoint(tmp_path / "cut" / "checkpoints" / "last.ckpt")["global_step"] == 24
     assert (tmp_path / "cut" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+def test_a_copied_run_goes_on_in_the_copy_and_leaves_the_original_alone(
+    command: Command, toy: Path, tmp_path: Path
+) -> None:
+    # Training only raises the figure, and the lowest is asked for: whoever forgets that of the first epoch takes a later one.
+    options = (
+        *TOY, "optimizer.lr=1e-3", "scheduler=constant", "callbacks.best.mode=min", "callbacks.early_stopping=null", "zero_shot=false",
+        "test=false", "export=false",
+    )  # fmt: skip
+    command(train.main, *options, "trainer.max_epochs=1", "output=run")
+    shutil.copytree(tmp_path / "run", tmp_path / "elsewhere" / "copy", symlinks=True)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    printed = command(train.main, "resume=elsewhere/copy", "trainer.max_epochs=3")
+    assert "copy" in printed
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+    command(train.main, "resume=run", "trainer.max_epochs=3")
+    for folder in ("elsewhere/copy", "run"):
+        assert load_checkpoint(tmp_path / folder / "checkpoints" / "last.ckpt")["global_step"] == 36
+    copied, original = (tmp_path / folder / "metrics.csv" for folder in ("elsewhere/copy", "run"))
+    assert copied.read_text() == original.read_text()
+    best = [load_checkpoint(tmp_path / folder / "checkpoints" / "best.ckpt") for folder in ("elsewhere/copy", "run")]
+    assert best[0]["global_step"] == best[1]["global_step"] == 12
 
 
 def test_good_enough_stops_training(command: Command, toy: Path, tmp_path: Path) -> None:

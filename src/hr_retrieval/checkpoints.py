@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.files import whole_file
+from hr_retrieval.files import renamed, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,15 @@ class CheckedCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint, onto the CPU unless told otherwise; see `load_checkpoint` below for what it refuses."""
-        return load_checkpoint(Path(path), map_location or "cpu")
+        """Read a checkpoint, onto the CPU unless told otherwise; see `load_checkpoint` below for what it refuses.
+
+        Where the file was moved since, so is what its callbacks say of their folder: Lightning would forget the best score.
+        """
+        content = load_checkpoint(Path(path), map_location or "cpu")
+        for name, state in content.get("callbacks", {}).items():
+            if isinstance(state, dict) and isinstance(state.get("dirpath"), str):
+                content["callbacks"][name] = renamed(state, state["dirpath"], str(Path(path).parent.absolute()))
+        return content
 
 
 def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:

@@ -141,6 +141,17 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def renamed(content: Any, before: str, now: str) -> Any:
+    """Plain content in which each path of the folder `before`, keys too, reads as one of the folder `now`."""
+    if isinstance(content, dict):
+        return {renamed(key, before, now): renamed(value, before, now) for key, value in content.items()}
+    if isinstance(content, list):
+        return [renamed(value, before, now) for value in content]
+    if isinstance(content, str) and (content == before or content.startswith(before + os.sep)):
+        return now + content.removeprefix(before)
+    return content
+
+
 @contextmanager
 def _readable_write_errors(path: Path) -> Iterator[None]:
     try:

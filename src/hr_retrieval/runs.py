@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from hr_retrieval.checkpoints import load_checkpoint, newest_checkpoint
 from hr_retrieval.config import check_targets
 from hr_retrieval.errors import UserError
-from hr_retrieval.files import check_vacant, read_json, whole_file
+from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
 from hr_retrieval.model.encoder import Encoder
 
 
@@ -21,7 +21,7 @@ class Run:
 
     Attributes:
         folder: `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`, `encoder/` and `summary.json` are in it.
-        config: the resolved config that the run was started with.
+        config: the resolved config that the run was started with; its own folder in it is `folder`, wherever it was.
     """
 
     folder: Path
@@ -44,7 +44,12 @@ class Run:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise UserError(f"settings in {path}", "a list", "Restore the file that the run wrote.")
-        check_targets(OmegaConf.to_container(config, resolve=True))
+        content = OmegaConf.to_container(config, resolve=True)
+        check_targets(content)
+        written = OmegaConf.select(config, "trainer.default_root_dir")
+        if isinstance(written, str):
+            # A copy, or a run that was moved: its callbacks must not write to where it was.
+            config = OmegaConf.create(renamed(content, written, str(folder.absolute())))
         return cls(folder, config)
 
     @classmethod

@@ -226,6 +226,7 @@ def _first_process_first(trainer: pl.Trainer) -> Iterator[None]:
     strategy.setup_environment()
     if not trainer.is_global_zero:
         if not strategy.broadcast(True):
+            _leave_group()
             raise SystemExit(0)
         yield
         return
@@ -235,6 +236,8 @@ def _first_process_first(trainer: pl.Trainer) -> Iterator[None]:
         done = True
     finally:
         strategy.broadcast(done)
+        if not done:
+            _leave_group()
 
 
 def _check_strategy(strategy: Any) -> None:
@@ -318,6 +321,11 @@ def _end_further_processes(trainer: pl.Trainer, failed: bool) -> None:
     elif failed:
         return
     # The next run of a sweep would take it for its own.
+    _leave_group()
+
+
+def _leave_group() -> None:
+    """End this process's part in the group, if there is one: left to the end of the interpreter, its threads can abort it."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 

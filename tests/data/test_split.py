@@ -8,17 +8,17 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from hr_retrieval.data.keys import hashes_of
-from hr_retrieval.data.split import components, count_leaks, draw_split
+from hr_retrieval.data.split import alone, count_leaks, draw_split, join
 from hr_retrieval.errors import UserError
 
 EDGES = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=25)
 
 
 @settings(max_examples=100, deadline=None)
-@given(EDGES)
-def test_components_match_scipy(edges: list[tuple[int, int]]) -> None:
+@given(EDGES, st.integers(0, 25))
+def test_components_match_scipy_also_when_joined_in_two_steps(edges: list[tuple[int, int]], cut: int) -> None:
     left, right = np.array(edges, np.int32).reshape(-1, 2).T
-    roots = components(left, right, 15)
+    roots = join(join(alone(15), left[:cut], right[:cut]), left[cut:], right[cut:])
     graph = sparse.coo_array((np.ones(len(left)), (left, right)), shape=(15, 15))
     _, labels = connected_components(graph, directed=False)
     expected = [np.flatnonzero(labels == label)[0] for label in labels]
@@ -27,8 +27,8 @@ def test_components_match_scipy(edges: list[tuple[int, int]]) -> None:
 
 def test_components_of_a_long_path_and_of_a_star() -> None:
     path = np.arange(999, dtype=np.int32)
-    assert not components(path, path + 1, 1000).any()
-    assert not components(path, np.full(999, 999, np.int32), 1000).any()
+    assert not join(alone(1000), path, path + 1).any()
+    assert not join(alone(1000), path, np.full(999, 999, np.int32)).any()
 
 
 def queries(sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from hr_retrieval.data.clean import normalise
 from hr_retrieval.data.keys import Codes, Hashes, hashes_of, mix
-from hr_retrieval.data.split import components
+from hr_retrieval.data.split import alone, join
 
 _SHINGLE_WORDS, _SHINGLE_CHARACTERS, _SHORT = 3, 5, 12
 _HASHES = 128
@@ -31,8 +31,7 @@ def near_duplicates(texts: Iterable[Sequence[str]], threshold: float) -> Codes:
     hashes, offsets = _shingles(texts)
     bands, rows = _bands(threshold)
     signatures = _signatures(hashes, offsets, bands * rows)
-    count = len(offsets) - 1
-    roots = np.arange(count, dtype=np.int32)
+    roots = alone(len(offsets) - 1)
     for band in range(bands):
         key = _band_key(signatures[:, band * rows : (band + 1) * rows])
         left, right = _candidates(key)
@@ -40,11 +39,7 @@ def near_duplicates(texts: Iterable[Sequence[str]], threshold: float) -> Codes:
         open_ = roots[left] != roots[right]
         left, right = left[open_], right[open_]
         alike = _jaccard(hashes, offsets, left, right) >= threshold
-        roots = components(
-            np.concatenate([left[alike], np.arange(count, dtype=np.int32)]),
-            np.concatenate([right[alike], roots]),
-            count,
-        )
+        join(roots, left[alike], right[alike])
     return roots
 
 

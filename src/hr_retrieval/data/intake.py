@@ -34,9 +34,20 @@ class Column:
             file.write(np.ascontiguousarray(block, self._dtype).data)
 
     def read(self) -> npt.NDArray[Any]:
-        """All rows: `[n]`, or `[n, width]` for a width above 1."""
-        array = np.fromfile(self._path, self._dtype)
+        """All rows: `[n]`, or `[n, width]` for a width above 1; on disk until they are looked at, and unchanged there."""
+        array = _mapped(self._path, self._dtype)
         return array if self._width == 1 else array.reshape(-1, self._width)
+
+
+def stored(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same array on disk."""
+    array.tofile(path)
+    return _mapped(path, array.dtype)
+
+
+def _mapped(path: Path, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    # An empty file cannot be mapped.
+    return np.memmap(path, dtype, "c") if path.stat().st_size else np.empty(0, dtype)
 
 
 @dataclass(frozen=True)

@@ -274,7 +274,6 @@ def _write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution
     first = np.zeros(len(sizes), np.int32)
     # Of repeated indices the last assignment stays: in reversed order, the first document of each cluster.
     first[clusters[::-1]] = np.arange(len(clusters), dtype=np.int32)[::-1]
-    hashes = documents.hashes.read()
     with _writer(folder, "corpus") as write:
         for rows, batch in _chosen(occurrences, documents.places):
             names = documents.norms[first[clusters[rows]]].tolist()
@@ -282,16 +281,15 @@ def _write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution
                 f"t{name:016x}" if size > 1 else None
                 for name, size in zip(names, sizes[clusters[rows]].tolist(), strict=True)
             ]
-            write([*_identified(batch, documents.groups[rows], hashes[rows], "d"), duplicates])
+            write([*_identified(batch, documents.groups[rows], documents.hashes[rows], "d"), duplicates])
 
 
 def _write_queries(folder: Path, occurrences: Occurrences, resolution: Resolution) -> None:
     queries = resolution.queries
-    hashes = queries.hashes.read()
     with _writer(folder, "queries") as write:
         for rows, batch in _chosen(occurrences, queries.places):
             splits = [SPLIT_NAMES[number] for number in resolution.splits[rows]]
-            write([*_identified(batch, queries.groups[rows], hashes[rows], "q"), splits])
+            write([*_identified(batch, queries.groups[rows], queries.hashes[rows], "q"), splits])
 
 
 def _identified(batch: pa.RecordBatch, group_hashes: Hashes, hashes: Hashes, letter: str) -> list[Any]:

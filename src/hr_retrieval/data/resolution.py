@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hr_retrieval.data.intake import Column, Intake, Occurrences
+from hr_retrieval.data.intake import Intake, Occurrences, stored
 from hr_retrieval.data.keys import Codes, Distinct, Hashes, Places, mix
-from hr_retrieval.data.split import Splits, components, count_leaks, draw_split
+from hr_retrieval.data.split import Splits, alone, count_leaks, draw_split, join
 
 Pairs = npt.NDArray[np.int64]
 # Pairs that are looked at together.
@@ -25,13 +25,13 @@ class Side:
         places: where each stands among the occurrences, ascending.
         groups: hash of its group, 0 for none.
         norms: hash of its normalised text.
-        hashes: of its text (and group, where groups are stated), for an id; on disk, as they are needed last.
+        hashes: of its text (and group, where groups are stated), for an id.
     """
 
     places: Places
     groups: Hashes
     norms: Hashes
-    hashes: Column
+    hashes: Hashes
 
     def __len__(self) -> int:
         return len(self.places)
@@ -133,9 +133,14 @@ def _queries(intake: Intake, group_stated: bool) -> tuple[Side, Codes]:
 
 
 def _side(occurrences: Occurrences, places: Places, hashes: Hashes) -> Side:
-    column = Column(occurrences.file.with_suffix(".hashes"), np.uint64)
-    column.append(hashes)
-    return Side(places, occurrences.groups.read()[places], occurrences.norms.read()[places], column)
+    """The texts at these places; what is said of them lies on disk, as tens of millions of them are too much for memory."""
+    file = occurrences.file
+    return Side(
+        stored(file.with_suffix(".places"), places),
+        stored(file.with_suffix(".chosen_groups"), occurrences.groups.read()[places]),
+        stored(file.with_suffix(".chosen_norms"), occurrences.norms.read()[places]),
+        stored(file.with_suffix(".hashes"), hashes),
+    )
 
 
 def _clusters(documents: Side, clusterer: Clusterer | None) -> Codes:
@@ -203,15 +208,9 @@ def _components(documents: Side, queries: Side, clusters: Codes, positives: Pair
     same = Distinct.of(queries.norms)
     twins = query_nodes[same.first[same.codes]]
     apart = twins != query_nodes
-    roots = components(twins[apart], query_nodes[apart], count)
+    roots = join(alone(count), twins[apart], query_nodes[apart])
     del same, twins, apart
     for begin in range(0, len(positives), _BLOCK):
         owners, members = np.divmod(positives[begin : begin + _BLOCK], len(documents))
-        roots = _joined(roots, clusters[members], query_nodes[owners])
+        join(roots, clusters[members], query_nodes[owners])
     return roots[query_nodes]
-
-
-def _joined(roots: Codes, left: Codes, right: Codes) -> Codes:
-    """The roots after more edges; the smallest node of a component stays its root."""
-    nodes = np.arange(len(roots), dtype=np.int32)
-    return components(np.concatenate([roots[left], nodes]), np.concatenate([roots[right], roots]), len(roots))

@@ -3,20 +3,27 @@
 import numpy as np
 import numpy.typing as npt
 
-from hr_retrieval.data.keys import Codes, Distinct, Hashes, mix
+from hr_retrieval.data.keys import Codes, Hashes, mix
 from hr_retrieval.errors import UserError
 
 Splits = npt.NDArray[np.int8]
 NAMES = ("train", "validation", "test")
 
 
-def components(left: Codes, right: Codes, count: int) -> Codes:
-    """The smallest node of each node's connected component, for the edges `left[i] - right[i]` among `count` nodes.
+def alone(count: int) -> Codes:
+    """The roots of `count` nodes without an edge, for `join`."""
+    return np.arange(count, dtype=np.int32)
 
-    Hooking and pointer jumping over arrays (Shiloach and Vishkin 1982): the memory of a few copies of the edges, where
-    a sparse matrix takes ten.
+
+def join(roots: Codes, left: Codes, right: Codes) -> Codes:
+    """The smallest node of each node's connected component, after more edges `left[i] - right[i]`.
+
+    Hooking and pointer jumping over arrays (Shiloach and Vishkin 1982): the memory of a few copies of the edges and two of
+    the nodes, where a sparse matrix takes ten of each.
+
+    Args:
+        roots: of each node, from `alone` or an earlier `join`; they are changed in place.
     """
-    roots = np.arange(count, dtype=np.int32)
     while True:
         left, right = roots[left], roots[right]
         crossing = left != right
@@ -26,7 +33,7 @@ def components(left: Codes, right: Codes, count: int) -> Codes:
         # Every edge now joins two roots, and hooking the larger to the smaller cannot make a cycle.
         np.minimum.at(roots, np.maximum(left, right), np.minimum(left, right))
         while not np.array_equal(above := roots[roots], roots):
-            roots = above
+            roots[:] = above
 
 
 def draw_split(component: Codes, keys: Hashes, validation_share: float, test_share: float, seed: int) -> Splits:
@@ -46,11 +53,13 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
         UserError: the shares leave nothing to train on, or there are too few components to fill every split.
     """
     check_shares(validation_share, test_share)
-    codes = Distinct.of(component.astype(np.uint64)).codes
-    sizes = np.bincount(codes)
+    codes = _renumbered(component)
+    # Half of what counts take; with ten million components that is a share of the peak.
+    sizes = np.bincount(codes).astype(np.int32)
     smallest = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(smallest, codes, keys)
     order = np.argsort(mix(smallest, seed), kind="stable")
+    del smallest
     chosen = np.zeros(len(sizes), np.int8)
     for number, share, ordered in ((1, validation_share, order), (2, test_share, order[::-1])):
         # At least one query, however few there are.
@@ -67,6 +76,14 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
                 "Give more rows; or map data.columns.group to a finer column, leave it out, or change the shares.",
             )
     return split
+
+
+def _renumbered(component: Codes) -> Codes:
+    """The same components without gaps between their numbers."""
+    there = np.zeros(int(component.max(initial=-1)) + 1, bool)
+    there[component] = True
+    numbers: Codes = np.cumsum(there, dtype=np.int32) - np.int32(1)
+    return numbers[component]
 
 
 def check_shares(validation_share: float, test_share: float) -> None:

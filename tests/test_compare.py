@@ -18,6 +18,7 @@ import yaml
 from hr_retrieval import compare as verb
 from hr_retrieval import train
 from hr_retrieval.comparison import Comparison, compare
+from hr_retrieval.comparison_report import markdown, write
 from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluation import evaluate
@@ -90,7 +91,13 @@ def write_values(path: Path, values: Sequence[float], queries: Sequence[str] | N
 
 
 def compared(tmp_path: Path, **options: Any) -> Comparison:
-    return compare([str(tmp_path / "runs" / "**")], tmp_path / "out", **options)
+    return written([str(tmp_path / "runs" / "**")], tmp_path / "out", **options)
+
+
+def written(runs: Sequence[str], folder: Path, **options: Any) -> Comparison:
+    comparison = compare(runs, **options)
+    write(comparison, folder)
+    return comparison
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -237,7 +244,7 @@ def test_the_seeds_are_drawn_where_both_sides_have_them(tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / f"b{seed}", seed, ANCHOR, [value * factor for value in BEFORE])
     paired = compared(tmp_path, baseline="NoMixing").groups[0].difference
     write_run(tmp_path / "runs" / "a3", 3, NONE)
-    unpaired = compare([str(tmp_path / "runs" / "**")], tmp_path / "other", baseline="NoMixing").groups[0].difference
+    unpaired = written([str(tmp_path / "runs" / "**")], tmp_path / "other", baseline="NoMixing").groups[0].difference
     assert paired is not None
     assert unpaired is not None
     assert paired.p_seeds is not None
@@ -259,10 +266,10 @@ def test_by_and_metric_change_what_is_compared(tmp_path: Path) -> None:
     for number, (margin, k) in enumerate(product((0.3, 0.1), (3, 5))):
         values = [1.0] * (number + 1) + [0.5] * (5 - number)
         write_run(tmp_path / "runs" / str(number), mixing=ANCHOR, margin=margin, values=values, mixing_options={"k": k})
-    by_margin = compare([str(tmp_path / "runs" / "*")], tmp_path / "margin", by=["model.loss.margin"])
+    by_margin = written([str(tmp_path / "runs" / "*")], tmp_path / "margin", by=["model.loss.margin"])
     assert {group.name for group in by_margin.groups} == {"model.loss.margin=0.1", "model.loss.margin=0.3"}
     assert "Runs within a group differ in model.mixing.k" in " ".join(by_margin.remarks)
-    by_part = compare([str(tmp_path / "runs" / "*")], tmp_path / "part", by=["model.mixing"], metric="pass@1")
+    by_part = written([str(tmp_path / "runs" / "*")], tmp_path / "part", by=["model.mixing"], metric="pass@1")
     assert {group.name for group in by_part.groups} == {
         "model.mixing=AnchorMixing(k=3)",
         "model.mixing=AnchorMixing(k=5)",
@@ -358,14 +365,14 @@ def test_what_to_take_is_chosen_on_validation_and_reported_on_test(tmp_path: Pat
     assert comparison.chosen is none
     said = f"Chosen by validation mrr (0.3000): model.mixing=NoMixing. Its test mrr is {statistics.mean(BEFORE):.4f}."
     assert any(remark.startswith(said) for remark in comparison.remarks)
-    assert "| model.mixing=NoMixing | 2 | 2 | 0.3000 ± 0.1414 (chosen) |" in comparison.markdown()
+    assert "| model.mixing=NoMixing | 2 | 2 | 0.3000 ± 0.1414 (chosen) |" in markdown(comparison)
     assert [row["chosen"] for row in rows_of(tmp_path / "out")] == ["0", "1"]
     assert [row["validation_mean"] for row in rows_of(tmp_path / "out")] == ["0.2", "0.30000000000000004"]
 
 
 def test_nothing_is_chosen_without_the_validation_of_every_run(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", mixing=NONE, validation=["5,0,0.2,0.4,"])
-    (group,) = compare([str(tmp_path / "runs" / "**")], tmp_path / "one").groups
+    (group,) = written([str(tmp_path / "runs" / "**")], tmp_path / "one").groups
     assert group.validation["mrr"].mean == 0.2
     write_run(tmp_path / "runs" / "b", mixing=ANCHOR)
     comparison = compared(tmp_path)
@@ -373,7 +380,7 @@ def test_nothing_is_chosen_without_the_validation_of_every_run(tmp_path: Path) -
     assert (
         "Nothing is chosen: not every run took down its validation mrr (callbacks.metrics_file)." in comparison.remarks
     )
-    assert "chosen)" not in comparison.markdown()
+    assert "chosen)" not in markdown(comparison)
 
 
 def test_a_group_that_a_baseline_beats_is_named(tmp_path: Path, toy_dataset: Path) -> None:
@@ -390,14 +397,14 @@ def test_a_group_that_a_baseline_beats_is_named(tmp_path: Path, toy_dataset: Pat
         beaten = f"{name} (mrr {figure:.4f}), which needs no training, beats model.mixing=NoMixing (0.0100, p = 0.00"
         assert remark.startswith(beaten)
         assert "AnchorMixing" not in remark
-    lines = [line.split(" | ")[0] for line in comparison.markdown().splitlines()[2:]]
+    lines = [line.split(" | ")[0] for line in markdown(comparison).splitlines()[2:]]
     assert sorted(lines[1:3]) == ["| BM25", "| character TF-IDF"]
     assert (lines[0], lines[3]) == ("| model.mixing=AnchorMixing", "| model.mixing=NoMixing")
     write_run(tmp_path / "all" / "a", mixing=NONE, values=[0.01] * len(bm25.queries), **rest)
     write_run(tmp_path / "all" / "b", mixing=ANCHOR, values=[0.01] * len(bm25.queries), **rest)
-    lost = compare([str(tmp_path / "all" / "**")], tmp_path / "lost").remarks[-1]
+    lost = written([str(tmp_path / "all" / "**")], tmp_path / "lost").remarks[-1]
     assert "beats every group (p at most 0.00" in lost
-    without = compare([str(tmp_path / "runs" / "**")], tmp_path / "without", lexical=False)
+    without = written([str(tmp_path / "runs" / "**")], tmp_path / "without", lexical=False)
     assert without.baselines == ()
     assert not any("BM25" in remark for remark in without.remarks)
 

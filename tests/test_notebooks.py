@@ -52,7 +52,7 @@ def test_the_comparison_notebook_trains_and_compares_four_runs(names_of: Any) ->
     assert groups == {"model.mixing=NoMixing": [1, 2], "model.mixing=AnchorMixing": [1, 2]}
     # BM25 and character TF-IDF have none.
     assert names["table"]["seeds"].fillna(0).tolist() == [2, 2, 0, 0]
-    drawn = names["charts"]
+    drawn = names["drawn"]
     assert [words in svg for words, svg in zip(("by epoch", "by model.mixing", "by its seconds"), drawn, strict=True)]
     # Four runs, measured before training and after each of two epochs, beside two marks of the legend.
     assert drawn[0].count("<circle") == 4 * 3 + 2

@@ -11,12 +11,18 @@ from hr_retrieval.config import entry_point
 def main(config: DictConfig) -> None:
     """Compare runs."""
     # Run directories are read by what reads checkpoints too: torch takes seconds to import, `--help` needs none of it.
-    from hr_retrieval.comparison import compare, report
+    from hr_retrieval.comparison import compare
+    from hr_retrieval.comparison_report import report, write
+    from hr_retrieval.files import check_vacant
 
     runs = [config.runs] if isinstance(config.runs, str) else list(config.runs)
     by = [config.by] if isinstance(config.by, str) else config.by and list(config.by)
     output = Path(config.output)
-    report(compare(runs, output, by, config.baseline, config.metric, config.lexical), output)
+    # Before the runs are read, which takes a while.
+    check_vacant(output)
+    comparison = compare(runs, by, config.baseline, config.metric, config.lexical)
+    write(comparison, output)
+    report(comparison, output)
 
 
 if __name__ == "__main__":

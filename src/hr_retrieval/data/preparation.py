@@ -100,7 +100,7 @@ class Preparation:
     def run(self, seed: int = 1, replace: bool = False) -> PreparedDataset:
         """Write the data set, whole or not at all, and open it.
 
-        Memory: about 190 bytes a pair beside one block of texts; `minhash` needs about 3 KB a document more.
+        Memory: about 175 bytes a pair beside one block of texts, and files of as much again; `minhash` needs about 3 KB a document more.
 
         Args:
             seed: of the split.

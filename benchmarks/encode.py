@@ -3,7 +3,8 @@
     python -m benchmarks.encode [number of texts, 10000 unless told]
 
 Ours is `Encoder.encode(precision="bf16")` against the peer's defaults (float32), against the peer with its weights in bf16, and against
-itself with threads that share each operation, 2,048 tokens at a time, in place of a thread for each part. Before anything is timed, our vectors are compared with the peer's float32 ones: the worst cosine must be above 0.9999.
+itself with threads that share each operation, 2,048 tokens at a time, in place of a thread for each part. Before anything is
+timed, our vectors are compared with the peer's float32 ones: the worst cosine must be above 0.9999.
 """
 
 import random

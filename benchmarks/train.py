@@ -133,7 +133,7 @@ def softmax(model: SentenceTransformer) -> nn.Module:
 
 def triplet(model: SentenceTransformer) -> nn.Module:
     """The peer's triplet loss on cosine distance with our margin."""
-    loss: nn.Module = losses.TripletLoss(model, losses.TripletDistanceMetric.COSINE, triplet_margin=0.2)
+    loss: nn.Module = losses.TripletLoss(model, losses.TripletDistanceMetric.COSINE, triplet_margin=0.1)
     return loss
 
 

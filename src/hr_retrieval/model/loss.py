@@ -114,7 +114,7 @@ class TripletLoss(RetrievalLoss):
     """
 
     def __init__(
-        self, margin: float = 0.2, negatives: str = "all", reduction: str = "active", symmetric: bool = False
+        self, margin: float = 0.1, negatives: str = "all", reduction: str = "active", symmetric: bool = False
     ) -> None:
         super().__init__(symmetric)
         if margin < 0:

@@ -287,8 +287,19 @@ def test_a_thread_for_each_part_gives_what_one_call_gives(
     assert len(calls) > 3
     assert threading.get_ident() not in calls
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    # The same way in a validation loop, which calls the encoder itself; but never while a gradient is recorded.
-    assert ENCODER(ENCODER.tokenise(TEXTS, "document")[0]).requires_grad
+
+
+def test_one_thread_encodes_where_a_gradient_is_recorded_or_processes_share_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hr_retrieval.model.encoder._PART_TOKENS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr("hr_retrieval.model.encoder.in_threads", lambda work, parts: pytest.fail("in threads"))
+    tokens, _ = ENCODER.tokenise(TEXTS, "document")
+    assert ENCODER(tokens).requires_grad
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    with torch.no_grad():
+        ENCODER(tokens)
 
 
 def test_bf16_is_close_and_not_the_same() -> None:

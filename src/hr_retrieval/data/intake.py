@@ -41,7 +41,9 @@ class Column:
 
 def stored(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The same array on disk."""
-    array.tofile(path)
+    with path.open("wb") as file:
+        # Not array.tofile, whose error on a full disk has no number.
+        file.write(np.ascontiguousarray(array).data)
     return _mapped(path, array.dtype)
 
 

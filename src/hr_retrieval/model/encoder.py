@@ -150,9 +150,7 @@ class Encoder(nn.Module):
         """
         tokens, _ = self.tokenise(texts, kind)
         embeddings = torch.empty(len(texts), self.embedding_dimension, device=self.device)
-        # On a CPU eight parts a thread: few wait for the last one.
-        budget = batch_tokens or (8 * _PART_TOKENS * torch.get_num_threads() if self.device.type == "cpu" else 65536)
-        batches = _batches(tokens.lengths, budget)
+        batches = _batches(tokens.lengths, batch_tokens or self._budget())
         training = self.training
         self.eval()
         try:
@@ -250,13 +248,21 @@ class Encoder(nn.Module):
 
     def _parts(self, tokens: Ragged) -> list[Int[Tensor, " b"]]:
         """The rows that each thread encodes at a time; none where one call for all is better, or has its gradient recorded."""
-        threads = torch.get_num_threads()
-        alone = self.device.type == "cpu" and threads > 1
-        # Processes that share the weights must ask for them in one order.
-        if not alone or self.training or torch.is_grad_enabled() or dist.is_initialized():
+        threads = self._threads()
+        if threads == 1 or self.training or torch.is_grad_enabled():
             return []
         parts = _batches(tokens.lengths, _PART_TOKENS)
         return parts if len(parts) >= threads else []
+
+    def _threads(self) -> int:
+        """How many threads may encode parts at a time. Processes that share the weights must ask for them in one order."""
+        return torch.get_num_threads() if self.device.type == "cpu" and not dist.is_initialized() else 1
+
+    def _budget(self) -> int:
+        """Tokens at a time in `encode`: on a CPU eight parts a thread, so that few wait for the last one."""
+        if self.device.type != "cpu":
+            return 65536
+        return 8 * _PART_TOKENS * self._threads() if self._threads() > 1 else 2 * _PART_TOKENS
 
     def _embed_parts(self, tokens: Ragged, parts: list[Int[Tensor, " b"]]) -> Float[Tensor, "B d"]:
         embeddings = torch.empty(len(tokens), self.embedding_dimension)

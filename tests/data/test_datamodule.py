@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -94,6 +95,22 @@ def test_batches_are_the_same_for_any_number_of_workers_and_differ_by_seed(
     alone = batches(make(toy_dataset, tiny_encoder))
     assert same(alone, batches(make(toy_dataset, tiny_encoder, workers=2)))
     assert not same(alone, batches(make(toy_dataset, tiny_encoder, seed=2)))
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_without_repeats_no_query_and_no_own_positive_stands_in_a_batch_twice(
+    toy_dataset: Path, tiny_encoder: Encoder, repeats: bool
+) -> None:
+    path = toy_dataset / "qrels.parquet"
+    qrels = pq.read_table(path)
+    second = [{"query_id": f"q{group}-0", "document_id": f"d{group}-1", "relevance": 1} for group in range(60)]
+    pq.write_table(pa.concat_tables([qrels, pa.Table.from_pylist(second, schema=qrels.schema)]), path)
+    repeated = [
+        len(set(rows.tolist())) < len(rows)
+        for batch in batches(make(toy_dataset, tiny_encoder, batch_size=12, repeats=repeats))
+        for rows in (batch.query_rows, batch.document_rows[: len(batch.anchors)])
+    ]
+    assert any(repeated) == repeats
 
 
 def test_a_resumed_loader_goes_on_behind_what_was_consumed(toy_dataset: Path, tiny_encoder: Encoder) -> None:

@@ -44,6 +44,52 @@ def test_a_stream_taken_up_anywhere_goes_on_the_same(start: int, bucket_batches:
     assert take(later, 10) == whole[start : start + 10]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30),
+    st.integers(1, 6),
+    st.integers(0, 3),
+)
+def test_without_repeats_each_pair_comes_once_and_waits_only_for_a_text_of_its_own(
+    pairs: list[tuple[int, int]], batch_size: int, seed: int
+) -> None:
+    batch_size = min(batch_size, len(pairs))
+    sampler = PairSampler(np.zeros(len(pairs), int), batch_size, seed, texts=np.array(pairs).T)
+    batches = [batch.tolist() for _, batch in sampler]
+    seen = [pair for batch in batches for pair in batch]
+    assert len(set(seen)) == len(seen) == len(pairs) // batch_size * batch_size
+    # A naive twin over lists; the pass is short enough for all of it to wait.
+    waiting = np.random.default_rng((seed, 0)).permutation(np.arange(len(pairs), dtype=np.int32)).tolist()
+    for batch in batches:
+        kept = list({pairs[number][0]: number for number in reversed(waiting)}.values())
+        kept = sorted(
+            {pairs[number][1]: number for number in sorted(kept, key=waiting.index, reverse=True)}.values(),
+            key=waiting.index,
+        )
+        if len(kept) >= batch_size:
+            assert batch == kept[:batch_size]
+            assert all(len({pairs[number][side] for number in batch}) == batch_size for side in (0, 1))
+        waiting = [number for number in waiting if number not in batch]
+
+
+def test_without_repeats_where_none_would_repeat_the_batches_are_the_same() -> None:
+    texts = np.stack([np.arange(50), np.arange(50)[::-1]])
+    assert take(PairSampler(np.zeros(50, int), 4, seed=3, texts=texts), 30) == take(
+        PairSampler(np.zeros(50, int), 4, seed=3), 30
+    )
+
+
+def test_one_text_in_every_pair_still_fills_the_batches() -> None:
+    texts = np.stack([np.arange(400), np.zeros(400, int)])
+    batches = take(PairSampler(np.zeros(400, int), 4, seed=3, texts=texts), 100)
+    assert sorted(pair for _, batch in batches for pair in batch) == list(range(400))
+
+
+def test_length_buckets_and_no_repeats_exclude_each_other() -> None:
+    with pytest.raises(UserError, match=r"datamodule\.repeats=false"):
+        PairSampler(np.zeros(8, int), 2, 1, bucket_batches=2, texts=np.zeros((2, 8), int))
+
+
 def test_processes_share_the_global_batch_of_one_process() -> None:
     lengths = np.arange(24)
     one = take(PairSampler(lengths, 6, seed=1, bucket_batches=2), 8)

@@ -34,6 +34,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         negatives_per_anchor: stated negatives of each anchor in a batch, where it has as many.
         mined_per_anchor: likewise negatives mined while training; needs `callbacks=mining`.
         bucket_batches: see `PairSampler`.
+        repeats: whether a text may stand in a training batch twice.
         evaluation_corpus: `split` ranks the documents of the measured split, `all` every document of the corpus.
         evaluation_queries: measure at most so many queries of a split, drawn by the seed; `None` measures all.
         evaluation_tokens: tokens an evaluation batch may hold.
@@ -60,6 +61,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         negatives_per_anchor: int = 1,
         mined_per_anchor: int = 0,
         bucket_batches: int = 1,
+        repeats: bool = True,
         evaluation_corpus: str = "split",
         evaluation_queries: int | None = None,
         evaluation_tokens: int = 8192,
@@ -83,7 +85,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         self.tokeniser, self.guide, self.guide_margin = tokeniser, guide, guide_margin
         self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
-        self.mined_per_anchor = mined_per_anchor
+        self.mined_per_anchor, self.repeats = mined_per_anchor, repeats
         self.negatives_name: str | None = None
         self.evaluation_corpus, self.evaluation_queries = evaluation_corpus, evaluation_queries
         self.evaluation_tokens = evaluation_tokens
@@ -117,7 +119,15 @@ class RetrievalDataModule(pl.LightningDataModule):
             )
             self._train_loader = ResumableLoader(
                 self.pairs,
-                PairSampler(self.pairs.lengths(), self.batch_size, self.seed, self.bucket_batches, process, processes),
+                PairSampler(
+                    self.pairs.lengths(),
+                    self.batch_size,
+                    self.seed,
+                    self.bucket_batches,
+                    process,
+                    processes,
+                    None if self.repeats else self.pairs.texts(),
+                ),
                 self.workers,
             )
 
@@ -242,6 +252,10 @@ class TrainingPairs(Dataset[Batch]):
         """Tokens of each pair's two texts."""
         queries, documents = self._pair(np.arange(len(self)))
         return (self.query_tokens.lengths[queries] + self.document_tokens.lengths[documents]).astype(np.int32)
+
+    def texts(self) -> npt.NDArray[np.int32]:
+        """`[2, P]`: rows of each pair's query and document; equal texts are one row."""
+        return np.stack(self._pair(np.arange(len(self)))).astype(np.int32)
 
     def __getitem__(self, item: tuple[int, Rows]) -> Batch:
         number, pairs = item

@@ -8,6 +8,9 @@ from torch.utils.data import Sampler
 
 from hr_retrieval.errors import UserError
 
+# How many batches' worth of pairs may wait.
+_AHEAD = 16
+
 
 class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
     """An endless stream of batches of pair numbers, read in slices of one pass over the data.
@@ -20,6 +23,9 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
     of one batch are then of similar length, which saves padding where the encoder pads. What does not fill a batch at
     the end of a pass is left out of that pass.
 
+    Without repeats: a pair whose anchor or document stands in its batch already waits for the next one, so that an in-batch negative is
+    always another text, and no text counts twice. Where nothing repeats, the batches are what they are without this.
+
     Args:
         lengths: tokens of each of the `P` pairs.
         batch_size: pairs a batch on each process.
@@ -27,9 +33,10 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         bucket_batches: batches in a bucket run; 1 leaves the batches random.
         process: number of this process.
         processes: how many processes share each global batch of `batch_size * processes` pairs.
+        texts: `[2, P]`, numbers of each pair's anchor and document, for batches without repeats; `None` lets them repeat.
 
     Raises:
-        UserError: a global batch is larger than the data, or a size is below 1.
+        UserError: a global batch is larger than the data, a size is below 1, or length buckets are asked for without repeats.
     """
 
     def __init__(
@@ -40,13 +47,20 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         bucket_batches: int = 1,
         process: int = 0,
         processes: int = 1,
+        texts: npt.NDArray[np.integer] | None = None,
     ) -> None:
         check_batch_fits(batch_size, len(lengths), processes)
         if bucket_batches < 1:
             raise UserError("bucket_batches of at least 1", str(bucket_batches), "Mend datamodule.bucket_batches.")
+        if texts is not None and bucket_batches > 1:
+            raise UserError(
+                "bucket_batches of 1 with batches without repeats",
+                f"datamodule.bucket_batches={bucket_batches} and datamodule.repeats=false",
+                "Set one of the two.",
+            )
         self.global_batch = batch_size * processes
         self.lengths, self.batch_size, self.seed, self.bucket_batches = lengths, batch_size, seed, bucket_batches
-        self.process = process
+        self.process, self.texts = process, texts
         self.position = 0
 
     def __len__(self) -> int:
@@ -66,8 +80,10 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
     def _pass(self, pass_number: int) -> npt.NDArray[np.int32]:
         generator = np.random.default_rng((self.seed, pass_number))
         # int32 halves what ten million pairs cost in memory.
-        order = generator.permutation(np.arange(len(self.lengths), dtype=np.int32))[: len(self) * self.global_batch]
-        batches = order.reshape(len(self), self.global_batch)
+        order = generator.permutation(np.arange(len(self.lengths), dtype=np.int32))
+        if self.texts is not None:
+            return _without_repeats(order, self.texts, len(self), self.global_batch)
+        batches = order[: len(self) * self.global_batch].reshape(len(self), self.global_batch)
         if self.bucket_batches == 1:
             return batches
         bucketed = np.empty_like(batches)
@@ -77,6 +93,37 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
             by_length = pairs[np.argsort(self.lengths[pairs], kind="stable")].reshape(run.shape)
             bucketed[begin : begin + len(run)] = by_length[generator.permutation(len(run))]
         return bucketed[generator.permutation(len(bucketed))]
+
+
+def _without_repeats(
+    order: npt.NDArray[np.int32], texts: npt.NDArray[np.integer], count: int, size: int
+) -> npt.NDArray[np.int32]:
+    """`count` batches of `size` pairs in this order, but for pairs that wait because a text of theirs is in the batch already.
+
+    Where even `_AHEAD` batches hold too few different texts (one document may have half of all pairs), the batch is filled with repeats.
+    """
+    batches = np.empty((count, size), np.int32)
+    waiting, begin = order[:0], 0
+    for batch in batches:
+        different = _different(waiting, texts)
+        while len(different) < size and begin < len(order) and len(waiting) < _AHEAD * size:
+            waiting = np.concatenate([waiting, order[begin : begin + size]])
+            begin += size
+            different = _different(waiting, texts)
+        taken = different[:size]
+        if len(taken) < size:
+            taken = np.concatenate([taken, np.setdiff1d(np.arange(len(waiting)), taken)[: size - len(taken)]])
+        batch[:] = waiting[taken]
+        waiting = np.delete(waiting, taken)
+    return batches
+
+
+def _different(pairs: npt.NDArray[np.int32], texts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Places, ascending, of pairs that share no text with an earlier one of them."""
+    kept = np.arange(len(pairs))
+    for numbers in texts:
+        kept = kept[np.sort(np.unique(numbers[pairs[kept]], return_index=True)[1])]
+    return kept
 
 
 def check_batch_fits(batch_size: int, pairs: int, processes: int = 1) -> None:

@@ -47,7 +47,7 @@ class Run:
         content = OmegaConf.to_container(config, resolve=True)
         check_targets(content)
         written = OmegaConf.select(config, "trainer.default_root_dir")
-        if isinstance(written, str):
+        if isinstance(written, str) and written:
             # A copy, or a run that was moved: its callbacks must not write to where it was.
             config = OmegaConf.create(renamed(content, written, str(folder.absolute())))
         return cls(folder, config)

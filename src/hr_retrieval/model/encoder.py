@@ -264,7 +264,7 @@ class Encoder(nn.Module):
             return 65536
         return 8 * _PART_TOKENS * self._threads() if self._threads() > 1 else 2 * _PART_TOKENS
 
-    def _embed_parts(self, tokens: Ragged, parts: list[Int[Tensor, " b"]]) -> Float[Tensor, "B d"]:
+    def _embed_parts(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
         embeddings = torch.empty(len(tokens), self.embedding_dimension)
 
         def embed(rows: Int[Tensor, " b"]) -> None:

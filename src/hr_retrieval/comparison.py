@@ -307,17 +307,18 @@ def _losses(baseline: Baseline, groups: Sequence[Group], metric: str) -> list[st
     adjusted = holm({name: value for name, value in raw.items() if value is not None})
     if len(beaten) == len(groups) > 1:
         worst = max(adjusted.values()) if len(adjusted) == len(beaten) else None
-        who = f"every group (p at most {_p_value(worst)})"
+        who = f"every group (p at most {shown_number(worst, '.4f')})"
     else:
         who = "; ".join(
-            f"{group.name} ({group.figures[metric].mean:.4f}, p = {_p_value(adjusted.get(group.name))})"
+            f"{group.name} ({group.figures[metric].mean:.4f}, p = {shown_number(adjusted.get(group.name), '.4f')})"
             for group in beaten
         )
     return [f"{baseline.name} ({metric} {figure:.4f}), which needs no training, beats {who}."]
 
 
-def _p_value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def shown_number(value: float | None, form: str) -> str:
+    """The number in this format, and `-` for none."""
+    return "-" if value is None else format(value, form)
 
 
 def _against(group: Group, baseline: Baseline, metric: str) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hr_retrieval.chart import Axis, Series, Svg, chart, parallel
-from hr_retrieval.comparison import Comparison, Group
+from hr_retrieval.comparison import Comparison, Group, shown_number
 from hr_retrieval.files import whole_folder
 from hr_retrieval.finished import FinishedRun, validation_curve
 from hr_retrieval.page import Rows, html_table, markdown_table, page, side_by_side
@@ -58,20 +58,20 @@ def _table(comparison: Comparison) -> Rows:
     rows = [(np.inf, header)]
     for group in comparison.groups:
         figures = [_figure(group.figures[name], group.zero_shot.get(name)) for name in comparison.metrics]
-        seeds, seconds = group.figures[comparison.metric].n, _number(group.seconds, ".0f")
+        seeds, seconds = group.figures[comparison.metric].n, shown_number(group.seconds, ".0f")
         validation = _spread(group.validation.get(comparison.metric)) + " (chosen)" * (group is comparison.chosen)
-        timed = f"{seconds} ({_number(group.training_seconds, '.0f')})"
+        timed = f"{seconds} ({shown_number(group.training_seconds, '.0f')})"
         row = [group.name, str(len(group.runs)), str(seeds), validation, *figures, *_difference(group), timed]
         rows.append((group.figures[comparison.metric].mean, row))
     for own in comparison.baselines:
-        figures = [_number(own.figures.get(name), ".4f") for name in comparison.metrics]
+        figures = [shown_number(own.figures.get(name), ".4f") for name in comparison.metrics]
         row = [own.name, "-", "-", "-", *figures, "-", "-", "-", "-"]
         rows.append((own.figures.get(comparison.metric, -np.inf), row))
     return [row for _, row in sorted(rows, key=lambda placed: -placed[0])]
 
 
 def _figure(figure: Spread, zero_shot: float | None) -> str:
-    return f"{_spread(figure)} ({_number(zero_shot, '.4f')})"
+    return f"{_spread(figure)} ({shown_number(zero_shot, '.4f')})"
 
 
 def _spread(figure: Spread | None) -> str:
@@ -84,11 +84,7 @@ def _difference(group: Group) -> list[str]:
     if group.difference is None:
         return ["-", "-", "-"]
     one = group.difference
-    return [f"{one.mean:+.4f}", _number(one.p_queries, ".4f"), _number(one.p_seeds, ".4f")]
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return [f"{one.mean:+.4f}", shown_number(one.p_queries, ".4f"), shown_number(one.p_seeds, ".4f")]
 
 
 def _run_table(comparison: Comparison) -> Rows:
@@ -97,7 +93,7 @@ def _run_table(comparison: Comparison) -> Rows:
         for run in group.runs:
             before = run.zero_shot[comparison.metric] if run.zero_shot else None
             figures = (run.validation.get(comparison.metric), run.trained[comparison.metric], before)
-            shown = [*(_number(figure, ".4f") for figure in figures), _number(run.seconds, ".0f")]
+            shown = [*(shown_number(figure, ".4f") for figure in figures), shown_number(run.seconds, ".0f")]
             rows.append([str(run.folder), group.name, str(run.seed), *shown])
     return rows
 

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.files import renamed
 from hr_retrieval.runs import Run
 
 # What the figures depend on beside the data: other values measure something else.
@@ -93,8 +94,7 @@ def _finished(folder: Path) -> FinishedRun:
             "Another version wrote this run: train anew, or leave it out of runs=.",
         )
     own = str(run.config.trainer.get("default_root_dir"))
-    plain = leaves(OmegaConf.to_container(run.config, resolve=True))
-    settings = {key: value.replace(own, "<run>") if isinstance(value, str) else value for key, value in plain.items()}
+    settings = renamed(leaves(OmegaConf.to_container(run.config, resolve=True)), own, "<run>")
     return FinishedRun(
         folder,
         settings,

@@ -35,21 +35,17 @@ class Column:
 
     def read(self) -> npt.NDArray[Any]:
         """All rows: `[n]`, or `[n, width]` for a width above 1; on disk until they are looked at, and unchanged there."""
-        array = _mapped(self._path, self._dtype)
+        # An empty file cannot be mapped.
+        empty = self._path.stat().st_size == 0
+        array = np.empty(0, self._dtype) if empty else np.memmap(self._path, self._dtype, "c")
         return array if self._width == 1 else array.reshape(-1, self._width)
 
 
 def stored(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same array on disk."""
-    with path.open("wb") as file:
-        # Not array.tofile, whose error on a full disk has no number.
-        file.write(np.ascontiguousarray(array).data)
-    return _mapped(path, array.dtype)
-
-
-def _mapped(path: Path, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    # An empty file cannot be mapped.
-    return np.memmap(path, dtype, "c") if path.stat().st_size else np.empty(0, dtype)
+    """The same array `[n]` on disk."""
+    column = Column(path, array.dtype.type)
+    column.append(array)
+    return column.read()
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder, write_json
 from hr_retrieval.machine import Quiet, machine
-from hr_retrieval.model.encoder import Encoder, Kind, Precision
+from hr_retrieval.model.encoder import Encoder, Precision
+from hr_retrieval.model.loading import Kind
 from hr_retrieval.retrieval.approximate import ApproximateIndex
 from hr_retrieval.retrieval.ranking import ExactIndex
 from hr_retrieval.runs import open_encoder

@@ -3,8 +3,9 @@
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -269,44 +270,129 @@ def test_encode_keeps_order_mode_and_values_for_any_budget(batch_tokens: int) ->
     assert not embeddings.is_inference()
 
 
+@pytest.fixture
+def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Threads enough, and texts enough for each."""
+    monkeypatch.setattr("hr_retrieval.model.encoder._PART_TOKENS", 20)
+    monkeypatch.setattr("hr_retrieval.model.encoder._LEAST_TOKENS", 20)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_thread_for_each_part_gives_what_one_call_gives(
     monkeypatch: pytest.MonkeyPatch, precision: Precision
 ) -> None:
+    torch.set_num_threads(1)
     expected = ENCODER.encode(TEXTS, "document", precision=precision)
-    monkeypatch.setattr("hr_retrieval.model.encoder._PART_TOKENS", 20)
+    torch.set_num_threads(3)
     calls: list[int] = []
     embed = ENCODER._embed
     monkeypatch.setattr(ENCODER, "_embed", lambda tokens: calls.append(threading.get_ident()) or embed(tokens))
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        found = ENCODER.encode(TEXTS, "document", precision=precision)
-    finally:
-        torch.set_num_threads(before)
+    found = ENCODER.encode(TEXTS, "document", precision=precision)
     assert len(calls) > 3
     assert threading.get_ident() not in calls
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_one_thread_encodes_where_a_gradient_is_recorded_or_processes_share_weights(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("architecture", PACKED)
+def test_a_graph_for_each_thread_gives_what_one_graph_gives(
+    folder: Callable[[Architecture], Path], monkeypatch: pytest.MonkeyPatch, architecture: Architecture
 ) -> None:
-    monkeypatch.setattr("hr_retrieval.model.encoder._PART_TOKENS", 1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr("hr_retrieval.model.encoder.in_threads", lambda work, parts: pytest.fail("in threads"))
+    encoder = Encoder(str(folder(architecture))).train()
+    tokens, _ = encoder.tokenise(TEXTS, "document")
+    seen: list[int] = []
+    packed = encoder._packed
+    monkeypatch.setattr(encoder, "_packed", lambda *given: seen.append(threading.get_ident()) or packed(*given))
+    found, embeddings = gradients(encoder, tokens), encoder(tokens)
+    assert len(seen) == 6
+    assert threading.get_ident() not in seen
+    again = gradients(encoder, tokens)
+    assert all(torch.equal(again[name], found[name]) for name in found)
+    torch.set_num_threads(1)
+    expected = gradients(encoder, tokens)
+    torch.testing.assert_close(embeddings, encoder(tokens), atol=1e-5, rtol=0)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-3, msg=name)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_dense_layers_and_frozen_weights_in_threads(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "dense", dense=24)
+    encoder = Encoder(str(tmp_path / "dense"))
+    encoder.transformer.get_input_embeddings().requires_grad_(False)
+    tokens, _ = encoder.tokenise(TEXTS, "query")
+    found = gradients(encoder, tokens)
+    torch.set_num_threads(1)
+    expected = gradients(encoder, tokens)
+    assert found.keys() == expected.keys()
+    assert "projections.0.linear.weight" in found
+    assert not [name for name in found if "word_embeddings" in name]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-3)
+    encoder.requires_grad_(False)
+    assert not encoder(tokens).requires_grad
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_one_graph_where_threads_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, _ = ENCODER.tokenise(TEXTS, "document")
-    assert ENCODER(tokens).requires_grad
+    monkeypatch.setattr("hr_retrieval.model.encoder.in_threads", lambda *given: pytest.fail("in threads"))
+    monkeypatch.setattr("hr_retrieval.model.threads.in_threads", lambda *given: pytest.fail("in threads"))
+    # The random numbers of dropout would fall in any order; padding; too little to do.
+    assert Encoder("tiny", dropout=0.1)(tokens).requires_grad
+    assert Encoder("tiny", packing=False)(tokens).requires_grad
+    assert ENCODER(tokens.take(torch.tensor([2]))).requires_grad
+    with pytest.raises(UserError, match="without tokens"):
+        ENCODER(Ragged.from_lists([[5] * 50, []]))
+    # Processes that share weights have to ask for them in one order.
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    assert ENCODER(tokens).requires_grad
     with torch.no_grad():
         ENCODER(tokens)
 
 
-def test_bf16_is_close_and_not_the_same() -> None:
-    exact, rounded = ENCODER.encode(TEXTS, "query"), ENCODER.encode(TEXTS, "query", precision="bf16")
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(1, 20), st.integers(1, 400))
+def test_each_thread_is_dealt_as_much(lengths: list[int], threads: int, least: int) -> None:
+    tensor = torch.tensor(lengths)
+    with patch("hr_retrieval.model.encoder._LEAST_TOKENS", least), patch.object(ENCODER, "_threads", lambda: threads):
+        parts = ENCODER._dealt(tensor)
+    assert len(parts) == min(threads, 4, sum(lengths) // least, len(lengths))
+    if parts:
+        assert sorted(torch.cat(parts).tolist()) == list(range(len(lengths)))
+        sums = [int(tensor[rows].sum()) for rows in parts]
+        assert max(sums) - min(sums) <= max(lengths)
+        assert all(torch.equal(tensor[rows], tensor[rows].sort().values) for rows in parts)
+
+
+@pytest.mark.parametrize("architecture", ALL)
+def test_bf16_is_close_and_not_the_same(folder: Callable[[Architecture], Path], architecture: Architecture) -> None:
+    encoder = Encoder(str(folder(architecture)))
+    exact, rounded = encoder.encode(TEXTS, "query"), encoder.encode(TEXTS, "query", precision="bf16")
     assert rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
-    assert (exact * rounded).sum(1).min() > 0.999
+    assert (exact * rounded).sum(1).min() > 0.9999
+
+
+@pytest.mark.parametrize("architecture", ALL)
+def test_layers_pass_on_bf16_under_autocast_alone(
+    folder: Callable[[Architecture], Path], architecture: Architecture
+) -> None:
+    encoder = Encoder(str(folder(architecture)))
+    dtypes: list[torch.dtype] = []
+    for name, module in encoder.transformer.named_modules():
+        if isinstance(module, torch.nn.LayerNorm) and "embeddings" not in name:
+            module.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
+    encoder.encode(TEXTS, "query", precision="bf16")
+    assert set(dtypes) == {torch.bfloat16}
+    dtypes.clear()
+    encoder.encode(TEXTS, "query")
+    assert set(dtypes) == {torch.float32}
 
 
 def test_fingerprint_follows_what_tokens_depend_on(folder: Callable[[Architecture], Path]) -> None:

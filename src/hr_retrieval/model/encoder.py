@@ -12,10 +12,8 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float, Int
 from rich.progress import track
-from safetensors import SafetensorError, safe_open
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as library
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -23,14 +21,26 @@ from torch.utils.checkpoint import checkpoint
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_folder
 from hr_retrieval.model.folder import encoder_folder
+from hr_retrieval.model.loading import (
+    Kind,
+    choose_dimensions,
+    choose_length,
+    choose_pooling,
+    choose_prefixes,
+    copy_tokenizer,
+    first_position,
+    full_dimension,
+    load,
+    round_embeddings,
+    set_dropout,
+)
 from hr_retrieval.model.packing import NAME as PACKED
 from hr_retrieval.model.packing import layout, length_groups, waste_on
-from hr_retrieval.model.pooling import POOLINGS, pool
+from hr_retrieval.model.pooling import pool
 from hr_retrieval.model.quiet import quiet
-from hr_retrieval.model.threads import in_threads
+from hr_retrieval.model.threads import GraphPerThread, in_threads
 from hr_retrieval.ragged import Ragged
 
-Kind = Literal["query", "document"]
 Precision = Literal["float32", "bf16"]
 
 # Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of
@@ -38,6 +48,9 @@ Precision = Literal["float32", "bf16"]
 _PADDED_WASTE, _PACKED_WASTE = 256, 0
 # Tokens that one thread encodes at a time: what a layer works on stays in its cache.
 _PART_TOKENS = 1024
+# While gradients are recorded: the least that is worth a thread of its own, and how many parts there are at most, since
+# each brings a gradient of all weights.
+_LEAST_TOKENS, _MOST_PARTS = 256, 4
 # How far unit token vectors, packed and padded, may differ: rounding gives 1e-6, a wrong attention 1e-2 and more.
 _EQUAL = 1e-4
 
@@ -84,17 +97,19 @@ class Encoder(nn.Module):
         super().__init__()
         self.name_or_path = name_or_path
         with encoder_folder(name_or_path, revision, trust_remote_code) as folder:
-            loaded = _load(folder, trust_remote_code)
+            loaded = load(folder, trust_remote_code)
         # In a tuple, so that the library's modules are not registered and each weight has one name in the state_dict.
         self._loaded = (loaded,)
         self.transformer: nn.Module = loaded[0].auto_model
         self.projections = nn.ModuleList(module for module in loaded if isinstance(module, library.Dense))
-        self.pooling = _choose_pooling(pooling, loaded[1])
-        self.max_length = _choose_length(max_length, loaded)
-        self.prefixes: dict[Kind, str] = _choose_prefixes(query_prefix, document_prefix, loaded.prompts)
-        self.dimensions = _choose_dimensions(dimensions, loaded)
-        _set_dropout(self.transformer, dropout)
-        self._tokenizer = _tokenizer(loaded, self.max_length)
+        self.pooling = choose_pooling(pooling, loaded[1])
+        self.max_length = choose_length(max_length, loaded)
+        self.prefixes: dict[Kind, str] = choose_prefixes(query_prefix, document_prefix, loaded.prompts)
+        self.dimensions = choose_dimensions(dimensions, loaded)
+        set_dropout(self.transformer, dropout)
+        round_embeddings(self.transformer)
+        self._dropout = dropout
+        self._tokenizer = copy_tokenizer(loaded, self.max_length)
         self.packed, self.packing_reason = False, "switched off"
         if packing is not False:
             self.packed, self.packing_reason = self._try_packing()
@@ -116,8 +131,7 @@ class Encoder(nn.Module):
         if mini_batch is not None and mini_batch < 1:
             raise UserError("a mini_batch of at least 1, or none", str(mini_batch), "Set it to 64, for example.")
         if mini_batch is None or len(tokens) <= mini_batch:
-            parts = self._parts(tokens)
-            return self._embed_parts(tokens, parts) if parts else self._embed(tokens)
+            return self._embed_whole(tokens)
         rows = torch.split(torch.arange(len(tokens), device=tokens.offsets.device), mini_batch)
         return torch.cat([checkpoint(self._embed, tokens.take(part), use_reentrant=False) for part in rows])
 
@@ -199,7 +213,7 @@ class Encoder(nn.Module):
     @property
     def embedding_dimension(self) -> int:
         """Length of the embeddings."""
-        return self.dimensions or _full_dimension(self._loaded[0])
+        return self.dimensions or full_dimension(self._loaded[0])
 
     @property
     def fingerprint(self) -> str:
@@ -230,6 +244,14 @@ class Encoder(nn.Module):
             "packing_reason": self.packing_reason,
         }
 
+    def _embed_whole(self, tokens: Ragged) -> Float[Tensor, "B d"]:
+        """All texts, with the threads that the CPU has, in the way that keeps them busiest."""
+        if self._threads() > 1 and torch.is_grad_enabled():
+            dealt = self._dealt(tokens.lengths)
+            return self._embed_dealt(tokens, dealt) if len(dealt) > 1 else self._embed(tokens)
+        parts = [] if self._threads() == 1 or self.training else _batches(tokens.lengths, _PART_TOKENS)
+        return self._embed_parts(tokens, parts) if len(parts) >= self._threads() > 1 else self._embed(tokens)
+
     def _embed(self, tokens: Ragged) -> Float[Tensor, "B d"]:
         if len(tokens) == 0:
             return torch.zeros(0, self.embedding_dimension, device=self.device)
@@ -238,21 +260,16 @@ class Encoder(nn.Module):
         lengths = ascending.lengths.tolist()
         if lengths[0] < 1:
             raise UserError("texts of at least one token", "a text without tokens", "Make tokens with tokenise().")
-        hidden = self._packed(ascending, lengths) if self.packed else self._padded(ascending, lengths)
-        # Pooling and norms in float32: they cost little, and bfloat16 has three digits.
+        hidden = self._packed(self._words(ascending), lengths) if self.packed else self._padded(ascending, lengths)
+        return self._pooled(hidden, ascending)[order.argsort()]
+
+    def _pooled(self, hidden: Float[Tensor, "N h"], tokens: Ragged) -> Float[Tensor, "b d"]:
+        # In float32: it costs little, and bfloat16 has three digits.
         with torch.autocast(hidden.device.type, enabled=False):
-            embeddings = pool(hidden.float(), ascending.offsets, self.pooling)
+            embeddings = pool(hidden.float(), tokens.offsets, self.pooling)
             for projection in self.projections:
                 embeddings = projection({"sentence_embedding": embeddings})["sentence_embedding"]
-            return F.normalize(embeddings[order.argsort(), : self.embedding_dimension], dim=-1)
-
-    def _parts(self, tokens: Ragged) -> list[Int[Tensor, " b"]]:
-        """The rows that each thread encodes at a time; none where one call for all is better, or has its gradient recorded."""
-        threads = self._threads()
-        if threads == 1 or self.training or torch.is_grad_enabled():
-            return []
-        parts = _batches(tokens.lengths, _PART_TOKENS)
-        return parts if len(parts) >= threads else []
+            return F.normalize(embeddings[:, : self.embedding_dimension], dim=-1)
 
     def _threads(self) -> int:
         """How many threads may encode parts at a time. Processes that share the weights must ask for them in one order."""
@@ -273,13 +290,56 @@ class Encoder(nn.Module):
         in_threads(embed, parts)
         return embeddings
 
-    def _packed(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
-        """Vectors of all tokens from one row of all texts."""
-        device, count = tokens.ids.device, len(tokens.ids)
-        starts = tokens.offsets[:-1].repeat_interleave(tokens.lengths, output_size=count)
-        positions = torch.arange(count, device=device) - starts + _first_position(self.transformer)
+    def _dealt(self, lengths: Int[Tensor, " B"]) -> list[Int[Tensor, " _"]]:
+        """Rows of each thread's part while gradients are recorded, ascending by length; as much work in each.
+
+        One part where threads would not do: the random numbers of dropout would fall in any order, and padded batches are
+        not worth it.
+        """
+        least = int(lengths.min()) if len(lengths) else 0
+        if not self.packed or self._dropout or least < 1:
+            return []
+        count = min(self._threads(), _MOST_PARTS, int(lengths.sum()) // _LEAST_TOKENS, len(lengths))
+        places = torch.arange(len(lengths)) % (2 * max(count, 1))
+        # There and back, so that no part gets the longer one of each pair.
+        part = torch.minimum(places, 2 * count - 1 - places)
+        order = lengths.argsort(descending=True, stable=True)
+        return [order[part == number].flip(0) for number in range(count)]
+
+    def _embed_dealt(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
+        """As `_embed`, with the graph of each part in a thread of its own, forward and backward."""
+        pieces = [tokens.take(rows) for rows in parts]
+        # Looked up at once: the gradient of the table is as large as the table, whatever is looked up.
+        words = self._words(tokens.take(torch.cat(parts)))
+        table = self._table.weight
+        weights = [weight for weight in self.parameters() if weight.requires_grad and weight is not table]
+
+        def embed(piece: Ragged, words: Float[Tensor, "n h"]) -> Float[Tensor, "b d"]:
+            return self._pooled(self._packed(words, piece.lengths.tolist()), piece)
+
+        embeddings: Tensor = GraphPerThread.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            embed, pieces, [len(piece.ids) for piece in pieces], words, *weights
+        )
+        return embeddings[torch.cat(parts).argsort()]
+
+    def _words(self, tokens: Ragged) -> Float[Tensor, "N h"]:
+        words: Tensor = self._table(tokens.ids)
+        return words
+
+    @property
+    def _table(self) -> nn.Module:
+        transformer: Any = self.transformer
+        table: nn.Module = transformer.get_input_embeddings()
+        return table
+
+    def _packed(self, words: Float[Tensor, "N h"], lengths: list[int]) -> Float[Tensor, "N h"]:
+        """Vectors of all tokens, from their rows in the table of words, in one row of all texts of ascending lengths."""
+        device = words.device
+        sizes = torch.tensor(lengths)
+        starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes).to(device)
+        positions = torch.arange(len(words), device=device) - starts + first_position(self.transformer)
         output = self.transformer(
-            input_ids=tokens.ids[None],
+            inputs_embeds=words[None],
             position_ids=positions[None],
             packed_layout=layout(lengths, waste_on(device, _PACKED_WASTE), device),
         )
@@ -312,7 +372,7 @@ class Encoder(nn.Module):
                 expected = F.normalize(self._padded_group(tokens), dim=-1)
                 # Not by set_attn_implementation, which prints a warning where the class does not use the interface.
                 config._attn_implementation = PACKED
-                found = F.normalize(self._packed(tokens, lengths), dim=-1)
+                found = F.normalize(self._packed(self._words(tokens), lengths), dim=-1)
             difference = float((found - expected).abs().max())
             reason = f"packed and padded differ by {difference:.1e}"
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
@@ -325,143 +385,8 @@ class Encoder(nn.Module):
         return equal, reason
 
 
-def _load(folder: Path, trust_remote_code: bool) -> Any:
-    """The library's model of a checked folder, in float32 on the CPU."""
-    try:
-        with quiet():
-            loaded = SentenceTransformer(
-                str(folder),
-                device="cpu",
-                trust_remote_code=trust_remote_code,
-                local_files_only=True,
-                # float32 whatever the folder holds: weights are trained in it, and autocast does the rest.
-                model_kwargs={"dtype": torch.float32, "use_safetensors": True},
-            )
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise UserError(
-            f"a model in {folder} that transformers can load",
-            f"{type(error).__name__}: {error}",
-            "Get the folder anew.",
-        ) from error
-    if loaded.tokenizer is None or not loaded.tokenizer.is_fast:
-        raise UserError(f"a fast tokenizer in {folder}", "none", "Save the tokenizer as tokenizer.json.")
-    for module in list(loaded)[1:]:
-        names = {getattr(module, name, "sentence_embedding") for name in ("module_input_name", "module_output_name")}
-        if names != {"sentence_embedding"}:
-            raise UserError(
-                f"one embedding a text from {folder}", f"a module for {sorted(names)}", "Use another model."
-            )
-    _check_complete(folder, loaded[0].auto_model)
-    # The pooler is for other tasks. It gets no gradient, and DistributedDataParallel waits for each that is due.
-    if getattr(loaded[0].auto_model, "pooler", None) is not None:
-        loaded[0].auto_model.pooler.requires_grad_(False)
-    return loaded
-
-
-def _check_complete(folder: Path, transformer: nn.Module) -> None:
-    """Raise `UserError` if weights are missing in the files: the library draws them at random and only prints so."""
-    names: list[str] = []
-    for path in folder.rglob("*.safetensors"):
-        with safe_open(path, "pt") as file:
-            # BERT's first checkpoints name the two weights of a layer norm so.
-            names += [name.replace(".gamma", ".weight").replace(".beta", ".bias") for name in file.offset_keys()]
-    # Checkpoints of a task's model carry a prefix.
-    known = {suffix for name in names for suffix in _suffixes(name)}
-    missing = [name for name in transformer.state_dict() if name not in known and not name.startswith("pooler.")]
-    if missing:
-        raise UserError(
-            f"all weights of {type(transformer).__name__} in {folder}",
-            f"{len(missing)} missing, such as {missing[0]}",
-            "Get the folder anew, or correct the architecture in its config.json.",
-        )
-
-
-def _suffixes(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[begin:]) for begin in range(len(parts))]
-
-
-def _choose_pooling(pooling: str | None, module: Any) -> Any:
-    chosen = module.pooling_mode if pooling is None else pooling
-    if chosen not in POOLINGS or not module.include_prompt:
-        raise UserError(
-            f"a pooling of {', '.join(POOLINGS)} over all tokens",
-            f"{chosen}" + ("" if module.include_prompt else " without the prompt's tokens"),
-            "Set pooling to one of these.",
-        )
-    return chosen
-
-
-def _choose_length(max_length: int | None, loaded: Any) -> int:
-    table, own = _positions(loaded[0].auto_model), loaded.max_seq_length
-    limits = [limit for limit in (table, own) if limit is not None and limit < 1 << 30]
-    if max_length is None and not limits:
-        raise UserError("a model that says how much it reads", "one that does not", "Set max_length.")
-    least = len(loaded.tokenizer("").input_ids) + 1
-    chosen = min(limits) if max_length is None else max_length
-    if chosen < least or (table is not None and chosen > table):
-        raise UserError(
-            f"a max_length from {least} to {table or 'what the model was trained for'}", str(chosen), "Set max_length."
-        )
-    return chosen
-
-
-def _choose_prefixes(query: str | None, document: str | None, prompts: dict[str, str | None]) -> dict[Kind, str]:
-    own_query, own_document = prompts.get("query") or "", prompts.get("document") or prompts.get("passage") or ""
-    return {
-        "query": own_query if query is None else query,
-        "document": own_document if document is None else document,
-    }
-
-
-def _choose_dimensions(dimensions: int | None, loaded: Any) -> int | None:
-    chosen: int | None = loaded.truncate_dim if dimensions is None else dimensions
-    full = _full_dimension(loaded)
-    if chosen is not None and not 1 <= chosen <= full:
-        raise UserError(f"dimensions from 1 to {full}", str(chosen), "Set dimensions within what the model gives.")
-    return chosen
-
-
-def _full_dimension(loaded: Any) -> int:
-    dense = [module for module in loaded if isinstance(module, library.Dense)]
-    size: int = (dense[-1] if dense else loaded[1]).get_embedding_dimension()
-    return size
-
-
-def _positions(transformer: Any) -> int | None:
-    """How many positions the transformer has for tokens; None if it has no table of them."""
-    for module in transformer.modules():
-        table = getattr(module, "position_embeddings", None)
-        if isinstance(table, nn.Embedding):
-            return table.num_embeddings - _first_position(transformer)
-    limit: int | None = getattr(transformer.config, "max_position_embeddings", None)
-    return limit if limit is not None and limit > 0 else None
-
-
-def _first_position(transformer: Any) -> int:
-    """0, but in the RoBERTa family and MPNet positions are counted from behind the padding token's number."""
-    padding = getattr(getattr(transformer, "embeddings", None), "padding_idx", None)
-    return 0 if padding is None else padding + 1
-
-
 def _pad_id(transformer: Any) -> int:
     return transformer.config.pad_token_id or 0
-
-
-def _set_dropout(transformer: nn.Module, dropout: float) -> None:
-    if not 0 <= dropout < 1:
-        raise UserError("a dropout of at least 0 and below 1", str(dropout), "Set dropout to 0 or 0.1, for example.")
-    for module in transformer.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = dropout
-
-
-def _tokenizer(loaded: Any, max_length: int) -> Tokenizer:
-    """A copy of the folder's tokenizer: the library changes truncation and padding of its own with each call."""
-    tokenizer = Tokenizer.from_str(loaded.tokenizer.backend_tokenizer.to_str())
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
-    return tokenizer
 
 
 def _report_padding(name: str, reason: str, insisted: bool) -> None:

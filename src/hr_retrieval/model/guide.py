@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hr_retrieval.model.encoder import Encoder, Kind, Precision
+from hr_retrieval.model.encoder import Encoder, Precision
+from hr_retrieval.model.loading import Kind
 
 # Texts at a time: enough to sort by length, few enough that the progress bar moves.
 _TEXTS = 4096

@@ -1,6 +1,5 @@
 """Tests of the encoder: loading, tokens, embeddings, packing, mini-batches, saving."""
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -32,18 +31,6 @@ TEXTS = [
 PACKED: list[Architecture] = ["bert", "roberta", "xlm-roberta", "distilbert"]
 ALL: list[Architecture] = [*PACKED, "mpnet"]
 ENCODER = Encoder("tiny")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Architecture], Path]:
-    root = tmp_path_factory.mktemp("tiny")
-
-    def of(architecture: Architecture) -> Path:
-        if not (root / architecture).exists():
-            write_tiny(root / architecture, architecture)
-        return root / architecture
-
-    return of
 
 
 def reference(folder: Path, texts: list[str], prompt: str | None = None) -> Tensor:
@@ -125,25 +112,6 @@ def test_prefixes_change_their_kind_only(folder: Callable[[Architecture], Path])
     assert not torch.allclose(plain.encode(TEXTS, "document"), prefixed.encode(TEXTS, "document"), atol=1e-3)
 
 
-def test_prompts_of_the_folder_are_the_prefixes(tmp_path: Path) -> None:
-    write_tiny(tmp_path / "e5", prompts={"query": "query: ", "passage": "passage: "})
-    encoder = Encoder(str(tmp_path / "e5"))
-    assert encoder.prefixes == {"query": "query: ", "document": "passage: "}
-    assert Encoder(str(tmp_path / "e5"), query_prefix="").prefixes["query"] == ""
-    torch.testing.assert_close(
-        encoder.encode(TEXTS, "query"), reference(tmp_path / "e5", TEXTS, "query"), atol=1e-5, rtol=0
-    )
-
-
-@pytest.mark.parametrize("pooling", ["cls", "max", "lasttoken"])
-def test_pooling_of_the_folder_and_of_the_option(tmp_path: Path, pooling: str) -> None:
-    write_tiny(tmp_path / "own", pooling=pooling)
-    own = Encoder(str(tmp_path / "own")).encode(TEXTS, "query")
-    torch.testing.assert_close(own, reference(tmp_path / "own", TEXTS), atol=1e-5, rtol=0)
-    assert torch.equal(Encoder("tiny", pooling=pooling).encode(TEXTS, "query"), own)
-    assert not torch.allclose(ENCODER.encode(TEXTS, "query"), own, atol=1e-2)
-
-
 def test_dimensions_truncate_and_renormalise() -> None:
     short, full = Encoder("tiny", dimensions=16).encode(TEXTS, "query"), ENCODER.encode(TEXTS, "query")
     expected = full[:, :16] / full[:, :16].norm(dim=1, keepdim=True)
@@ -164,41 +132,6 @@ def test_dropout_is_the_option_and_not_the_folders() -> None:
     assert torch.equal(still(tokens), still(tokens))
     assert not torch.allclose(noisy(tokens), noisy(tokens), atol=1e-3)
     assert torch.equal(noisy.eval()(tokens), still.eval()(tokens))
-
-
-def test_a_plain_hugging_face_folder_gets_mean_pooling(folder: Callable[[Architecture], Path], tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    plain.mkdir()
-    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
-        (plain / name).write_bytes((folder("xlm-roberta") / name).read_bytes())
-    encoder = Encoder(str(plain))
-    assert encoder.pooling == "mean"
-    expected = Encoder(str(folder("xlm-roberta"))).encode(TEXTS, "query")
-    torch.testing.assert_close(encoder.encode(TEXTS, "query"), expected)
-
-
-@pytest.mark.parametrize("architecture", ["roberta", "mpnet"])
-def test_length_never_above_the_position_table(
-    folder: Callable[[Architecture], Path], tmp_path: Path, architecture: Architecture
-) -> None:
-    copy = tmp_path / "long"
-    write_tiny(copy, architecture, max_length=32)
-    settings_path = copy / "tokenizer_config.json"
-    content = json.loads(settings_path.read_text())
-    settings_path.write_text(json.dumps({**content, "model_max_length": 10**30}))
-    encoder = Encoder(str(copy))
-    assert encoder.max_length == 32
-    encoder.encode(["a" * 100], "query")
-    with pytest.raises(UserError, match="32"):
-        Encoder(str(copy), max_length=33)
-
-
-@pytest.mark.parametrize(
-    "options", [{"pooling": "median"}, {"max_length": 2}, {"dimensions": 65}, {"dimensions": 0}, {"dropout": 1.0}]
-)
-def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(UserError):
-        Encoder("tiny", **options)
 
 
 @pytest.mark.parametrize("packing", [True, False])
@@ -377,22 +310,6 @@ def test_bf16_is_close_and_not_the_same(folder: Callable[[Architecture], Path], 
     assert rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
     assert (exact * rounded).sum(1).min() > 0.9999
-
-
-@pytest.mark.parametrize("architecture", ALL)
-def test_layers_pass_on_bf16_under_autocast_alone(
-    folder: Callable[[Architecture], Path], architecture: Architecture
-) -> None:
-    encoder = Encoder(str(folder(architecture)))
-    dtypes: list[torch.dtype] = []
-    for name, module in encoder.transformer.named_modules():
-        if isinstance(module, torch.nn.LayerNorm) and "embeddings" not in name:
-            module.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
-    encoder.encode(TEXTS, "query", precision="bf16")
-    assert set(dtypes) == {torch.bfloat16}
-    dtypes.clear()
-    encoder.encode(TEXTS, "query")
-    assert set(dtypes) == {torch.float32}
 
 
 def test_fingerprint_follows_what_tokens_depend_on(folder: Callable[[Architecture], Path]) -> None:

@@ -91,7 +91,8 @@ def assert_equal(one: Path, two: Path, rtol: float, atol: float) -> None:
 
 @pytest.mark.parametrize(("strategy", "case"), [("ddp", "mini-batches"), *(("sharded", case) for case in CASES)])
 def test_two_processes_train_as_one(two_processes: Path, strategy: str, case: str) -> None:
-    atol = 1e-2 if case == "bf16" else 1e-4
+    # In bfloat16 the sign of a small gradient may be rounding, and a step is 1e-2 long.
+    atol = 2e-2 if case == "bf16" else 1e-4
     assert_equal(two_processes / f"one {case}.ckpt", two_processes / f"{strategy} {case}.ckpt", rtol=1e-3, atol=atol)
 
 

@@ -1,6 +1,7 @@
 """A thread for each part of the work, in place of threads within each operation."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -101,12 +102,20 @@ class GraphPerThread(torch.autograd.Function):
             return torch.autograd.grad(output, leaves, gradient, allow_unused=True)
 
         found = in_threads(walk, list(zip(graphs, given, strict=True)))
-        sums = [_sum(same) for same in zip(*(part[wanted:] for part in found), strict=True)]
+        sums = _sums([part[wanted:] for part in found])
         inputs = torch.cat([part[0] for part in found if part[0] is not None]) if wanted else None
         return None, None, None, inputs, *sums
 
 
-def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
-    some = [gradient for gradient in gradients if gradient is not None]
-    # Not in place: a gradient may be one tensor with that of another weight.
-    return sum(some[1:], start=some[0]) if some else None
+def _sums(parts: Sequence[Sequence[Tensor | None]]) -> list[Tensor | None]:
+    """Gradients of each weight, summed over the parts in their order, in the memory of the first part's where it is its own."""
+    places = Counter(gradient.untyped_storage().data_ptr() for gradient in parts[0] if gradient is not None)
+    sums = []
+    for total, *others in zip(*parts, strict=True):
+        # Two weights that are added have one tensor for their gradient.
+        own = total is not None and places[total.untyped_storage().data_ptr()] == 1
+        for gradient in others:
+            if gradient is not None:
+                total = gradient if total is None else total.add_(gradient) if own else total + gradient
+        sums.append(total)
+    return sums

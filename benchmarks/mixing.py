@@ -25,8 +25,8 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
+from hr_retrieval.config import leaves
 from hr_retrieval.files import whole_file
-from hr_retrieval.finished import leaves
 from hr_retrieval.retrieval.significance import holm, paired_bootstrap, spread
 
 PLAIN = "NoMixing"

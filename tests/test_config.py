@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from hr_retrieval.config import check_targets, config_dir
+from hr_retrieval.config import build, check_targets, config_dir, leaves
 from hr_retrieval.errors import UserError
 
 
@@ -58,3 +59,19 @@ def test_the_run_folder_is_the_resumed_one_the_named_one_or_a_new_one() -> None:
     assert resolve(resume="outputs/a/b", output="elsewhere") == "outputs/a/b"
     assert resolve(output="elsewhere") == "elsewhere"
     assert resolve().startswith("outputs/p/20")
+
+
+def test_build_raises_what_the_constructor_raised() -> None:
+    node = {"_target_": "hr_retrieval.model.loss.TripletLoss", "margin": 0.3}
+    assert build(node, symmetric=True).symmetric
+    assert build(node).margin == 0.3
+    with pytest.raises(UserError, match=r"margin of at least 0; got -1"):
+        build(node, margin=-1)
+    with pytest.raises(InstantiationException, match="colour"):
+        build(node, colour="red")
+
+
+def test_leaves_are_named_by_their_path() -> None:
+    config = {"a": {"b": 1, "c": {"d": None, "e": [1, "x"]}, "f": {}}, "g": True}
+    assert leaves(config) == {"a.b": 1, "a.c.d": None, "a.c.e": "[1, 'x']", "a.f": "{}", "g": True}
+    assert leaves({}) == {}

@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import CompactHydraException, InstantiationException
+from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from hr_retrieval.errors import UserError
@@ -187,10 +188,6 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], C
                 return verb(settings)
             except UserError as error:
                 raise CompactHydraException(str(error)) from None
-            except InstantiationException as error:
-                if not isinstance(error.__cause__, UserError):
-                    raise
-                raise CompactHydraException(str(error.__cause__)) from None
 
         command: Callable[[], None] = hydra.main(version_base="1.3", config_path=config_dir(), config_name=name)(
             checked
@@ -198,6 +195,28 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], C
         return command
 
     return decorate
+
+
+def build(node: Any, **given: Any) -> Any:
+    """What a node of a config describes, with further arguments by name.
+
+    Raises:
+        UserError: as the constructor raised it; Hydra wraps it in an exception of its own.
+    """
+    try:
+        return instantiate(node, **given)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def leaves(node: Any, path: str = "") -> dict[str, Any]:
+    """The leaves of a plain config by dotted key; what is no plain value reads as its text."""
+    if isinstance(node, dict) and (node or not path):
+        parts = [leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: node if node is None or isinstance(node, bool | int | float | str) else str(node)}
 
 
 def check_targets(node: Any, path: str = "config") -> None:

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import yaml
-from hydra.utils import instantiate
 from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from hr_retrieval.config import build
 from hr_retrieval.data.clean import normalise
 from hr_retrieval.data.evaluation_set import SPLITS, EvaluationSet, Split, check_corpus, evaluation_set
 from hr_retrieval.data.relevance import Guard
@@ -212,7 +212,7 @@ def _before_training(run: Run | None, folder: Path, encoder: Encoder, base: str 
         return None
     try:
         if run is not None and stated == "auto":
-            before: Encoder = instantiate(run.config.model.encoder)
+            before: Encoder = build(run.config.model.encoder)
             return before
         return Encoder(
             stated,

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from hr_retrieval.config import leaves
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import renamed
 from hr_retrieval.runs import Run
@@ -132,14 +133,6 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def leaves(node: Any, path: str = "") -> dict[str, Any]:
-    """The leaves of a plain config by dotted key; what is no plain value reads as its text."""
-    if isinstance(node, dict) and (node or not path):
-        parts = [leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
-        return {key: value for part in parts for key, value in part.items()}
-    return {path: node if node is None or isinstance(node, bool | int | float | str) else str(node)}
 
 
 def check_same_data(runs: Sequence[FinishedRun]) -> None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hr_retrieval.checkpoints import load_checkpoint, newest_checkpoint
-from hr_retrieval.config import check_targets
+from hr_retrieval.config import build, check_targets
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
 from hr_retrieval.model.encoder import Encoder
@@ -86,7 +85,7 @@ class Run:
 
     def encoder(self) -> Encoder:
         """The encoder with the weights of the best checkpoint."""
-        encoder: Encoder = instantiate(self.config.model.encoder)
+        encoder: Encoder = build(self.config.model.encoder)
         encoder.load_state_dict(encoder_weights(self.best_checkpoint()))
         return encoder.eval()
 

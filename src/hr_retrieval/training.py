@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import pytorch_lightning as pl
 import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
@@ -39,6 +38,7 @@ from hr_retrieval.callbacks import (
     check_mining,
 )
 from hr_retrieval.checkpoints import CheckedCheckpointIO
+from hr_retrieval.config import build, leaves
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
 from hr_retrieval.errors import UserError
@@ -96,7 +96,7 @@ def run(config: DictConfig) -> float | None:
     # Every process holds the same gathered figures: there is nothing to synchronise.
     warnings.filterwarnings("ignore", message=".*sync_dist=True", category=UserWarning)
     # Before the processes find each other: transformers writes no file from a further process, and `tiny` is made as files.
-    encoder = instantiate(config.model.encoder)
+    encoder = build(config.model.encoder)
     guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
     size, termination = BatchSize(), TerminationCheckpoint(folder)
     # Whoever gives other values beside `resume=` wants to train on.
@@ -333,8 +333,8 @@ def _leave_group() -> None:
 def _build(
     config: DictConfig, encoder: Encoder, guide: EncoderGuide | None
 ) -> tuple[RetrievalModule, RetrievalDataModule]:
-    datamodule: RetrievalDataModule = instantiate(config.datamodule, tokeniser=encoder, guide=guide)
-    module: RetrievalModule = instantiate(
+    datamodule: RetrievalDataModule = build(config.datamodule, tokeniser=encoder, guide=guide)
+    module: RetrievalModule = build(
         config.model, encoder=encoder, optimizer=config.optimizer, scheduler=config.scheduler
     )
     log.info("encoder: %s", ", ".join(f"{name} {value}" for name, value in encoder.describe().items() if value != ""))
@@ -343,12 +343,12 @@ def _build(
 
 def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
     _check_strategy(config.trainer.strategy)
-    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
-    loggers = [instantiate(logger) for logger in config.logger.values() if logger]
+    callbacks = [build(callback) for callback in config.callbacks.values() if callback]
+    loggers = [build(logger) for logger in config.logger.values() if logger]
     if not loggers:
         # Lightning refuses this one where nothing would take down what it says.
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
-    trainer: pl.Trainer = instantiate(
+    trainer: pl.Trainer = build(
         config.trainer, callbacks=[*callbacks, *added], logger=loggers or False, plugins=[CheckedCheckpointIO()]
     )
     if isinstance(trainer.strategy, ShardedStrategy):
@@ -461,7 +461,9 @@ def _summarise(
 
 def _log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> None:
     """The hyper-parameters beside the final figures, in the loggers that show them together."""
-    flat = _named(_flat(config))
+    plain = leaves(OmegaConf.to_container(config, resolve=True))
+    # TensorBoard has no place for what is none.
+    flat = _named({key: "None" if value is None else value for key, value in plain.items()})
     if isinstance(logger, TensorBoardLogger):
         final = {f"final/{name}": summary["trained"][name] for name in HEADLINE} if summary["trained"] else {}
         # Its table has a column for each: what a run is compared by, and not where its files lie.
@@ -479,13 +481,6 @@ def _named(flat: dict[str, Any]) -> dict[str, Any]:
         if key.endswith("._target_")
     }
     return classes | {key: value for key, value in flat.items() if not key.endswith(("._target_", "._partial_"))}
-
-
-def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(node, DictConfig):
-        parts = [_flat(value, f"{path}.{key!s}" if path else str(key)) for key, value in node.items()]
-        return {key: value for part in parts for key, value in part.items()}
-    return {path: node if isinstance(node, bool | int | float | str) else str(node)}
 
 
 def _report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from hr_retrieval.config import build
 from hr_retrieval.data.clean import Columns
 from hr_retrieval.data.duplicates import near_duplicates
 from hr_retrieval.data.intake import Intake, Occurrences, RejectedWriter, limited, take_in
@@ -224,13 +223,7 @@ def configured(data: Mapping[str, Any]) -> Preparation:
     Raises:
         UserError: a setting is out of range.
     """
-    try:
-        preparation: Preparation = instantiate(data, _convert_="all")
-    except InstantiationException as error:
-        # Hydra wraps what a constructor raises.
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
+    preparation: Preparation = build(data, _convert_="all")
     return preparation
 
 

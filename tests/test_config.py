@@ -65,8 +65,8 @@ def test_build_raises_what_the_constructor_raised() -> None:
     node = {"_target_": "hr_retrieval.model.loss.TripletLoss", "margin": 0.3}
     assert build(node, symmetric=True).symmetric
     assert build(node).margin == 0.3
-    with pytest.raises(UserError, match=r"margin of at least 0; got -1"):
-        build(node, margin=-1)
+    with pytest.raises(UserError, match=r"margin of at least 0; got -1\.0"):
+        build(node, margin=-1.0)
     with pytest.raises(InstantiationException, match="colour"):
         build(node, colour="red")
 

@@ -162,3 +162,11 @@ def test_a_second_derivative_is_refused() -> None:
     (first,) = torch.autograd.grad(outputs.square().sum(), rows, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
+
+
+def test_a_second_backward_pass_is_refused() -> None:
+    work = Work()
+    loss = GraphPerThread.apply(work, FACTORS, SIZES, torch.ones(8, 5), *work.parameters()).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="freed by an earlier"):
+        loss.backward()

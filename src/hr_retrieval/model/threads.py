@@ -92,6 +92,8 @@ class GraphPerThread(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Walk each graph back in a thread of its own, and sum."""
         graphs, wanted = ctx.graphs, ctx.needs_input_grad[3]
+        if graphs is None:
+            raise RuntimeError("the graphs of the parts were freed by an earlier backward pass, also with retain_graph")
         # Freed part by part, as a plain graph is.
         ctx.graphs = None
         given = torch.split(gradient, [len(output) for _, output in graphs])

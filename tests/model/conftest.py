@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sentence_transformers import SentenceTransformer
+from torch import Tensor
 
 from hr_retrieval.model.tiny import Architecture, write_tiny
 
@@ -18,3 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Architecture],
         return root / architecture
 
     return of
+
+
+def reference(folder: Path, texts: list[str], prompt: str | None = None) -> Tensor:
+    """What sentence-transformers makes of the texts."""
+    return SentenceTransformer(str(folder), device="cpu").encode(texts, prompt_name=prompt, convert_to_tensor=True)

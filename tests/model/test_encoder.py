@@ -18,6 +18,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder, Precision
 from hr_retrieval.model.tiny import Architecture, write_tiny
 from hr_retrieval.ragged import Ragged
+from tests.model.conftest import reference
 
 TEXTS = [
     "Software engineer (m/w/d)",
@@ -31,10 +32,6 @@ TEXTS = [
 PACKED: list[Architecture] = ["bert", "roberta", "xlm-roberta", "distilbert"]
 ALL: list[Architecture] = [*PACKED, "mpnet"]
 ENCODER = Encoder("tiny")
-
-
-def reference(folder: Path, texts: list[str], prompt: str | None = None) -> Tensor:
-    return SentenceTransformer(str(folder), device="cpu").encode(texts, prompt_name=prompt, convert_to_tensor=True)
 
 
 def gradients(encoder: Encoder, tokens: Ragged, mini_batch: int | None = None) -> dict[str, Tensor]:

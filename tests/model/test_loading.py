@@ -6,19 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
-from torch import Tensor
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.tiny import Architecture, write_tiny
+from tests.model.conftest import reference
 
 TEXTS = ["Software engineer (m/w/d)", "Повар-кондитер 5 разряда", "HR"]
 ENCODER = Encoder("tiny")
-
-
-def reference(folder: Path, texts: list[str], prompt: str | None = None) -> Tensor:
-    return SentenceTransformer(str(folder), device="cpu").encode(texts, prompt_name=prompt, convert_to_tensor=True)
 
 
 def test_prompts_of_the_folder_are_the_prefixes(tmp_path: Path) -> None:

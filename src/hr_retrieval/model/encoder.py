@@ -246,11 +246,13 @@ class Encoder(nn.Module):
 
     def _embed_whole(self, tokens: Ragged) -> Float[Tensor, "B d"]:
         """All texts, with the threads that the CPU has, in the way that keeps them busiest."""
-        if self._threads() > 1 and torch.is_grad_enabled():
+        if self._threads() == 1:
+            return self._embed(tokens)
+        if torch.is_grad_enabled():
             dealt = self._dealt(tokens.lengths)
             return self._embed_dealt(tokens, dealt) if len(dealt) > 1 else self._embed(tokens)
-        parts = [] if self._threads() == 1 or self.training else _batches(tokens.lengths, _PART_TOKENS)
-        return self._embed_parts(tokens, parts) if len(parts) >= self._threads() > 1 else self._embed(tokens)
+        parts = [] if self.training else _batches(tokens.lengths, _PART_TOKENS)
+        return self._embed_parts(tokens, parts) if len(parts) >= self._threads() else self._embed(tokens)
 
     def _embed(self, tokens: Ragged) -> Float[Tensor, "B d"]:
         if len(tokens) == 0:
@@ -260,7 +262,7 @@ class Encoder(nn.Module):
         lengths = ascending.lengths.tolist()
         if lengths[0] < 1:
             raise UserError("texts of at least one token", "a text without tokens", "Make tokens with tokenise().")
-        hidden = self._packed(self._words(ascending), lengths) if self.packed else self._padded(ascending, lengths)
+        hidden = self._packed(self._table(ascending.ids), lengths) if self.packed else self._padded(ascending, lengths)
         return self._pooled(hidden, ascending)[order.argsort()]
 
     def _pooled(self, hidden: Float[Tensor, "N h"], tokens: Ragged) -> Float[Tensor, "b d"]:
@@ -282,18 +284,13 @@ class Encoder(nn.Module):
         return 8 * _PART_TOKENS * self._threads() if self._threads() > 1 else 2 * _PART_TOKENS
 
     def _embed_parts(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
-        embeddings = torch.empty(len(tokens), self.embedding_dimension)
-
-        def embed(rows: Int[Tensor, " b"]) -> None:
-            embeddings[rows] = self._embed(tokens.take(rows))
-
-        in_threads(embed, parts)
-        return embeddings
+        embeddings = in_threads(lambda rows: self._embed(tokens.take(rows)), parts)
+        return torch.cat(embeddings)[torch.cat(parts).argsort()]
 
     def _dealt(self, lengths: Int[Tensor, " B"]) -> list[Int[Tensor, " _"]]:
         """Rows of each thread's part while gradients are recorded, ascending by length; as much work in each.
 
-        One part where threads would not do: the random numbers of dropout would fall in any order, and padded batches are
+        No parts where threads would not do: the random numbers of dropout would fall in any order, and padded batches are
         not worth it.
         """
         least = int(lengths.min()) if len(lengths) else 0
@@ -310,7 +307,7 @@ class Encoder(nn.Module):
         """As `_embed`, with the graph of each part in a thread of its own, forward and backward."""
         pieces = [tokens.take(rows) for rows in parts]
         # Looked up at once: the gradient of the table is as large as the table, whatever is looked up.
-        words = self._words(tokens.take(torch.cat(parts)))
+        words = self._table(torch.cat([piece.ids for piece in pieces]))
         table = self._table.weight
         weights = [weight for weight in self.parameters() if weight.requires_grad and weight is not table]
 
@@ -321,10 +318,6 @@ class Encoder(nn.Module):
             embed, pieces, [len(piece.ids) for piece in pieces], words, *weights
         )
         return embeddings[torch.cat(parts).argsort()]
-
-    def _words(self, tokens: Ragged) -> Float[Tensor, "N h"]:
-        words: Tensor = self._table(tokens.ids)
-        return words
 
     @property
     def _table(self) -> nn.Module:
@@ -372,7 +365,7 @@ class Encoder(nn.Module):
                 expected = F.normalize(self._padded_group(tokens), dim=-1)
                 # Not by set_attn_implementation, which prints a warning where the class does not use the interface.
                 config._attn_implementation = PACKED
-                found = F.normalize(self._packed(self._words(tokens), lengths), dim=-1)
+                found = F.normalize(self._packed(self._table(tokens.ids), lengths), dim=-1)
             difference = float((found - expected).abs().max())
             reason = f"packed and padded differ by {difference:.1e}"
         except (TypeError, ValueError, RuntimeError, IndexError) as error:

@@ -100,12 +100,13 @@ class GraphPerThread(torch.autograd.Function):
 
         def walk(graph: tuple[tuple[Tensor, Tensor], Tensor]) -> tuple[Tensor | None, ...]:
             (piece, output), gradient = graph
-            leaves = (piece, *ctx.weights) if wanted else ctx.weights
-            return torch.autograd.grad(output, leaves, gradient, allow_unused=True)
+            if wanted:
+                return torch.autograd.grad(output, (piece, *ctx.weights), gradient, allow_unused=True)
+            return None, *torch.autograd.grad(output, ctx.weights, gradient, allow_unused=True)
 
         found = in_threads(walk, list(zip(graphs, given, strict=True)))
-        sums = _sums([part[wanted:] for part in found])
-        inputs = torch.cat([part[0] for part in found if part[0] is not None]) if wanted else None
+        sums = _sums([weights for _, *weights in found])
+        inputs = torch.cat([first for first, *_ in found if first is not None]) if wanted else None
         return None, None, None, inputs, *sums
 
 

@@ -35,10 +35,11 @@ from hr_retrieval.model.loading import (
     set_dropout,
 )
 from hr_retrieval.model.packing import NAME as PACKED
-from hr_retrieval.model.packing import layout, length_groups, waste_on
+from hr_retrieval.model.packing import Group, layout, length_groups, waste_on
 from hr_retrieval.model.pooling import pool
 from hr_retrieval.model.quiet import quiet
 from hr_retrieval.model.threads import GraphPerThread, in_threads
+from hr_retrieval.model.tiles import LONGEST, Tiles
 from hr_retrieval.ragged import Ragged
 
 Precision = Literal["float32", "bf16"]
@@ -334,10 +335,25 @@ class Encoder(nn.Module):
         output = self.transformer(
             inputs_embeds=words[None],
             position_ids=positions[None],
-            packed_layout=layout(lengths, waste_on(device, _PACKED_WASTE), device),
+            packed_layout=self._layout(lengths, device),
         )
         hidden: Tensor = output.last_hidden_state[0]
         return hidden
+
+    def _layout(self, lengths: list[int], device: torch.device) -> list[Group] | Tiles:
+        """Tiles for short texts in bfloat16 on a CPU that has it, which do without dropout; else groups."""
+        config: Any = self.transformer.config
+        heads = getattr(config, "num_attention_heads", None)
+        rounds = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        tiled = (
+            device.type == "cpu"
+            and rounds
+            and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            and not (self.training and self._dropout)
+        )
+        if tiled and heads and lengths[-1] <= LONGEST:
+            return Tiles(lengths, heads)
+        return layout(lengths, waste_on(device, _PACKED_WASTE), device)
 
     def _padded(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
         """Vectors of all tokens from padded sub-batches of similar length."""

@@ -13,6 +13,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from hr_retrieval.model.tiles import Tiles, tiled_attention
+
 NAME = "hr_retrieval_packed"
 
 
@@ -66,7 +68,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    packed_layout: list[Group] | None = None,
+    packed_layout: list[Group] | Tiles | None = None,
     **others: Any,
 ) -> tuple[Float[Tensor, "b n heads k"], None]:
     """Attention as transformers calls it: packed if the model was called with `packed_layout`, else the library's own.
@@ -83,8 +85,12 @@ def packed_attention(
     if asked or others.get("is_causal", getattr(module, "is_causal", False)):
         raise NotImplementedError(f"packed attention with {asked or 'a causal mask'}")
     on_cpu = query.device.type == "cpu"
+    if isinstance(packed_layout, Tiles):
+        with torch.autocast("cpu", enabled=False):
+            query, key, value = (part.to(torch.bfloat16) for part in (query, key, value))
+            return tiled_attention(query, key, value, packed_layout, scaling), None
     if on_cpu:
-        # The gradient of torch's CPU attention takes four times as long in bfloat16: a quarter of a training step.
+        # Sequences too long for tiles: the gradient of torch's CPU attention takes four times as long in bfloat16.
         query, key, value = query.float(), key.float(), value.float()
     sizes = [group.tokens for group in packed_layout]
     # split, not slices: the gradient of a split is one concatenation, that of a slice is a whole row of zeros each.

@@ -248,11 +248,11 @@ def _run_folder(resume: str | None, output: str | None, project: str) -> str:
 def _fastest_precision() -> str:
     import torch
 
+    from hr_retrieval.model.rounding import native_bfloat16
+
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    # bf16 halves the time of a step only where the processor multiplies it natively; elsewhere it is emulated.
-    native = torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
-    return "bf16-mixed" if native else "32-true"
+    return "bf16-mixed" if native_bfloat16() else "32-true"
 
 
 OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True, replace=True)

@@ -68,19 +68,3 @@ def test_length_never_above_the_position_table(
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UserError):
         Encoder("tiny", **options)
-
-
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "distilbert", "mpnet"])
-def test_layers_pass_on_bf16_under_autocast_alone(
-    folder: Callable[[Architecture], Path], architecture: Architecture
-) -> None:
-    encoder = Encoder(str(folder(architecture)))
-    dtypes: list[torch.dtype] = []
-    for name, module in encoder.transformer.named_modules():
-        if isinstance(module, torch.nn.LayerNorm) and "embeddings" not in name:
-            module.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
-    encoder.encode(TEXTS, "query", precision="bf16")
-    assert set(dtypes) == {torch.bfloat16}
-    dtypes.clear()
-    encoder.encode(TEXTS, "query")
-    assert set(dtypes) == {torch.float32}

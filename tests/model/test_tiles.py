@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.rounding import native_bfloat16
 from hr_retrieval.model.tiles import LONGEST, Tiles, tiled_attention
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=9).map(sorted)
@@ -58,7 +59,7 @@ def test_bfloat16_rounds_and_no_more() -> None:
     assert (found.double() - expected).abs().max() < 0.03
 
 
-@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="a processor without bfloat16")
+@pytest.mark.skipif(not native_bfloat16(), reason="a processor without bfloat16")
 def test_an_encoder_uses_tiles_for_short_texts_in_bfloat16_only() -> None:
     encoder, dropping = Encoder("tiny"), Encoder("tiny", dropout=0.1).train()
     cpu = torch.device("cpu")

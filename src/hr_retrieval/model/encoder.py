@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -31,13 +32,13 @@ from hr_retrieval.model.loading import (
     first_position,
     full_dimension,
     load,
-    round_embeddings,
     set_dropout,
 )
 from hr_retrieval.model.packing import NAME as PACKED
 from hr_retrieval.model.packing import Group, layout, length_groups, waste_on
 from hr_retrieval.model.pooling import pool
 from hr_retrieval.model.quiet import quiet
+from hr_retrieval.model.rounding import native_bfloat16, prepacked, round_embeddings, rounds_on_cpu
 from hr_retrieval.model.threads import GraphPerThread, in_threads
 from hr_retrieval.model.tiles import LONGEST, Tiles
 from hr_retrieval.ragged import Ragged
@@ -47,8 +48,11 @@ Precision = Literal["float32", "bf16"]
 # Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of
 # the attention alone, where calls of equal lengths, without any padding, are fastest.
 _PADDED_WASTE, _PACKED_WASTE = 256, 0
-# Tokens that one thread encodes at a time: what a layer works on stays in its cache.
-_PART_TOKENS = 1024
+# Tokens that one thread encodes at a time: fewer, and threads wait for Python's lock; more, and what a layer works on
+# leaves the cache.
+_PART_TOKENS = 2048
+# From how many tokens on it is worth it to lay out the weights first.
+_PREPACKED_TOKENS = 8192
 # While gradients are recorded: the least that is worth a thread of its own, and how many parts there are at most, since
 # each brings a gradient of all weights.
 _LEAST_TOKENS, _MOST_PARTS = 256, 4
@@ -166,10 +170,15 @@ class Encoder(nn.Module):
         tokens, _ = self.tokenise(texts, kind)
         embeddings = torch.empty(len(texts), self.embedding_dimension, device=self.device)
         batches = _batches(tokens.lengths, batch_tokens or self._budget())
+        many = precision == "bf16" and self.device.type == "cpu" and len(tokens.ids) >= _PREPACKED_TOKENS
         training = self.training
         self.eval()
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with (
+                torch.inference_mode(),
+                torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"),
+                prepacked(self.transformer) if many and native_bfloat16() else nullcontext(),
+            ):
                 for rows in track(batches, "encoding", disable=not show_progress, transient=True):
                     embeddings[rows.to(self.device)] = self(tokens.take(rows).to(self.device))
         finally:
@@ -279,10 +288,10 @@ class Encoder(nn.Module):
         return torch.get_num_threads() if self.device.type == "cpu" and not dist.is_initialized() else 1
 
     def _budget(self) -> int:
-        """Tokens at a time in `encode`: on a CPU eight parts a thread, so that few wait for the last one."""
+        """Tokens at a time in `encode`: on a CPU many parts a thread, so that few wait for the last one."""
         if self.device.type != "cpu":
             return 65536
-        return 8 * _PART_TOKENS * self._threads() if self._threads() > 1 else 2 * _PART_TOKENS
+        return 64 * _PART_TOKENS * self._threads() if self._threads() > 1 else _PART_TOKENS
 
     def _embed_parts(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
         embeddings = in_threads(lambda rows: self._embed(tokens.take(rows)), parts)
@@ -344,13 +353,8 @@ class Encoder(nn.Module):
         """Tiles for short texts in bfloat16 on a CPU that has it, which do without dropout; else groups."""
         config: Any = self.transformer.config
         heads = getattr(config, "num_attention_heads", None)
-        rounds = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        tiled = (
-            device.type == "cpu"
-            and rounds
-            and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-            and not (self.training and self._dropout)
-        )
+        fast = device.type == "cpu" and rounds_on_cpu() and native_bfloat16()
+        tiled = fast and not (self.training and self._dropout)
         if tiled and heads and lengths[-1] <= LONGEST:
             return Tiles(lengths, heads)
         return layout(lengths, waste_on(device, _PACKED_WASTE), device)

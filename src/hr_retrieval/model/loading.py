@@ -16,9 +16,6 @@ from hr_retrieval.model.quiet import quiet
 
 Kind = Literal["query", "document"]
 
-# Architectures that normalise each sum of the residual stream, so that rounding does not add up over the layers.
-_POST_NORM = {"bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"}
-
 
 def load(folder: Path, trust_remote_code: bool) -> Any:
     """The library's model of a checked folder, in float32 on the CPU."""
@@ -145,21 +142,6 @@ def set_dropout(transformer: nn.Module, dropout: float) -> None:
     for module in transformer.modules():
         if isinstance(module, nn.Dropout):
             module.p = dropout
-
-
-def round_embeddings(transformer: Any) -> None:
-    """Under a CPU's autocast, have the layers pass on what autocast rounds anyway, where the architecture bears it.
-
-    Autocast computes in bfloat16 and adds in float32, so that each layer converts the same numbers back and forth; a step
-    takes 7 % longer by it.
-    """
-    if transformer.config.model_type in _POST_NORM:
-        transformer.embeddings.register_forward_hook(_round)
-
-
-def _round(module: nn.Module, inputs: Any, embeddings: torch.Tensor) -> torch.Tensor:
-    rounds = embeddings.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    return embeddings.to(torch.get_autocast_dtype("cpu")) if rounds else embeddings
 
 
 def copy_tokenizer(loaded: Any, max_length: int) -> Tokenizer:

@@ -67,7 +67,8 @@ def prepacked(transformer: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.__class__ = nn.Linear
-            del layer.packed
+            # Gone already where two threads entered at the same moment.
+            layer.__dict__.pop("packed", None)
 
 
 class _Prepacked(nn.Linear):

@@ -1,0 +1,47 @@
+"""Whether `torch.compile` makes a training step faster on a CPU.
+
+    python -m benchmarks.compiled
+
+The step of `benchmarks.train` with the softmax loss, as it is, against the same with each layer of the transformer compiled
+for any shape. Attention stays outside of what is compiled: its tiles differ in each batch. The compiler shares each
+operation among threads, so compiled layers are measured with and without a graph for each thread.
+"""
+
+from unittest.mock import patch
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+
+from benchmarks.interleave import comparison, interleave, table
+from benchmarks.train import Ours, esco_pairs
+from hr_retrieval.memory import keep_freed_memory
+from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.loss import SoftmaxLoss
+from hr_retrieval.model.packing import NAME, packed_attention
+
+
+def main() -> None:
+    """Print the table: `ours` is the plain step, `peer` the compiled one."""
+    keep_freed_memory()
+    pairs = esco_pairs(None)
+    plain, compiled = Ours(pairs, SoftmaxLoss()), Ours(pairs, SoftmaxLoss())
+    AttentionInterface.register(NAME, torch.compiler.disable(packed_attention))
+    layers = [module for module in compiled.encoder.modules() if type(module).__name__.endswith("Layer")]
+    for layer in layers:
+        nn.Module.compile(layer, dynamic=True)
+    times = interleave({"plain": plain, "compiled": compiled, "shared": lambda: _shared(compiled)}, rounds=5)
+    rows = {
+        "compiled": f"{len(layers)} layers compiled, a graph for each thread",
+        "shared": f"{len(layers)} layers compiled, threads share each operation",
+    }
+    print(table([comparison(f"train_{name}", what, times["plain"], times[name]) for name, what in rows.items()]))
+
+
+def _shared(compiled: Ours) -> None:
+    with patch.object(Encoder, "_threads", return_value=1):
+        compiled()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,5 @@
 """Tests of the encoder: loading, tokens, embeddings, packing, mini-batches, saving."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,26 +53,14 @@ def test_embeddings_are_those_of_sentence_transformers(
 @pytest.mark.parametrize("architecture", PACKED)
 def test_packed_equals_padded(folder: Callable[[Architecture], Path], architecture: Architecture) -> None:
     packed, padded = (Encoder(str(folder(architecture)), packing=choice) for choice in (True, False))
-    assert packed.packed
-    assert not padded.packed
+    assert packed.token_vectors.packed
+    assert not padded.token_vectors.packed
     tokens, _ = packed.tokenise(TEXTS, "document")
     torch.testing.assert_close(packed(tokens), padded(tokens), atol=1e-5, rtol=0)
     found, expected = gradients(packed, tokens), gradients(padded, tokens)
     assert found.keys() == expected.keys()
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], atol=1e-4, rtol=1e-3, msg=name)
-
-
-def test_mpnet_falls_back_to_padding_and_says_so(
-    folder: Callable[[Architecture], Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, logger="hr_retrieval"):
-        encoder = Encoder(str(folder("mpnet")))
-    assert not encoder.packed
-    assert [record.message for record in caplog.records if "padded" in record.message]
-    assert encoder.describe()["packing"] is False
-    with pytest.raises(UserError, match="packed"):
-        Encoder(str(folder("mpnet")), packing=True)
 
 
 @settings(max_examples=15, deadline=None)
@@ -236,8 +223,8 @@ def test_a_graph_for_each_thread_gives_what_one_graph_gives(
     encoder = Encoder(str(folder(architecture))).train()
     tokens, _ = encoder.tokenise(TEXTS, "document")
     seen: list[int] = []
-    packed = encoder._packed
-    monkeypatch.setattr(encoder, "_packed", lambda *given: seen.append(threading.get_ident()) or packed(*given))
+    vectors, packed = encoder.token_vectors, encoder.token_vectors.from_words
+    monkeypatch.setattr(vectors, "from_words", lambda *given: seen.append(threading.get_ident()) or packed(*given))
     found, embeddings = gradients(encoder, tokens), encoder(tokens)
     assert len(seen) == 6
     assert threading.get_ident() not in seen

@@ -189,4 +189,4 @@ def test_the_builtin_encoder_knows_that_a_cook_is_a_chef() -> None:
     encoder = Encoder(BUILTIN)
     cook, chef, lawyer = encoder.encode(["cook", "chef", "lawyer"], "query")
     assert cook @ chef > cook @ lawyer + 0.2
-    assert encoder.packed
+    assert encoder.token_vectors.packed

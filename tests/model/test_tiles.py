@@ -1,13 +1,10 @@
 """Tiled attention against attention of each sequence by itself."""
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hr_retrieval.model.encoder import Encoder
-from hr_retrieval.model.rounding import native_bfloat16
 from hr_retrieval.model.tiles import LONGEST, Tiles, tiled_attention
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=9).map(sorted)
@@ -57,15 +54,3 @@ def test_bfloat16_rounds_and_no_more() -> None:
     expected = naive(query.double(), key.double(), value.double(), lengths, 8**-0.5)
     assert found.dtype == torch.bfloat16
     assert (found.double() - expected).abs().max() < 0.03
-
-
-@pytest.mark.skipif(not native_bfloat16(), reason="a processor without bfloat16")
-def test_an_encoder_uses_tiles_for_short_texts_in_bfloat16_only() -> None:
-    encoder, dropping = Encoder("tiny"), Encoder("tiny", dropout=0.1).train()
-    cpu = torch.device("cpu")
-    assert not isinstance(encoder._layout([3, 4], cpu), Tiles)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert isinstance(encoder._layout([3, 4], cpu), Tiles)
-        assert not isinstance(encoder._layout([3, LONGEST + 1], cpu), Tiles)
-        assert not isinstance(dropping._layout([3, 4], cpu), Tiles)
-        assert isinstance(dropping.eval()._layout([3, 4], cpu), Tiles)

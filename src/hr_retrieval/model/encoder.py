@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import logging
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,25 +28,19 @@ from hr_retrieval.model.loading import (
     choose_pooling,
     choose_prefixes,
     copy_tokenizer,
-    first_position,
     full_dimension,
     load,
     set_dropout,
 )
-from hr_retrieval.model.packing import NAME as PACKED
-from hr_retrieval.model.packing import Group, layout, length_groups, waste_on
 from hr_retrieval.model.pooling import pool
 from hr_retrieval.model.quiet import quiet
-from hr_retrieval.model.rounding import native_bfloat16, prepacked, round_embeddings, rounds_on_cpu
+from hr_retrieval.model.rounding import native_bfloat16, prepacked, round_embeddings
 from hr_retrieval.model.threads import GraphPerThread, in_threads
-from hr_retrieval.model.tiles import LONGEST, Tiles
+from hr_retrieval.model.token_vectors import TokenVectors
 from hr_retrieval.ragged import Ragged
 
 Precision = Literal["float32", "bf16"]
 
-# Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of
-# the attention alone, where calls of equal lengths, without any padding, are fastest.
-_PADDED_WASTE, _PACKED_WASTE = 256, 0
 # Tokens that one thread encodes at a time: fewer, and threads wait for Python's lock; more, and what a layer works on
 # leaves the cache.
 _PART_TOKENS = 2048
@@ -56,10 +49,6 @@ _PREPACKED_TOKENS = 8192
 # While gradients are recorded: the least that is worth a thread of its own, and how many parts there are at most, since
 # each brings a gradient of all weights.
 _LEAST_TOKENS, _MOST_PARTS = 256, 4
-# How far unit token vectors, packed and padded, may differ: rounding gives 1e-6, a wrong attention 1e-2 and more.
-_EQUAL = 1e-4
-
-_log = logging.getLogger(__name__)
 
 
 class Encoder(nn.Module):
@@ -113,13 +102,8 @@ class Encoder(nn.Module):
         self.dimensions = choose_dimensions(dimensions, loaded)
         set_dropout(self.transformer, dropout)
         round_embeddings(self.transformer)
-        self._dropout = dropout
         self._tokenizer = copy_tokenizer(loaded, self.max_length)
-        self.packed, self.packing_reason = False, "switched off"
-        if packing is not False:
-            self.packed, self.packing_reason = self._try_packing()
-            if not self.packed:
-                _report_padding(name_or_path, self.packing_reason, insisted=packing is True)
+        self.token_vectors = TokenVectors(self.transformer, name_or_path, self.max_length, dropout, packing)
 
     def forward(self, tokens: Ragged, mini_batch: int | None = None) -> Float[Tensor, "B d"]:
         """Unit embeddings in float32, under whatever autocast is on.
@@ -250,8 +234,8 @@ class Encoder(nn.Module):
             "max_length": self.max_length,
             "query_prefix": self.prefixes["query"],
             "document_prefix": self.prefixes["document"],
-            "packing": self.packed,
-            "packing_reason": self.packing_reason,
+            "packing": self.token_vectors.packed,
+            "packing_reason": self.token_vectors.reason,
         }
 
     def _embed_whole(self, tokens: Ragged) -> Float[Tensor, "B d"]:
@@ -272,8 +256,7 @@ class Encoder(nn.Module):
         lengths = ascending.lengths.tolist()
         if lengths[0] < 1:
             raise UserError("texts of at least one token", "a text without tokens", "Make tokens with tokenise().")
-        hidden = self._packed(self._table(ascending.ids), lengths) if self.packed else self._padded(ascending, lengths)
-        return self._pooled(hidden, ascending)[order.argsort()]
+        return self._pooled(self.token_vectors(ascending, lengths), ascending)[order.argsort()]
 
     def _pooled(self, hidden: Float[Tensor, "N h"], tokens: Ragged) -> Float[Tensor, "b d"]:
         # In float32: it costs little, and bfloat16 has three digits.
@@ -304,7 +287,7 @@ class Encoder(nn.Module):
         not worth it.
         """
         least = int(lengths.min()) if len(lengths) else 0
-        if not self.packed or self._dropout or least < 1:
+        if not self.token_vectors.packed or self.token_vectors.dropout or least < 1:
             return []
         count = min(self._threads(), _MOST_PARTS, int(lengths.sum()) // _LEAST_TOKENS, len(lengths))
         places = torch.arange(len(lengths)) % (2 * max(count, 1))
@@ -317,104 +300,17 @@ class Encoder(nn.Module):
         """As `_embed`, with the graph of each part in a thread of its own, forward and backward."""
         pieces = [tokens.take(rows) for rows in parts]
         # Looked up at once: the gradient of the table is as large as the table, whatever is looked up.
-        words = self._table(torch.cat([piece.ids for piece in pieces]))
-        table = self._table.weight
-        weights = [weight for weight in self.parameters() if weight.requires_grad and weight is not table]
+        table = self.token_vectors.table
+        words = table(torch.cat([piece.ids for piece in pieces]))
+        weights = [weight for weight in self.parameters() if weight.requires_grad and weight is not table.weight]
 
         def embed(piece: Ragged, words: Float[Tensor, "n h"]) -> Float[Tensor, "b d"]:
-            return self._pooled(self._packed(words, piece.lengths.tolist()), piece)
+            return self._pooled(self.token_vectors.from_words(words, piece.lengths.tolist()), piece)
 
         embeddings: Tensor = GraphPerThread.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
             embed, pieces, [len(piece.ids) for piece in pieces], words, *weights
         )
         return embeddings[torch.cat(parts).argsort()]
-
-    @property
-    def _table(self) -> nn.Module:
-        transformer: Any = self.transformer
-        table: nn.Module = transformer.get_input_embeddings()
-        return table
-
-    def _packed(self, words: Float[Tensor, "N h"], lengths: list[int]) -> Float[Tensor, "N h"]:
-        """Vectors of all tokens, from their rows in the table of words, in one row of all texts of ascending lengths."""
-        device = words.device
-        sizes = torch.tensor(lengths)
-        starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes).to(device)
-        positions = torch.arange(len(words), device=device) - starts + first_position(self.transformer)
-        output = self.transformer(
-            inputs_embeds=words[None],
-            position_ids=positions[None],
-            packed_layout=self._layout(lengths, device),
-        )
-        hidden: Tensor = output.last_hidden_state[0]
-        return hidden
-
-    def _layout(self, lengths: list[int], device: torch.device) -> list[Group] | Tiles:
-        """Tiles for short texts in bfloat16 on a CPU that has it, which do without dropout; else groups."""
-        config: Any = self.transformer.config
-        heads = getattr(config, "num_attention_heads", None)
-        fast = device.type == "cpu" and rounds_on_cpu() and native_bfloat16()
-        tiled = fast and not (self.training and self._dropout)
-        if tiled and heads and lengths[-1] <= LONGEST:
-            return Tiles(lengths, heads)
-        return layout(lengths, waste_on(device, _PACKED_WASTE), device)
-
-    def _padded(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
-        """Vectors of all tokens from padded sub-batches of similar length."""
-        rows = torch.arange(len(lengths), device=tokens.ids.device)
-        groups = length_groups(lengths, waste_on(tokens.ids.device, _PADDED_WASTE))
-        return torch.cat([self._padded_group(tokens.take(rows[begin:end])) for begin, end in groups])
-
-    def _padded_group(self, tokens: Ragged) -> Float[Tensor, "n h"]:
-        real = torch.arange(int(tokens.lengths.max()), device=tokens.ids.device) < tokens.lengths[:, None]
-        ids = torch.full(real.shape, _pad_id(self.transformer), device=tokens.ids.device).masked_scatter(
-            real, tokens.ids
-        )
-        hidden: Tensor = self.transformer(input_ids=ids, attention_mask=real.long()).last_hidden_state
-        return hidden[real]
-
-    def _try_packing(self) -> tuple[bool, str]:
-        """Turn packing on if it gives the token vectors that padding gives; say how far they differ, or what failed."""
-        config: Any = self.transformer.config
-        before, training = config._attn_implementation, self.training
-        tokens = _probe(config.vocab_size, self.max_length)
-        lengths = tokens.lengths.tolist()
-        self.eval()
-        try:
-            with torch.inference_mode():
-                expected = F.normalize(self._padded_group(tokens), dim=-1)
-                # Not by set_attn_implementation, which prints a warning where the class does not use the interface.
-                config._attn_implementation = PACKED
-                found = F.normalize(self._packed(self._table(tokens.ids), lengths), dim=-1)
-            difference = float((found - expected).abs().max())
-            reason = f"packed and padded differ by {difference:.1e}"
-        except (TypeError, ValueError, RuntimeError, IndexError) as error:
-            difference, reason = float("inf"), f"{type(error).__name__}: {error}".splitlines()[0]
-        finally:
-            self.train(training)
-        equal = difference < _EQUAL
-        if not equal:
-            config._attn_implementation = before
-        return equal, reason
-
-
-def _pad_id(transformer: Any) -> int:
-    return transformer.config.pad_token_id or 0
-
-
-def _report_padding(name: str, reason: str, insisted: bool) -> None:
-    if insisted:
-        raise UserError("an architecture whose texts can be packed", f"{name}: {reason}", "Leave packing at null.")
-    _log.info("%s runs with padded batches: packing does not work for it (%s).", name, reason)
-
-
-def _probe(vocabulary: int, max_length: int) -> Ragged:
-    """Sequences of different lengths, some equal, one longer than the windows of local attention."""
-    lengths = torch.tensor(sorted(min(length, max_length) for length in (3, 7, 12, 12, 19, 160)))
-    generator = torch.Generator().manual_seed(0)
-    # The lowest ids are special tokens, padding among them.
-    ids = torch.randint(min(10, vocabulary - 1), vocabulary, (int(lengths.sum()),), generator=generator)
-    return Ragged.from_lengths(ids, lengths)
 
 
 def _batches(lengths: Int[Tensor, " N"], batch_tokens: int) -> list[Int[Tensor, " b"]]:

@@ -15,7 +15,8 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP, RetrievalMRR,
 
 from benchmarks.interleave import comparison, interleave, table
 from hr_retrieval.retrieval.metrics import per_query
-from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
+from hr_retrieval.retrieval.ranking import exact_ranks
+from hr_retrieval.retrieval.relevance import Relevance
 
 _DIMENSION = 384
 

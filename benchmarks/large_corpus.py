@@ -13,7 +13,8 @@ import torch
 
 from benchmarks.growth import AnonymousMemory
 from hr_retrieval.retrieval.metrics import per_query
-from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
+from hr_retrieval.retrieval.ranking import exact_ranks
+from hr_retrieval.retrieval.relevance import Relevance
 
 _DIMENSION, _BLOCK = 384, 50_000
 

@@ -47,7 +47,8 @@ from hr_retrieval.files import whole_folder, write_json
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.folder import BUILTIN, encoder_folder
 from hr_retrieval.retrieval.metrics import per_query
-from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
+from hr_retrieval.retrieval.ranking import exact_ranks
+from hr_retrieval.retrieval.relevance import Relevance
 
 LOSSES = ("softmax", "triplet")
 

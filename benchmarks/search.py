@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.interleave import comparison, interleave, table
-from hr_retrieval.retrieval.ranking import ExactIndex
+from hr_retrieval.retrieval.index import ExactIndex
 
 _DIMENSION, _K = 384, 10
 

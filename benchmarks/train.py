@@ -28,7 +28,8 @@ from hr_retrieval.model.folder import BUILTIN, encoder_folder
 from hr_retrieval.model.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.model.similarity import cosine
 from hr_retrieval.retrieval.metrics import per_query
-from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
+from hr_retrieval.retrieval.ranking import exact_ranks
+from hr_retrieval.retrieval.relevance import Relevance
 
 BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
 

@@ -18,7 +18,8 @@ from hr_retrieval.evaluation import BEFORE, ENCODER, evaluate, write_trec
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.tiny import write_tiny
 from hr_retrieval.retrieval.metrics import per_query
-from hr_retrieval.retrieval.ranking import Relevance, exact_ranking
+from hr_retrieval.retrieval.ranking import exact_ranking
+from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval
 from tests.conftest import Command, write_toy_dataset
 

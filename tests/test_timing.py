@@ -19,7 +19,7 @@ from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.tiny import write_tiny
-from hr_retrieval.retrieval.ranking import ExactIndex
+from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.timing import DEPTHS, Effort, measure, recall, take_timings
 from tests.conftest import Command
 

@@ -32,7 +32,8 @@ from hr_retrieval.retrieval.baselines import BASELINES
 from hr_retrieval.retrieval.counterfactuals import Ranked
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.overlap import PERSISTENCE
-from hr_retrieval.retrieval.ranking import Ranking, Relevance, exact_ranking, exact_ranks, ranking_by_scores
+from hr_retrieval.retrieval.ranking import Ranking, exact_ranking, exact_ranks, ranking_by_scores
+from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval, randomisation_test
 from hr_retrieval.retrieval.slices import Mask, query_slices
 from hr_retrieval.retrieval.wordlists import WordList, builtin_lists, read_lists

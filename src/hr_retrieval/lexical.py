@@ -14,7 +14,8 @@ from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.baselines import BASELINES
 from hr_retrieval.retrieval.metrics import per_query
-from hr_retrieval.retrieval.ranking import Relevance, ranking_by_scores
+from hr_retrieval.retrieval.ranking import ranking_by_scores
+from hr_retrieval.retrieval.relevance import Relevance
 
 Values = dict[str, npt.NDArray[np.float64]]
 

@@ -32,7 +32,7 @@ from hr_retrieval.machine import Quiet, machine
 from hr_retrieval.model.encoder import Encoder, Precision
 from hr_retrieval.model.loading import Kind
 from hr_retrieval.retrieval.approximate import ApproximateIndex
-from hr_retrieval.retrieval.ranking import ExactIndex
+from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.runs import open_encoder
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from hr_retrieval.data.tokens import TokenTable
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.ragged import Ragged
-from hr_retrieval.retrieval.ranking import ExactIndex
+from hr_retrieval.retrieval.index import ExactIndex
 from tests.conftest import write_toy_dataset
 from tests.data.test_datamodule import make
 

@@ -7,7 +7,7 @@ import torch
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.approximate import ApproximateIndex
-from hr_retrieval.retrieval.ranking import ExactIndex
+from hr_retrieval.retrieval.index import ExactIndex
 
 
 def unit(rows: int, seed: int, dimension: int = 24) -> torch.Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from hr_retrieval.retrieval import counterfactuals
 from hr_retrieval.retrieval.counterfactuals import Ranked, measure, model_card_section, occurring, remark, table_rows
 from hr_retrieval.retrieval.overlap import rank_biased_overlap
-from hr_retrieval.retrieval.ranking import Relevance
+from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.wordlists import WordList
 
 GENDER = WordList(

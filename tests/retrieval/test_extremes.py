@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hr_retrieval.retrieval import extremes as module
 from hr_retrieval.retrieval.extremes import extremes
 from hr_retrieval.retrieval.metrics import Embedded
-from hr_retrieval.retrieval.ranking import Relevance
+from hr_retrieval.retrieval.relevance import Relevance
 
 
 @given(st.data())

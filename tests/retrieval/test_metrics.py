@@ -16,7 +16,8 @@ from torch import Tensor
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.metrics import RankingMetrics, per_query
-from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
+from hr_retrieval.retrieval.ranking import exact_ranks
+from hr_retrieval.retrieval.relevance import Relevance
 
 NAMES = {
     *("mrr", "mrr@10", "pass@1", "pass@5", "pass@10", "pass@100", "recall@1", "recall@5", "recall@10", "recall@100"),

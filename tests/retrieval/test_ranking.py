@@ -1,61 +1,21 @@
-"""Exact ranks and search against full sorts in plain Python."""
+"""Exact ranks against full sorts in plain Python."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.retrieval import ranking
-from hr_retrieval.retrieval.ranking import (
-    ExactIndex,
-    Relevance,
-    exact_ranking,
-    exact_ranks,
-    ranking_by_scores,
-    top_k,
-)
-
-
-def naive_order(queries: Tensor, documents: Tensor) -> list[list[int]]:
-    scores = queries @ documents.T
-    return [sorted(range(len(row)), key=lambda place: (-row[place], place)) for row in scores.tolist()]
-
-
-def naive_ranks(queries: Tensor, documents: Tensor, relevance: Relevance) -> list[int]:
-    order = naive_order(queries, documents)
-    pairs = zip(relevance.owners.tolist(), relevance.documents.tolist(), strict=True)
-    return [order[query].index(document) + 1 for query, document in pairs]
-
-
-def small_integers(rows: int, dimension: int, seed: int, spread: int = 2) -> Tensor:
-    """Embeddings whose products are exact in float32, with many ties and with zero vectors."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(-spread, spread + 1, (rows, dimension), generator=generator).float()
+from hr_retrieval.retrieval.index import top_k
+from hr_retrieval.retrieval.ranking import exact_ranking, exact_ranks, ranking_by_scores
+from hr_retrieval.retrieval.relevance import Relevance
+from tests.retrieval.conftest import naive_order, naive_ranks, small_integers
 
 
 def random_relevance(queries: int, documents: int, seed: int, most: int) -> Relevance:
     generator = torch.Generator().manual_seed(seed)
     sizes = torch.randint(0, min(most, documents) + 1, (queries,), generator=generator).tolist()
     return Relevance.from_lists([torch.randperm(documents, generator=generator)[:size].tolist() for size in sizes])
-
-
-@pytest.fixture
-def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sizes at which a few dozen documents take every path: several chunks, blocks, groups, and the binary search."""
-    for name, value in {
-        "_TILE": 4,
-        "_COLUMNS": 8,
-        "_QUERIES": 3,
-        "_PAIRS": 12,
-        "_FEW": 3,
-        "_SEARCH_PRODUCT": 24,
-        "_SEARCH_SCORES": 96,
-        "_SEARCH_QUERIES": 5,
-        "_GROUP": 2,
-    }.items():
-        monkeypatch.setattr(ranking, name, value)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -140,34 +100,6 @@ def test_ranks_and_search_are_in_float32_under_autocast_and_reduced_precision() 
         torch.set_float32_matmul_precision("highest")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.usefixtures("tiny_chunks")
-def test_search_matches_a_full_sort_over_all_paths(seed: int, dtype: torch.dtype) -> None:
-    queries, documents = small_integers(7, 3, seed), small_integers(30 + seed, 3, seed + 50)
-    index = ExactIndex(documents, dtype)
-    for k in (1, 2, 5, 29, 1000):
-        for rows in (slice(0, 7), slice(0, 1), slice(0, 0)):
-            scores, found = index.search(queries[rows], k)
-            # Products of small integers are exact in bfloat16 too; which of those that tie are found is open there.
-            expected = [row[:k] for row in naive_order(queries[rows], documents)]
-            wanted = [
-                [float(q @ documents[row]) for row in order] for q, order in zip(queries[rows], expected, strict=True)
-            ]
-            assert scores.tolist() == wanted
-            assert dtype == torch.bfloat16 or found.tolist() == expected
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 700), st.integers(1, 20), st.integers(0, 10_000))
-def test_search_matches_a_full_sort(query_count: int, document_count: int, k: int, seed: int) -> None:
-    queries, documents = small_integers(query_count, 3, seed), small_integers(document_count, 3, seed + 1)
-    scores, rows = top_k(queries, documents, k)
-    expected = [order[:k] for order in naive_order(queries, documents)]
-    assert rows.tolist() == expected
-    assert torch.equal(scores, (queries @ documents.T).gather(1, torch.tensor(expected)))
-
-
 def test_search_agrees_with_ranks() -> None:
     generator = torch.Generator().manual_seed(5)
     queries, documents = torch.randn(30, 24, generator=generator), torch.randn(9000, 24, generator=generator)
@@ -176,57 +108,11 @@ def test_search_agrees_with_ranks() -> None:
     assert ranks.view(30, 10).sort(dim=1).values.tolist() == [list(range(1, 11))] * 30
 
 
-def test_bfloat16_finds_almost_all() -> None:
-    generator = torch.Generator().manual_seed(6)
-    normal = torch.nn.functional.normalize
-    documents = normal(torch.randn(20_000, 64, generator=generator), dim=1)
-    queries = normal(torch.randn(64, 64, generator=generator), dim=1)
-    index = ExactIndex(documents, torch.bfloat16)
-    (exact_scores, exact), (scores, rounded) = top_k(queries, documents, 10), index.search(queries, 10)
-    found = (exact.unsqueeze(2) == rounded.unsqueeze(1)).any(dim=2).double().mean()
-    assert float(found) > 0.98
-    assert len(index) == 20_000
-    # The documents are stored rounded, so that scores differ, but hardly.
-    assert not torch.equal(scores, exact_scores)
-    torch.testing.assert_close(scores, exact_scores, atol=2e-3, rtol=0)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=6))
-def test_transpose_turns_pairs_round(lists: list[set[int]]) -> None:
-    relevance = Relevance.from_lists([list(rows) for rows in lists])
-    other = relevance.transpose(9)
-    pairs = {(query, document) for query, rows in enumerate(lists) for document in rows}
-    assert {(q, d) for d, q in zip(other.owners.tolist(), other.documents.tolist(), strict=True)} == pairs
-    assert len(relevance) == len(lists)
-    assert relevance.counts.tolist() == [len(rows) for rows in lists]
-    back = other.transpose(len(lists))
-    assert torch.equal(back.offsets, relevance.offsets)
-    assert torch.equal(back.documents, relevance.documents)
-
-
 def test_no_relevant_document_at_all_and_no_query() -> None:
     none = Relevance.from_lists([[], []])
     assert exact_ranks(torch.randn(2, 3), torch.randn(4, 3), none).tolist() == []
     assert exact_ranks(torch.randn(0, 3), torch.randn(4, 3), Relevance.from_lists([])).tolist() == []
     assert none.to("cpu").transpose(4).counts.tolist() == [0, 0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("offsets", "documents"),
-    [
-        ([0, 2, 1, 3], [0, 1, 2]),
-        ([1, 3], [0, 1, 2]),
-        ([0, 2], [0, 1, 2]),
-        ([0, 3], [0, 2, 1]),
-        ([0, 2], [1, 1]),
-        ([0, 1], [-1]),
-        ([], []),
-    ],
-)
-def test_broken_relevance_is_refused(offsets: list[int], documents: list[int]) -> None:
-    with pytest.raises(UserError, match="Build the relevance"):
-        Relevance(torch.tensor(offsets, dtype=torch.long), torch.tensor(documents, dtype=torch.long))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -249,14 +135,6 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         exact_ranks(queries, documents, Relevance.from_lists([[0], [4]]))
     with pytest.raises(UserError, match="fit float32"):
         exact_ranks(queries * 1e30, documents * 1e30, Relevance.from_lists([[0], [3]]))
-    with pytest.raises(UserError, match="5 dimensions"):
-        ExactIndex(torch.ones(4, 5)).search(queries, 1)
-    with pytest.raises(UserError, match="k of at least 1"):
-        top_k(queries, documents, 0)
-    with pytest.raises(UserError, match="at least one document"):
-        ExactIndex(torch.ones(0, 3))
-    with pytest.raises(UserError, match="float32 or bfloat16"):
-        ExactIndex(documents, torch.float16)
 
 
 @pytest.mark.parametrize("seed", range(6))

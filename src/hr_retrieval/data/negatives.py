@@ -22,7 +22,7 @@ from hr_retrieval.data.tokens import TokenTable, progress
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
 from hr_retrieval.ragged import Ragged
-from hr_retrieval.retrieval.ranking import ExactIndex
+from hr_retrieval.retrieval.index import ExactIndex
 
 Rows = npt.NDArray[np.int64]
 # Tokens of some texts to their embeddings.

@@ -22,7 +22,7 @@ from hr_retrieval.model.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighb
 from hr_retrieval.model.sharding import ShardedStrategy
 from hr_retrieval.model.similarity import cosine, synthetic_cosine
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
-from hr_retrieval.retrieval.ranking import Relevance
+from hr_retrieval.retrieval.relevance import Relevance
 
 log = logging.getLogger(__name__)
 

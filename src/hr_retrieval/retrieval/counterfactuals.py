@@ -25,8 +25,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from hr_retrieval.retrieval.grid import TILE
 from hr_retrieval.retrieval.overlap import rank_biased_overlap
-from hr_retrieval.retrieval.ranking import Relevance, exact_ranking
+from hr_retrieval.retrieval.ranking import exact_ranking
+from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval
 from hr_retrieval.retrieval.wordlists import PLACE, Swap, WordList
 
@@ -42,8 +44,6 @@ SCANNED, MEASURED = 10_000, 1_000
 SHOWN = 10
 # A quarter of the resamples of other intervals: there are many of these, and two digits are enough.
 _RESAMPLES = 2_500
-# Whole tiles get equal documents equal scores, as in `ranking.py`.
-_TILE = 64
 # Scores held at a time: 128 MiB in float32.
 _SCORES = 1 << 25
 
@@ -297,7 +297,7 @@ def _document_values(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Shifts of each query: the mean over its changed documents."""
     queries, documents = ranked.query_embeddings[case.rows], ranked.document_embeddings
-    size = max(1, _SCORES // (len(documents) + 3 * _TILE))
+    size = max(1, _SCORES // (len(documents) + 3 * TILE))
     parts = (torch.split(part, size) for part in (queries, torch.tensor(case.documents), before, after))
     blocks = zip(*parts, strict=True)
     ranks = torch.cat([_ranks_alone(part, documents, rows, one, other) for part, rows, one, other in blocks], dim=1)
@@ -317,7 +317,8 @@ def _ranks_alone(
     """Ranks of document `rows[i]` for query `i` with either embedding, all other documents as they are."""
     count, each = len(documents), torch.arange(len(queries))
     both = torch.cat([documents, before, after])
-    scores = queries @ F.pad(both, (0, 0, 0, -len(both) % _TILE)).T
+    # Whole tiles get equal documents equal scores.
+    scores = queries @ F.pad(both, (0, 0, 0, -len(both) % TILE)).T
     own = torch.stack([scores[each, count + each], scores[each, count + len(each) + each]])
     others = scores[:, :count]
     others[each, rows] = -torch.inf

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hr_retrieval.retrieval.metrics import Embedded
-from hr_retrieval.retrieval.ranking import Relevance
+from hr_retrieval.retrieval.relevance import Relevance
 
 # Scores held at a time: 64 MiB in float32.
 _SCORES = 1 << 24

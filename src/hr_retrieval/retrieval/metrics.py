@@ -25,7 +25,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.retrieval.ranking import Relevance, exact_ranks
+from hr_retrieval.retrieval.ranking import exact_ranks
+from hr_retrieval.retrieval.relevance import Relevance
 
 CUTOFFS = (1, 5, 10, 100)
 _DEPTH = 10

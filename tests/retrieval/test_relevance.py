@@ -1,0 +1,40 @@
+"""Tests of which documents are relevant to which queries."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.retrieval.relevance import Relevance
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=6))
+def test_transpose_turns_pairs_round(lists: list[set[int]]) -> None:
+    relevance = Relevance.from_lists([list(rows) for rows in lists])
+    other = relevance.transpose(9)
+    pairs = {(query, document) for query, rows in enumerate(lists) for document in rows}
+    assert {(q, d) for d, q in zip(other.owners.tolist(), other.documents.tolist(), strict=True)} == pairs
+    assert len(relevance) == len(lists)
+    assert relevance.counts.tolist() == [len(rows) for rows in lists]
+    back = other.transpose(len(lists))
+    assert torch.equal(back.offsets, relevance.offsets)
+    assert torch.equal(back.documents, relevance.documents)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "documents"),
+    [
+        ([0, 2, 1, 3], [0, 1, 2]),
+        ([1, 3], [0, 1, 2]),
+        ([0, 2], [0, 1, 2]),
+        ([0, 3], [0, 2, 1]),
+        ([0, 2], [1, 1]),
+        ([0, 1], [-1]),
+        ([], []),
+    ],
+)
+def test_broken_relevance_is_refused(offsets: list[int], documents: list[int]) -> None:
+    with pytest.raises(UserError, match="Build the relevance"):
+        Relevance(torch.tensor(offsets, dtype=torch.long), torch.tensor(documents, dtype=torch.long))

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from hr_retrieval.errors import UserError
 from hr_retrieval.finished import MEASURED_KEYS, FinishedRun, check_same_data, common_metrics, read_runs
 from hr_retrieval.lexical import Baseline, lexical_baselines
+from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.retrieval.significance import Spread, holm, paired_bootstrap, randomisation_test, spread
 from hr_retrieval.varying import Value, shown_value, value_of, values_of, varying_keys
 
-_HEADLINE = ("mrr", "pass@1", "recall@10")
 _TRAINED, _ZERO_SHOT = "per_query.parquet", "per_query_zero_shot.parquet"
 
 
@@ -119,7 +119,7 @@ def compare(
     keys = varying if by is None else list(by)
     _check_keys(keys, finished)
     names = common_metrics(finished)
-    metrics = tuple(dict.fromkeys((metric, *(name for name in _HEADLINE if name in names))))
+    metrics = tuple(dict.fromkeys((metric, *(name for name in HEADLINE if name in names))))
     groups = sorted(_groups(finished, keys, names), key=lambda group: -group.figures[metric].mean)
     base = None if baseline is None else _named(baseline, groups)
     compared = _with_differences(groups, base, metric)

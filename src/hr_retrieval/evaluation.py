@@ -27,6 +27,7 @@ from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder, write_json
 from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.retrieval import counterfactuals as pairs
 from hr_retrieval.retrieval.baselines import BASELINES
 from hr_retrieval.retrieval.counterfactuals import Ranked
@@ -42,7 +43,6 @@ from hr_retrieval.runs import Run, open_encoder
 log = logging.getLogger(__name__)
 
 ENCODER, BEFORE = "encoder", "before training"
-HEADLINE = ("mrr", "pass@1", "recall@10")
 RELEVANCE_RULE = (
     "A document is right for a query if it is a stated positive, is of the query's group or of the group of one of its "
     "positives, or is a duplicate of one of its positives. A query without such a document is excluded."

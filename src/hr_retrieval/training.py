@@ -2,15 +2,12 @@
 
 import copy
 import logging
-import os
 import re
 import shutil
 import signal
-import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -18,15 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytorch_lightning as pl
-import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from hr_retrieval.callbacks import (
@@ -38,30 +30,22 @@ from hr_retrieval.callbacks import (
     check_mining,
 )
 from hr_retrieval.checkpoints import CheckedCheckpointIO
-from hr_retrieval.config import build, leaves
+from hr_retrieval.config import build
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, whole_file, write_json
+from hr_retrieval.group import first_process_first, further_processes
 from hr_retrieval.memory import keep_freed_memory
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.guide import EncoderGuide
 from hr_retrieval.model.module import RetrievalModule
 from hr_retrieval.model.sharding import ShardedStrategy
-from hr_retrieval.processes import QUIET, outside_place
+from hr_retrieval.run_report import log_final, report
 from hr_retrieval.runs import Run, check_new, encoder_weights
 from hr_retrieval.trial import TrialReference
 
 log = logging.getLogger(__name__)
-
-HEADLINE = ("mrr", "pass@1", "recall@10")
-# The keys of a config in TensorBoard's table of runs.
-SHOWN_KEYS = re.compile(
-    r"seed|split_seed|data\.name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
-    r"|model\.encoder\.(name_or_path|pooling|max_length|dimensions|dropout)"
-    r"|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
-    r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
-)
 
 # DeepSpeed, and FSDP as Lightning has it, cut parameters into flat pieces: clipping by the norm of all gradients and the
 # best weights put back at the end would go wrong, the first in silence.
@@ -69,9 +53,6 @@ STRATEGIES = re.compile(
     r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
     r"|hr_retrieval\.model\.sharding\.ShardedStrategy"
 )
-
-# Where Lightning tells a process its place among the others.
-PROCESS_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def run(config: DictConfig) -> float | None:
@@ -103,7 +84,7 @@ def run(config: DictConfig) -> float | None:
     stay = [StayStopped()] if resumed and not changes else []
     trial = _trial_report(config)
     trainer = _trainer(config, size, termination, *stay, *trial)
-    with _first_process_first(trainer):
+    with first_process_first(trainer):
         begins = not resumed and trainer.is_global_zero
         if begins:
             check_new(folder)
@@ -116,7 +97,7 @@ def run(config: DictConfig) -> float | None:
         if resumed and trainer.is_global_zero:
             _remove_partials(this_run)
     try:
-        with _further_processes(folder, changes, trainer):
+        with further_processes(folder, changes, trainer):
             zero_shot = _zero_shot(this_run, trainer, module, datamodule)
             newest = this_run.newest_checkpoint() if resumed else None
             fit_begun = time.monotonic()
@@ -138,7 +119,7 @@ def run(config: DictConfig) -> float | None:
         _end_pruned(trainer, folder)
         return None
     if trainer.is_global_zero:
-        _report(this_run, summary, time.monotonic() - begun)
+        report(this_run, summary, time.monotonic() - begun)
     return _best_value(config, trainer)
 
 
@@ -206,40 +187,6 @@ def _remove_partials(this_run: Run) -> None:
                 partial.unlink()
 
 
-@contextmanager
-def _first_process_first(trainer: pl.Trainer) -> Iterator[None]:
-    """Where torchrun or srun started the processes, the others wait until the first one has done what is within.
-
-    If that fails, they end in silence: one message is enough.
-    """
-    place, strategy = outside_place(), trainer.strategy
-    if place is None:
-        _check_one_node(trainer)
-        yield
-        return
-    if place.count != trainer.world_size:
-        raise UserError(
-            f"trainer.devices and trainer.num_nodes that make up the {place.count} processes started",
-            f"trainer.devices={trainer.num_devices} and trainer.num_nodes={trainer.num_nodes}",
-            "Set both, and a strategy for several processes, such as trainer.strategy=ddp.",
-        )
-    strategy.setup_environment()
-    if not trainer.is_global_zero:
-        if not strategy.broadcast(True):
-            _leave_group()
-            raise SystemExit(0)
-        yield
-        return
-    done = False
-    try:
-        yield
-        done = True
-    finally:
-        strategy.broadcast(done)
-        if not done:
-            _leave_group()
-
-
 def _check_strategy(strategy: Any) -> None:
     name = strategy._target_ if isinstance(strategy, DictConfig) else strategy
     if not STRATEGIES.fullmatch(str(name)):
@@ -263,71 +210,6 @@ def _check_sharding(trainer: pl.Trainer) -> None:
             "trainer=fsdp",
             "One process mines, and cannot encode with a share of the weights.",
         )
-
-
-def _check_one_node(trainer: pl.Trainer) -> None:
-    if trainer.num_nodes > 1:
-        raise UserError(
-            "torchrun or srun to start the processes of several nodes",
-            f"trainer.num_nodes={trainer.num_nodes} without them",
-            "See configs/trainer/multinode.yaml for the command.",
-        )
-
-
-@contextmanager
-def _further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer) -> Iterator[None]:
-    """Have Lightning start the further processes of a distributed run as resumed ones.
-
-    They read the config that this process wrote, so that there is one run directory and one config, and a sweep is not
-    started again by each of them. Left to itself, Lightning repeats the whole command under Hydra.
-    """
-    arguments, hydra = sys.argv, HydraConfig.instance().cfg
-    environment = {name: os.environ.get(name) for name in PROCESS_VARIABLES}
-    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
-    sys.argv = [
-        arguments[0],
-        f'resume="{quoted}"',
-        *changes,
-        *QUIET,
-    ]
-    HydraConfig.instance().cfg = None
-    failed = True
-    try:
-        yield
-        failed = False
-    finally:
-        _end_further_processes(trainer, failed)
-        # Lightning leaves its rank and port there: the next run of a sweep would take itself for a further process.
-        for name, value in environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        sys.argv, HydraConfig.instance().cfg = arguments, hydra
-
-
-def _end_further_processes(trainer: pl.Trainer, failed: bool) -> None:
-    """Wait for the processes that Lightning started, and forget them; where this one failed, they may wait for it for ever."""
-    launcher = trainer.strategy.launcher
-    if isinstance(launcher, _SubprocessScriptLauncher):
-        started = list(launcher.procs)
-        if failed:
-            # Lightning watches this list, and kills this process, and the sweep with it, where one ends with an error.
-            launcher.procs.clear()
-            for process in started:
-                process.kill()
-        for process in started:
-            process.wait()
-    elif failed:
-        return
-    # The next run of a sweep would take it for its own.
-    _leave_group()
-
-
-def _leave_group() -> None:
-    """End this process's part in the group, if there is one: left to the end of the interpreter, its threads can abort it."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def _build(
@@ -455,54 +337,5 @@ def _summarise(
     if config.export and not (this_run.folder / "encoder").exists():
         this_run.export(this_run.folder / "encoder")
     for logger in trainer.loggers:
-        _log_final(logger, config, summary)
+        log_final(logger, config, summary)
     return summary
-
-
-def _log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> None:
-    """The hyper-parameters beside the final figures, in the loggers that show them together."""
-    plain = leaves(OmegaConf.to_container(config, resolve=True))
-    # TensorBoard has no place for what is none.
-    flat = _named({key: "None" if value is None else value for key, value in plain.items()})
-    if isinstance(logger, TensorBoardLogger):
-        final = {f"final/{name}": summary["trained"][name] for name in HEADLINE} if summary["trained"] else {}
-        # Its table has a column for each: what a run is compared by, and not where its files lie.
-        logger.log_hyperparams({key: value for key, value in flat.items() if SHOWN_KEYS.fullmatch(key)}, final)
-    else:
-        logger.log_hyperparams(flat)
-    logger.finalize("success")
-
-
-def _named(flat: dict[str, Any]) -> dict[str, Any]:
-    """With `model.loss: TripletLoss` for `model.loss._target_: hr_retrieval.model.loss.TripletLoss`."""
-    classes = {
-        key.removesuffix("._target_"): str(value).rsplit(".", 1)[-1]
-        for key, value in flat.items()
-        if key.endswith("._target_")
-    }
-    return classes | {key: value for key, value in flat.items() if not key.endswith(("._target_", "._partial_"))}
-
-
-def _report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
-    console = Console(width=120)
-    if summary["trained"]:
-        console.print(
-            f"{summary['queries']} test queries, each ranked over {summary['documents']} documents, exact ranks:"
-        )
-        table = Table("")
-        for name in HEADLINE:
-            table.add_column(name, justify="right")
-        for row in ("zero_shot", "trained"):
-            if summary[row]:
-                table.add_row(row.replace("_", "-"), *(f"{summary[row][name]:.4f}" for name in HEADLINE))
-        console.print(table)
-    folder = this_run.folder
-    lines = [
-        f"Run directory   {folder}  ({seconds:.0f} s)",
-        f"Best checkpoint {this_run.best_checkpoint()}",
-        f"TensorBoard     tensorboard --logdir {folder / 'tensorboard'}",
-    ]
-    if summary["encoder"]:
-        lines.append(f"Encoder         {summary['encoder']}  (SentenceTransformer({summary['encoder']!r}) loads it)")
-    lines.append(f"Next            go on: python -m hr_retrieval.train resume={folder} trainer.max_epochs=...")
-    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)

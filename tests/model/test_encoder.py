@@ -63,6 +63,14 @@ def test_packed_equals_padded(folder: Callable[[Architecture], Path], architectu
         torch.testing.assert_close(found[name], expected[name], atol=1e-4, rtol=1e-3, msg=name)
 
 
+@pytest.mark.parametrize("packing", [None, True, False])
+def test_a_new_encoder_is_in_training_mode_as_any_module(packing: bool | None) -> None:
+    encoder = Encoder("tiny", dropout=0.5, packing=packing)
+    assert all(module.training for module in encoder.modules())
+    tokens, _ = encoder.tokenise(TEXTS, "query")
+    assert not torch.equal(encoder(tokens), encoder(tokens))
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_a_text_does_not_see_its_batch(lengths: list[int], random: object) -> None:

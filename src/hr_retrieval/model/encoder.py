@@ -104,6 +104,8 @@ class Encoder(nn.Module):
         round_embeddings(self.transformer)
         self._tokenizer = copy_tokenizer(loaded, self.max_length)
         self.token_vectors = TokenVectors(self.transformer, name_or_path, self.max_length, dropout, packing)
+        # Weights are loaded in evaluation mode, and Lightning leaves each module in its own.
+        self.train()
 
     def forward(self, tokens: Ragged, mini_batch: int | None = None) -> Float[Tensor, "B d"]:
         """Unit embeddings in float32, under whatever autocast is on.

@@ -11,6 +11,7 @@ import torch
 
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.evaluation_set import SPLITS
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.guide import EncoderGuide
@@ -111,6 +112,30 @@ def test_without_repeats_no_query_and_no_own_positive_stands_in_a_batch_twice(
         for rows in (batch.query_rows, batch.document_rows[: len(batch.anchors)])
     ]
     assert any(repeated) == repeats
+
+
+def test_pairs_are_those_of_the_tables_however_many_are_looked_at_together(
+    toy_dataset: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(toy_dataset, tiny_encoder, repeats=False)
+    data, first = whole.dataset, whole.dataset.positive_offsets
+    pairs = [
+        (query, int(document))
+        for query in np.flatnonzero(data.query_split == SPLITS["train"]).tolist()
+        for document in data.positive_documents[first[query] : first[query + 1]]
+    ]
+    assert whole.pairs.texts().T.tolist() == [list(pair) for pair in pairs]
+    lengths = [len(whole.query_tokens.take(np.array([query])).ids) for query, _ in pairs]
+    lengths = [
+        length + len(whole.document_tokens.take(np.array([document])).ids)
+        for length, (_, document) in zip(lengths, pairs, strict=True)
+    ]
+    assert whole.pairs.lengths().tolist() == lengths
+    monkeypatch.setattr("hr_retrieval.data.datamodule._BLOCK", 7)
+    parts = make(toy_dataset, tiny_encoder, repeats=False)
+    assert same(batches(parts), batches(whole))
+    for name in ("lengths", "texts"):
+        assert np.array_equal(getattr(parts.pairs, name)(), getattr(whole.pairs, name)())
 
 
 def test_a_resumed_loader_goes_on_behind_what_was_consumed(toy_dataset: Path, tiny_encoder: Encoder) -> None:

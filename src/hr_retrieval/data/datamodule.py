@@ -22,6 +22,9 @@ from hr_retrieval.errors import UserError
 
 Rows = npt.NDArray[np.int64]
 
+# Queries or pairs looked at together: of ten million, several copies at once would be hundreds of megabytes.
+_BLOCK = 1 << 20
+
 
 class RetrievalDataModule(pl.LightningDataModule):
     """Batches of a prepared data set.
@@ -195,20 +198,26 @@ class RetrievalDataModule(pl.LightningDataModule):
         return Guard(self.dataset, guidance(self.cache, self.dataset, self.guide, self.guide_margin))
 
     def _check_training_data(self) -> None:
-        rows = np.flatnonzero(self.dataset.query_split == SPLITS["train"])
-        if len(rows) == 0:
+        data, pairs, anchors = self.dataset, 0, 0
+        # Of the training anchors; queries of other splits may be of any.
+        groups: set[int] = set()
+        for part in _slices(data.query_count):
+            in_train = data.query_split[part] == SPLITS["train"]
+            pairs += int(np.diff(data.positive_offsets[part.start : part.stop + 1])[in_train].sum())
+            anchors += int(in_train.sum())
+            if len(groups) < 2:
+                groups |= set(np.unique(data.query_group[part][in_train])[:2].tolist())
+        if anchors == 0:
             raise UserError(
                 "a training split with queries",
                 f"none in {self.dataset.folder}",
                 "Prepare it with a larger training share.",
             )
-        pairs = int((self.dataset.positive_offsets[rows + 1] - self.dataset.positive_offsets[rows]).sum())
         check_batch_fits(self.batch_size, pairs)
-        groups = self.dataset.query_group[rows]
-        if len(np.unique(groups)) == 1:
+        if len(groups) == 1:
             raise UserError(
                 "anchors of at least two groups, so that one has negatives",
-                f"{len(rows)} training anchors, all in one group",
+                f"{anchors} training anchors, all in one group",
                 "Map data.columns.group to a column that tells the documents apart, or leave it out.",
             )
 
@@ -240,22 +249,31 @@ class TrainingPairs(Dataset[Batch]):
         self.mined_per_anchor = mined_per_anchor
         # As CSR over the query rows; a loader's workers get it at the beginning of each pass.
         self.mined: tuple[Rows, npt.NDArray[np.int32]] | None = None
-        counts = np.diff(dataset.positive_offsets)
-        in_train = np.asarray(dataset.query_split) == SPLITS["train"]
+        places = [np.empty(0, np.int32)]
+        for part in _slices(dataset.query_count):
+            offsets = dataset.positive_offsets[part.start : part.stop + 1]
+            in_train = np.repeat(dataset.query_split[part] == SPLITS["train"], np.diff(offsets))
+            places.append((offsets[0] + np.flatnonzero(in_train)).astype(np.int32))
         # Where the training pairs stand in `positive_documents`; int32 keeps ten million pairs at 40 MB.
-        self.places = np.flatnonzero(np.repeat(in_train, counts)).astype(np.int32)
+        self.places = np.concatenate(places)
 
     def __len__(self) -> int:
         return len(self.places)
 
     def lengths(self) -> npt.NDArray[np.int32]:
         """Tokens of each pair's two texts."""
-        queries, documents = self._pair(np.arange(len(self)))
-        return (self.query_tokens.lengths[queries] + self.document_tokens.lengths[documents]).astype(np.int32)
+        found = np.empty(len(self), np.int32)
+        for part in _slices(len(self)):
+            queries, documents = self._pair(np.arange(part.start, part.stop))
+            found[part] = self.query_tokens.lengths(queries) + self.document_tokens.lengths(documents)
+        return found
 
     def texts(self) -> npt.NDArray[np.int32]:
         """`[2, P]`: rows of each pair's query and document; equal texts are one row."""
-        return np.stack(self._pair(np.arange(len(self)))).astype(np.int32)
+        found = np.empty((2, len(self)), np.int32)
+        for part in _slices(len(self)):
+            found[:, part] = self._pair(np.arange(part.start, part.stop))
+        return found
 
     def __getitem__(self, item: tuple[int, Rows]) -> Batch:
         number, pairs = item
@@ -348,7 +366,7 @@ class EvaluationTexts(Dataset[EvaluationBatch]):
         self.batches: list[tuple[Literal["query", "document"], Rows]] = []
         kinds: tuple[Literal["query", "document"], ...] = ("query", "document")
         for kind in kinds:
-            lengths = self.tables[kind].lengths[self.rows[kind]]
+            lengths = self.tables[kind].lengths(self.rows[kind])
             order = np.argsort(lengths, kind="stable")
             number = np.cumsum(lengths[order]) // tokens
             cuts = np.flatnonzero(np.diff(number)) + 1
@@ -361,6 +379,11 @@ class EvaluationTexts(Dataset[EvaluationBatch]):
         kind, positions = self.batches[number]
         tokens = self.tables[kind].take(self.rows[kind][positions])
         return EvaluationBatch(kind, torch.from_numpy(positions), tokens)
+
+
+def _slices(count: int) -> Iterator[slice]:
+    """Slices that make up `count` queries or pairs."""
+    return (slice(begin, min(begin + _BLOCK, count)) for begin in range(0, count, _BLOCK))
 
 
 def _check_guide_margin(guide: Guide | None, margin: float) -> None:

@@ -80,7 +80,8 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
     def _pass(self, pass_number: int) -> npt.NDArray[np.int32]:
         generator = np.random.default_rng((self.seed, pass_number))
         # int32 halves what ten million pairs cost in memory.
-        order = generator.permutation(np.arange(len(self.lengths), dtype=np.int32))
+        order = np.arange(len(self.lengths), dtype=np.int32)
+        generator.shuffle(order)
         if self.texts is not None:
             return _without_repeats(order, self.texts, len(self), self.global_batch)
         batches = order[: len(self) * self.global_batch].reshape(len(self), self.global_batch)

@@ -48,10 +48,9 @@ class TokenTable:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Tokens of each text."""
-        return np.diff(self.offsets)
+    def lengths(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """Tokens of each of the given texts."""
+        return self.offsets[rows + 1] - self.offsets[rows]
 
     def take(self, rows: npt.NDArray[np.integer]) -> Ragged:
         """The tokens of the given texts."""
@@ -82,20 +81,24 @@ def token_table(
 
 
 def _write(folder: Path, name: str, texts: Iterable[list[str]], total: int, tokeniser: Tokeniser, kind: Kind) -> None:
-    lengths: list[npt.NDArray[np.int64]] = []
+    lengths: list[npt.NDArray[np.int32]] = []
     cut = 0
     with (folder / "ids.raw").open("wb") as raw, progress(f"tokenising {name}", total) as advance:
         for block in texts:
             tokens, cut_here = tokeniser.tokenise(block, kind)
             raw.write(tokens.ids.numpy().astype(np.int32).tobytes())
-            lengths.append(tokens.lengths.numpy())
+            lengths.append(tokens.lengths.numpy().astype(np.int32))
             cut += cut_here
             advance(len(block))
-    offsets = np.zeros(sum(map(len, lengths)) + 1, np.int64)
-    np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]), out=offsets[1:])
-    np.save(folder / "offsets.npy", offsets)
-    _raw_to_npy(folder / "ids.raw", folder / "ids.npy", int(offsets[-1]))
-    write_json(folder / "table.json", {"texts": len(offsets) - 1, "tokens": int(offsets[-1]), "cut": cut})
+    texts_written = sum(map(len, lengths))
+    offsets = np.lib.format.open_memmap(folder / "offsets.npy", mode="w+", dtype=np.int64, shape=(texts_written + 1,))
+    begin, tokens_written = 0, 0
+    for part in lengths:
+        offsets[begin + 1 : begin + len(part) + 1] = tokens_written + np.cumsum(part, dtype=np.int64)
+        begin, tokens_written = begin + len(part), tokens_written + int(part.sum())
+    offsets.flush()
+    _raw_to_npy(folder / "ids.raw", folder / "ids.npy", tokens_written)
+    write_json(folder / "table.json", {"texts": texts_written, "tokens": tokens_written, "cut": cut})
 
 
 def _raw_to_npy(raw: Path, target: Path, count: int) -> None:

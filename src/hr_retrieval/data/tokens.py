@@ -50,7 +50,8 @@ class TokenTable:
 
     def lengths(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
         """Tokens of each of the given texts."""
-        return self.offsets[rows + 1] - self.offsets[rows]
+        lengths: npt.NDArray[np.int64] = self.offsets[rows + 1] - self.offsets[rows]
+        return lengths
 
     def take(self, rows: npt.NDArray[np.integer]) -> Ragged:
         """The tokens of the given texts."""

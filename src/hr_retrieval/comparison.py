@@ -286,13 +286,12 @@ def _baselines(runs: Sequence[FinishedRun]) -> tuple[list[Baseline], list[str]]:
     """The baselines on what the runs were measured on, or a sentence that says why there are none."""
     settings = runs[0].settings
     folder, corpus, queries = (settings.get(f"datamodule.{key}") for key in ("folder", *MEASURED_KEYS))
-    seeds = sorted({int(run.settings.get("datamodule.seed", run.seed)) for run in runs})
     if folder is None or not Path(folder).is_dir():
         return [], [
             f"BM25 and character TF-IDF are not measured: {folder} is no folder here (lexical=false asks for none)."
         ]
     try:
-        return lexical_baselines(Path(folder), runs[0].data, str(corpus), queries, seeds), []
+        return lexical_baselines(Path(folder), runs[0].data, str(corpus), queries), []
     except UserError as error:
         return [], [f"BM25 and character TF-IDF are not measured: {error}"]
 

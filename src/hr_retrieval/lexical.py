@@ -1,6 +1,5 @@
 """What rankings by shared words reach, without training, on the test queries that runs were measured on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,27 +25,27 @@ class Baseline:
 
     Attributes:
         name: as `BASELINES` has it.
-        figures: mean of each metric over queries, and over seeds where each measures other queries.
-        queries: ids of the queries that have a relevant document; `None` where each seed measures others.
-        values: each metric of these queries; empty likewise.
+        queries: ids of the queries that have a relevant document.
+        values: each metric of these queries.
     """
 
     name: str
-    figures: dict[str, float]
-    queries: list[str] | None
+    queries: list[str]
     values: Values
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Mean of each metric over the queries."""
+        return {metric: float(values.mean()) for metric, values in self.values.items()}
 
-def lexical_baselines(
-    folder: Path, fingerprint: str, corpus: str, queries: int | None, seeds: Sequence[int]
-) -> list[Baseline]:
+
+def lexical_baselines(folder: Path, fingerprint: str, corpus: str, queries: int | None) -> list[Baseline]:
     """BM25 and character TF-IDF on the test queries of a prepared data set; the texts are held in memory.
 
     Args:
         fingerprint: that of the data which the runs were measured on.
         corpus: `datamodule.evaluation_corpus` of the runs.
-        queries: likewise `evaluation_queries`; a number draws queries by the seed.
-        seeds: likewise `seed`, each once.
+        queries: likewise `evaluation_queries`.
 
     Raises:
         UserError: the folder is no prepared data set, or holds other data.
@@ -54,18 +53,9 @@ def lexical_baselines(
     dataset = PreparedDataset.open(folder)
     if dataset.fingerprint != fingerprint:
         raise UserError(f"data {fingerprint} in {folder}", dataset.fingerprint, "Prepare the data of the runs anew.")
-    guard = Guard(dataset)
-    drawn = seeds if queries is not None else seeds[:1]
-    measured = [evaluation_set(dataset, guard, "test", corpus, queries, seed) for seed in drawn]
-    found = [_values(dataset, one) for one in measured]
-    ids = dataset.ids_at("queries", measured[0].query_rows[np.diff(measured[0].offsets) > 0])
-    baselines = []
-    for name in BASELINES:
-        names = found[0][name]
-        figures = {metric: float(np.mean([values[name][metric].mean() for values in found])) for metric in names}
-        alone = len(found) == 1
-        baselines.append(Baseline(name, figures, ids if alone else None, found[0][name] if alone else {}))
-    return baselines
+    measured = evaluation_set(dataset, Guard(dataset), "test", corpus, queries)
+    ids = dataset.ids_at("queries", measured.query_rows[np.diff(measured.offsets) > 0])
+    return [Baseline(name, ids, values) for name, values in _values(dataset, measured).items()]
 
 
 def _values(dataset: PreparedDataset, measured: EvaluationSet) -> dict[str, Values]:

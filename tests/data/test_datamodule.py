@@ -166,6 +166,9 @@ def test_the_corpus_and_the_number_of_queries_can_be_chosen(toy_dataset: Path, t
     evaluation = module.evaluation_set("test")
     assert len(evaluation.query_rows) == 5
     assert len(evaluation.document_rows) == 120
+    # Runs of several seeds measure the same queries.
+    other = make(toy_dataset, tiny_encoder, evaluation_corpus="all", evaluation_queries=5, seed=2)
+    assert np.array_equal(other.evaluation_set("test").query_rows, evaluation.query_rows)
     with pytest.raises(UserError, match="evaluation_corpus"):
         make(toy_dataset, tiny_encoder, evaluation_corpus="some")
 

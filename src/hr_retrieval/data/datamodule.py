@@ -39,7 +39,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         bucket_batches: see `PairSampler`.
         repeats: whether a text may stand in a training batch twice.
         evaluation_corpus: `split` ranks the documents of the measured split, `all` every document of the corpus.
-        evaluation_queries: measure at most so many queries of a split, drawn by the seed; `None` measures all.
+        evaluation_queries: measure at most so many queries of a split, the same for any seed; `None` measures all.
         evaluation_tokens: tokens an evaluation batch may hold.
         guide: a frozen encoder: what it finds as close to an anchor as a stated positive is no negative (see `Guard`). All
             texts are embedded once, into the cache.
@@ -172,7 +172,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         """
         if split not in self._evaluation:
             self._evaluation[split] = evaluation_set(
-                self.dataset, self.guard, split, self.evaluation_corpus, self.evaluation_queries, self.seed
+                self.dataset, self.guard, split, self.evaluation_corpus, self.evaluation_queries
             )
         return self._evaluation[split]
 

@@ -40,13 +40,13 @@ def evaluation_set(
     split: Split,
     corpus: str = "split",
     queries: int | None = None,
-    seed: int = 1,
 ) -> EvaluationSet:
     """Queries, documents and relevance of a split.
 
     Args:
         corpus: `split` ranks the documents that are relevant to some query of the split, `all` every document.
-        queries: at most so many queries, drawn by the seed, over the same documents; `None` for all.
+        queries: at most so many queries, over the same documents; `None` for all. Which ones are drawn depends on the data
+            alone: runs of several seeds must share them, or their spread measures the draw.
 
     Raises:
         UserError: the split has no queries or none with a relevant document, or `corpus` is neither.
@@ -68,7 +68,7 @@ def evaluation_set(
     if corpus == "split":
         documents = np.unique(relevant)
     if queries is not None and queries < len(rows):
-        drawn = np.random.default_rng((seed, SPLITS[split])).choice(len(rows), queries, replace=False)
+        drawn = np.random.default_rng(SPLITS[split]).choice(len(rows), queries, replace=False)
         rows = rows[np.sort(drawn)]
     offsets, relevant = guard.relevant(rows, documents)
     return EvaluationSet(split, rows, documents, offsets, relevant)

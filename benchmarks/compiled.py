@@ -7,6 +7,7 @@ for any shape. Attention stays outside of what is compiled: its tiles differ in 
 operation among threads, so compiled layers are measured with and without a graph for each thread.
 """
 
+import time
 from unittest.mock import patch
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from transformers import AttentionInterface
 
 from benchmarks.interleave import comparison, interleave, table
-from benchmarks.train import Ours, esco_pairs
+from benchmarks.train import STEPS, Ours, esco_pairs
 from hr_retrieval.memory import keep_freed_memory
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.loss import SoftmaxLoss
@@ -31,6 +32,9 @@ def main() -> None:
     layers = [module for module in compiled.encoder.modules() if type(module).__name__.endswith("Layer")]
     for layer in layers:
         nn.Module.compile(layer, dynamic=True)
+    begun = time.monotonic()
+    compiled()
+    print(f"The first {STEPS} steps, in which the layers are compiled: {time.monotonic() - begun:.0f} s")
     times = interleave({"plain": plain, "compiled": compiled, "shared": lambda: _shared(compiled)}, rounds=5)
     rows = {
         "compiled": f"{len(layers)} layers compiled, a graph for each thread",

@@ -77,7 +77,7 @@ class Ours:
     def __init__(
         self, pairs: list[tuple[str, str]], loss: RetrievalLoss, seed: int = 0, total: int | None = None
     ) -> None:
-        self.encoder, self.loss = Encoder(BUILTIN, max_length=LENGTH).train(), loss
+        self.encoder, self.loss = Encoder(BUILTIN, max_length=LENGTH), loss
         self.anchors, _ = self.encoder.tokenise([anchor for anchor, _ in pairs], "query")
         self.documents, _ = self.encoder.tokenise([positive for _, positive in pairs], "document")
         self.optimizer, self.schedule = _optimizer(self.encoder, total)

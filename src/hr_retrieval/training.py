@@ -35,12 +35,12 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.preparation import prepared_dataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, whole_file, write_json
-from hr_retrieval.group import first_process_first, further_processes
 from hr_retrieval.memory import keep_freed_memory
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.guide import EncoderGuide
 from hr_retrieval.model.module import RetrievalModule
 from hr_retrieval.model.sharding import ShardedStrategy
+from hr_retrieval.process_group import first_process_first, further_processes
 from hr_retrieval.run_report import log_final, report
 from hr_retrieval.runs import Run, check_new, encoder_weights
 from hr_retrieval.trial import TrialReference

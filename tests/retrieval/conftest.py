@@ -30,7 +30,7 @@ def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes at which a few dozen documents take every path: several chunks, blocks, groups, and the binary search."""
     for module, sizes in {
         grid: {"TILE": 4, "COLUMNS": 8, "_GROUP": 2},
-        index: {"TILE": 4, "COLUMNS": 8, "_SEARCH_PRODUCT": 24, "_SEARCH_SCORES": 96, "_SEARCH_QUERIES": 5},
+        index: {"COLUMNS": 8, "_SEARCH_PRODUCT": 24, "_SEARCH_SCORES": 96, "_SEARCH_QUERIES": 5},
         ranking: {"COLUMNS": 8, "_QUERIES": 3, "_PAIRS": 12, "_FEW": 3},
     }.items():
         for name, size in sizes.items():

@@ -23,9 +23,8 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
-from hr_retrieval.retrieval.grid import TILE
+from hr_retrieval.retrieval.grid import TILE, whole_tiles
 from hr_retrieval.retrieval.overlap import rank_biased_overlap
 from hr_retrieval.retrieval.ranking import exact_ranking
 from hr_retrieval.retrieval.relevance import Relevance
@@ -317,8 +316,7 @@ def _ranks_alone(
     """Ranks of document `rows[i]` for query `i` with either embedding, all other documents as they are."""
     count, each = len(documents), torch.arange(len(queries))
     both = torch.cat([documents, before, after])
-    # Whole tiles get equal documents equal scores.
-    scores = queries @ F.pad(both, (0, 0, 0, -len(both) % TILE)).T
+    scores = queries @ whole_tiles(both).T
     own = torch.stack([scores[each, count + each], scores[each, count + len(each) + each]])
     others = scores[:, :count]
     others[each, rows] = -torch.inf

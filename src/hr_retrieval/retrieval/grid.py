@@ -14,18 +14,26 @@ from torch.nn import functional as F
 
 from hr_retrieval.errors import UserError
 
-# Matrix products take edge columns through other kernels, which round otherwise. Padded to whole tiles, equal documents
-# get equal scores.
 TILE = 64
 # Columns of a product whose result stays in the cache of one core.
 COLUMNS = 4096
 _GROUP = 32
 
 
+def whole_tiles(documents: Float[Tensor, "_ d"]) -> Float[Tensor, "_ d"]:
+    """The documents, padded with zeros to a multiple of `TILE`; they themselves where they are one.
+
+    Matrix products take edge columns through other kernels, which round otherwise. Of whole tiles, equal documents get
+    equal scores.
+    """
+    padding = -len(documents) % TILE
+    return F.pad(documents, (0, 0, 0, padding)) if padding else documents
+
+
 def chunked(documents: Float[Tensor, "N d"]) -> list[Float[Tensor, "_ d"]]:
     """The documents in chunks of `COLUMNS`, the last padded to whole tiles."""
     chunks = list(torch.split(documents.detach(), COLUMNS))
-    chunks[-1] = F.pad(chunks[-1], (0, 0, 0, -len(chunks[-1]) % TILE))
+    chunks[-1] = whole_tiles(chunks[-1])
     return chunks
 
 

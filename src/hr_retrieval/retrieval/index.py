@@ -7,12 +7,10 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.grid import (
     COLUMNS,
-    TILE,
     best_of_grid,
     best_of_rows,
     candidates_of_grid,
@@ -20,6 +18,7 @@ from hr_retrieval.retrieval.grid import (
     full_precision,
     largest,
     score_grid,
+    whole_tiles,
 )
 
 # Queries searched at a time, scores of one product, and scores held at a time: 128 MiB in float32.
@@ -55,9 +54,7 @@ class ExactIndex:
             raise UserError("at least one document", "none", "Fill the corpus first.")
         largest(documents, "document")
         self._count = len(documents)
-        padding = -len(documents) % TILE
-        stored = documents.detach().to(dtype).contiguous()
-        self._documents = F.pad(stored, (0, 0, 0, padding)) if padding else stored
+        self._documents = whole_tiles(documents.detach().to(dtype).contiguous())
 
     def __len__(self) -> int:
         return self._count

@@ -8,7 +8,7 @@ import pytest
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 
-from hr_retrieval.group import further_processes
+from hr_retrieval.process_group import further_processes
 from hr_retrieval.processes import QUIET
 
 

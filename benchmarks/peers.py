@@ -48,7 +48,6 @@ from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.folder import BUILTIN, encoder_folder
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks
-from hr_retrieval.retrieval.relevance import Relevance
 
 LOSSES = ("softmax", "triplet")
 
@@ -78,9 +77,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--length", type=int, default=64)
-    parser.add_argument(
-        "--corpus", choices=("all", "split"), default="all", help="datamodule.evaluation_corpus of our runs"
-    )
     parser.add_argument("--our-batches", action="store_true", help="the batches of our run of the same seed")
     parser.add_argument("--dropout", action="store_true", help="keep the dropout of the encoder's configuration")
     return parser.parse_args()
@@ -93,13 +89,12 @@ def _run(
     with TemporaryDirectory() as work:
         trained = _train(arguments, dataset, loss, rate, seed, Path(work))
         encoder = Encoder(str(trained), max_length=arguments.length)
-    figures = {split: _measure(encoder, dataset, split, arguments.corpus) for split in ("validation", "test")}
+    figures = {split: _measure(encoder, dataset, split) for split in ("validation", "test")}
     means = {
         split: {name: float(values.mean()) for name, values in metrics.items()}
         for split, (_, metrics) in figures.items()
     }
     rows, values = figures["test"]
-    documents = len(evaluation_set(dataset, Guard(dataset), "test", arguments.corpus).document_rows)
     with whole_folder(folder) as partial:
         (partial / "config.yaml").write_text(yaml.safe_dump(_settings(arguments, dataset, loss, rate, seed)))
         with (partial / "metrics.csv").open("w", newline="") as file:
@@ -113,7 +108,8 @@ def _run(
                 "zero_shot": None,
                 "trained": means["test"],
                 "queries": len(rows),
-                "documents": documents,
+                "documents": dataset.document_count,
+                "corpus": f"the whole corpus of {dataset.document_count:,} documents",
                 "split": "test",
                 "data": dataset.fingerprint,
                 "seconds": round(time.monotonic() - begun, 1),
@@ -132,8 +128,9 @@ def _settings(
         "data": {"name": dataset.info.get("name", dataset.folder.name), "folder": str(dataset.folder)},
         "datamodule": {
             "batch_size": arguments.batch,
-            "evaluation_corpus": arguments.corpus,
+            "test_corpus": "all",
             "evaluation_queries": None,
+            "identical_text": "ignore",
         },
         "model": {"encoder": {"name_or_path": arguments.encoder, "max_length": arguments.length}},
         "optimizer": {"lr": rate},
@@ -233,27 +230,27 @@ def _pairs(dataset: PreparedDataset, negatives: bool, seed: int) -> Dataset:
 def _negatives(
     dataset: PreparedDataset, queries: np.ndarray, documents: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """A random training document for each query, drawn anew where the guard calls it relevant."""
+    """A random training document for each query, drawn anew where the guard says that it is none."""
     guard, choices = Guard(dataset), np.unique(documents)
     drawn = generator.choice(choices, len(queries))
     block = 512
     for begin in range(0, len(queries), block):
         own = slice(begin, begin + block)
-        while (wrong := guard.mask(queries[own], drawn[own]).diagonal()).any():
+        while (wrong := ~guard.judge(queries[own], drawn[own])[1].diagonal()).any():
             drawn[own] = np.where(wrong, generator.choice(choices, len(wrong)), drawn[own])
     return drawn
 
 
 def _measure(
-    encoder: Encoder, dataset: PreparedDataset, split: Split, corpus: str
+    encoder: Encoder, dataset: PreparedDataset, split: Split
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Rows of the measured queries and their metrics, each query ranked over the whole corpus or its split's."""
-    measured = evaluation_set(dataset, Guard(dataset), split, corpus)
-    relevance = Relevance(torch.from_numpy(measured.offsets), torch.from_numpy(measured.relevant))
+    """Rows of the measured queries and their metrics, each query ranked over the whole corpus."""
+    measured = evaluation_set(dataset, Guard(dataset), split)
+    relevance = measured.relevance
     queries = encoder.encode(dataset.texts_at("queries", measured.query_rows), "query", precision="bf16")
     documents = encoder.encode(dataset.texts_at("corpus", measured.document_rows), "document", precision="bf16")
     metrics = per_query(exact_ranks(queries, documents, relevance), relevance)
-    rows = measured.query_rows[np.diff(measured.offsets) > 0]
+    rows = measured.query_rows[relevance.counts.numpy() > 0]
     return rows, {name: value.numpy() for name, value in metrics.items()}
 
 

@@ -159,9 +159,9 @@ class Projector(Callback):
         data = cast(RetrievalDataModule, cast(Any, trainer).datamodule)
         evaluation = data.evaluation_set("validation")
         queries = _drawn(measured, self.points)
-        own = evaluation.relevant[evaluation.offsets[queries]]
+        own = evaluation.relevance.documents[evaluation.relevance.offsets[queries]].numpy()
         documents = np.unique(own)
-        groups = [data.dataset.document_group[evaluation.document_rows[rows]] for rows in (own, documents)]
+        groups = [data.dataset.document_duplicate[evaluation.document_rows[rows]] for rows in (own, documents)]
         numbers = np.unique(np.concatenate(groups), return_inverse=True)[1]
         rank_of = dict(zip(measured.tolist(), ranks.tolist(), strict=True))
         texts = [

@@ -93,7 +93,8 @@ class EvaluateConfig:
             null compares with none.
         data: `data.folder` is the prepared data set.
         split: train, validation or test.
-        corpus: `split` ranks the documents of the measured split, `all` every document.
+        corpus: `all` ranks every document, `split` leaves out those that answer queries of other splits only.
+        identical_text: `ignore` or `count` a document with the query's own text.
         counterfactuals: a folder of word lists, whose counterparts are exchanged to see how far rankings move; `auto`
             takes the built-in lists of the languages that occur, null measures none.
         output: a new folder.
@@ -103,7 +104,8 @@ class EvaluateConfig:
     base: str | None = "auto"
     data: DataFolder = field(default_factory=DataFolder)
     split: str = "test"
-    corpus: str = "split"
+    corpus: str = "all"
+    identical_text: str = "ignore"
     counterfactuals: str | None = "auto"
     output: str = MISSING
 

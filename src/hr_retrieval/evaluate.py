@@ -15,7 +15,7 @@ def main(config: DictConfig) -> None:
 
     output = Path(config.output)
     data = Path(config.data.folder)
-    options = (config.split, config.corpus, config.base, config.counterfactuals)
+    options = (config.split, config.corpus, config.identical_text, config.base, config.counterfactuals)
     report(evaluate(config.encoder, data, output, *options), output)
 
 

@@ -44,8 +44,8 @@ log = logging.getLogger(__name__)
 
 ENCODER, BEFORE = "encoder", "before training"
 RELEVANCE_RULE = (
-    "A document is right for a query if it is a stated positive, is of the query's group or of the group of one of its "
-    "positives, or is a duplicate of one of its positives. A query without such a document is excluded."
+    "A document is right for a query if it is a stated positive, a duplicate of one, or of the query's own stated group, "
+    "and no stated negative; queries of one text share their judgements. A query without such a document is excluded."
 )
 RANK_RULE = (
     "1 + the number of ranked documents that score higher, or as high on a smaller row of corpus.parquet (exact ranks)."
@@ -76,7 +76,8 @@ def evaluate(
     data: Path,
     output: Path,
     split: str = "test",
-    corpus: str = "split",
+    corpus: str = "all",
+    identical_text: str = "ignore",
     base: str | None = "auto",
     counterfactuals: str | None = "auto",
 ) -> dict[str, Any]:
@@ -91,7 +92,8 @@ def evaluate(
         data: a prepared data set.
         output: a new or empty folder; it is written whole or not at all.
         split: the queries that are measured.
-        corpus: `split` ranks the documents that are relevant to some query of the split, `all` every document.
+        corpus: `all` ranks every document, `split` leaves out those that answer queries of other splits only.
+        identical_text: `ignore` or `count` a document with the query's own text (see `Guard`).
         base: the encoder before training; `auto` takes what the run or the folder's model card names, `None` none.
         counterfactuals: a folder of word lists; `auto` takes the built-in ones of the languages that occur, `None`
             measures no counterfactual pairs.
@@ -104,8 +106,8 @@ def evaluate(
     lists = _word_lists(counterfactuals)
     check_corpus(corpus, "corpus")
     dataset = PreparedDataset.open(data)
-    measured = evaluation_set(dataset, Guard(dataset), _split(split), corpus)
-    relevance = Relevance(torch.from_numpy(measured.offsets), torch.from_numpy(measured.relevant))
+    measured = evaluation_set(dataset, Guard(dataset, identical_text=identical_text), _split(split), corpus)
+    relevance = measured.relevance
     encoders = _encoders(encoder, base)
     texts = _Texts(
         dataset.texts_at("queries", measured.query_rows), dataset.texts_at("corpus", measured.document_rows), relevance
@@ -115,6 +117,7 @@ def evaluate(
     summary = _summary(dataset, measured, texts, values)
     summary |= {
         "corpus": corpus,
+        "identical_text": identical_text,
         "document_to_query": {ENCODER: _means(_values(other_direction, relevance.transpose(len(texts.documents))))},
         "encoder": _described(encoder, encoders[ENCODER], texts),
     }
@@ -138,9 +141,14 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
     """Print what `evaluate` found, and where the files are."""
     console = Console(width=120)
     console.print(
-        f"{summary['measured_queries']} {summary['split']} queries, each ranked over {summary['documents']} documents, "
+        f"{summary['measured_queries']:,} {summary['split']} queries, each ranked over {summary['ranked']}, "
         f"exact ranks; {summary['excluded_queries']} queries without a relevant document are excluded."
     )
+    if summary["own_text_queries"]:
+        console.print(
+            f"{summary['own_text_queries']:,} queries are the text of a document, which counts for nothing "
+            "(identical_text=count includes it)."
+        )
     table = Table("", *(f"{name} (95 % interval)" if name == "mrr" else name for name in HEADLINE))
     for column in table.columns[1:]:
         column.justify = "right"
@@ -310,6 +318,8 @@ def _summary(
         "measured_queries": int(has_relevant.sum()),
         "excluded_queries": int((~has_relevant).sum()),
         "documents": len(texts.documents),
+        "ranked": measured.corpus,
+        "own_text_queries": int((texts.relevance.left_out.counts > 0).sum()) if texts.relevance.left_out else 0,
         "relevance_rule": RELEVANCE_RULE,
         "rank_rule": RANK_RULE,
         "data": {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint},

@@ -16,7 +16,7 @@ from hr_retrieval.files import renamed
 from hr_retrieval.runs import Run
 
 # What the figures depend on beside the data: other values measure something else.
-MEASURED_KEYS = ("evaluation_corpus", "evaluation_queries")
+MEASURED_KEYS = ("test_corpus", "evaluation_queries", "identical_text")
 _MEASURED_BY = tuple(f"datamodule.{key}" for key in MEASURED_KEYS)
 
 

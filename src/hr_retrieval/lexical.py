@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hr_retrieval.data.evaluation_set import EvaluationSet, evaluation_set
 from hr_retrieval.data.relevance import Guard
@@ -14,7 +13,6 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.baselines import BASELINES
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import ranking_by_scores
-from hr_retrieval.retrieval.relevance import Relevance
 
 Values = dict[str, npt.NDArray[np.float64]]
 
@@ -39,13 +37,16 @@ class Baseline:
         return {metric: float(values.mean()) for metric, values in self.values.items()}
 
 
-def lexical_baselines(folder: Path, fingerprint: str, corpus: str, queries: int | None) -> list[Baseline]:
+def lexical_baselines(
+    folder: Path, fingerprint: str, corpus: str, queries: int | None, identical_text: str
+) -> list[Baseline]:
     """BM25 and character TF-IDF on the test queries of a prepared data set; the texts are held in memory.
 
     Args:
         fingerprint: that of the data which the runs were measured on.
-        corpus: `datamodule.evaluation_corpus` of the runs.
+        corpus: `datamodule.test_corpus` of the runs.
         queries: likewise `evaluation_queries`.
+        identical_text: likewise.
 
     Raises:
         UserError: the folder is no prepared data set, or holds other data.
@@ -53,14 +54,15 @@ def lexical_baselines(folder: Path, fingerprint: str, corpus: str, queries: int 
     dataset = PreparedDataset.open(folder)
     if dataset.fingerprint != fingerprint:
         raise UserError(f"data {fingerprint} in {folder}", dataset.fingerprint, "Prepare the data of the runs anew.")
-    measured = evaluation_set(dataset, Guard(dataset), "test", corpus, queries)
-    ids = dataset.ids_at("queries", measured.query_rows[np.diff(measured.offsets) > 0])
+    guard = Guard(dataset, identical_text=identical_text)
+    measured = evaluation_set(dataset, guard, "test", corpus, queries)
+    ids = dataset.ids_at("queries", measured.query_rows[measured.relevance.counts.numpy() > 0])
     return [Baseline(name, ids, values) for name, values in _values(dataset, measured).items()]
 
 
 def _values(dataset: PreparedDataset, measured: EvaluationSet) -> dict[str, Values]:
     """Metrics of each query that has a relevant document, by system."""
-    relevance = Relevance(torch.from_numpy(measured.offsets), torch.from_numpy(measured.relevant))
+    relevance = measured.relevance
     queries = dataset.texts_at("queries", measured.query_rows)
     documents = dataset.texts_at("corpus", measured.document_rows)
     result = {}

@@ -26,7 +26,7 @@ def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
     console = Console(width=120)
     if summary["trained"]:
         console.print(
-            f"{summary['queries']} test queries, each ranked over {summary['documents']} documents, exact ranks:"
+            f"{summary['queries']:,} test queries, each ranked over {summary['corpus']}, exact ranks:"
         )
         table = Table("")
         for name in HEADLINE:

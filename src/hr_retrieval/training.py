@@ -265,6 +265,8 @@ def _fit(
     checkpoint: Path | None,
 ) -> None:
     datamodule.setup("validate")
+    ranked = datamodule.evaluation_set("validation")
+    log.info("validation: %d queries, each ranked over %s", len(ranked.query_rows), ranked.corpus)
     cut = datamodule.cut_texts()
     log.info(
         "%d of %d queries and %d of %d documents are cut at %d tokens",
@@ -296,7 +298,7 @@ def _test(
 def _write_query_values(path: Path, query_values: dict[str, Tensor], datamodule: RetrievalDataModule) -> None:
     """A row for each measured test query: its id, the rank of its first relevant document, and its metrics."""
     evaluation = datamodule.evaluation_set("test")
-    rows = evaluation.query_rows[np.diff(evaluation.offsets) > 0]
+    rows = evaluation.query_rows[evaluation.relevance.counts.numpy() > 0]
     values = {name: value.numpy() for name, value in query_values.items()}
     ranks = np.rint(1.0 / values["mrr"]).astype(np.int64)
     with whole_file(path) as partial:
@@ -324,7 +326,12 @@ def _summarise(
     if config.test:
         summary["trained"], values = _test(trainer, module, datamodule)
         evaluation = datamodule.evaluation_set("test")
-        summary |= {"queries": len(evaluation.query_rows), "documents": len(evaluation.document_rows), "split": "test"}
+        summary |= {
+            "split": "test",
+            "queries": len(evaluation.query_rows),
+            "documents": len(evaluation.document_rows),
+            "corpus": evaluation.corpus,
+        }
     summary["encoder"] = str(this_run.folder / "encoder") if config.export else None
     summary["data"] = datamodule.dataset.fingerprint
     summary["seconds"] = None if timed is None else round(time.monotonic() - timed[0], 1)

@@ -14,7 +14,7 @@ from hr_retrieval.errors import UserError
 from tests.conftest import write_toy_dataset
 
 
-def make(folder: Path, split: Split = "test", corpus: str = "split", queries: int | None = None) -> EvaluationSet:
+def make(folder: Path, split: Split = "test", corpus: str = "all", queries: int | None = None) -> EvaluationSet:
     dataset = PreparedDataset.open(folder)
     return evaluation_set(dataset, Guard(dataset), split, corpus, queries)
 
@@ -22,17 +22,47 @@ def make(folder: Path, split: Split = "test", corpus: str = "split", queries: in
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 @pytest.mark.parametrize("corpus", ["split", "all"])
 def test_queries_documents_and_relevance_are_those_of_the_split(toy_dataset: Path, split: Split, corpus: str) -> None:
+    add_documents(toy_dataset, ["nobody asks for this"])
     queries = pq.read_table(toy_dataset / "queries.parquet").to_pylist()
     documents = pq.read_table(toy_dataset / "corpus.parquet").to_pylist()
     found = make(toy_dataset, split, corpus)
     rows = [row for row, query in enumerate(queries) if query["split"] == split]
-    groups = {queries[row]["group_id"] for row in rows}
-    ranked = [row for row, document in enumerate(documents) if corpus == "all" or document["group_id"] in groups]
+    elsewhere = {query["group_id"] for query in queries if query["split"] != split}
+    ranked = [row for row, document in enumerate(documents) if corpus == "all" or document["group_id"] not in elsewhere]
+    assert len(documents) - 1 in ranked
     assert (found.split, found.query_rows.tolist(), found.document_rows.tolist()) == (split, rows, ranked)
     for place, row in enumerate(rows):
-        relevant = found.relevant[found.offsets[place] : found.offsets[place + 1]].tolist()
         own = queries[row]["group_id"]
-        assert relevant == [at for at, document in enumerate(ranked) if documents[document]["group_id"] == own]
+        relevant = [at for at, document in enumerate(ranked) if documents[document]["group_id"] == own]
+        assert relevant_to(found, place) == relevant
+    words = (
+        "the whole corpus of 121" if corpus == "all" else f"{len(ranked)} of 121 documents: those of the {split} split"
+    )
+    assert found.corpus.startswith(words)
+
+
+def test_a_document_of_the_querys_own_text_takes_no_part(toy_dataset: Path) -> None:
+    text = pq.read_table(toy_dataset / "queries.parquet").to_pylist()[18]["text"]
+    add_documents(toy_dataset, [text.upper() + "!"])
+    found = make(toy_dataset, "test")
+    left_out = found.relevance.left_out
+    assert left_out is not None
+    assert left_out.counts.tolist() == [1] + [0] * (len(found.query_rows) - 1)
+    assert left_out.documents.tolist() == [120]
+    assert 120 not in relevant_to(found, 0)
+
+
+def relevant_to(found: EvaluationSet, place: int) -> list[int]:
+    offsets = found.relevance.offsets
+    return found.relevance.documents[offsets[place] : offsets[place + 1]].tolist()
+
+
+def add_documents(folder: Path, texts: list[str]) -> None:
+    table = pq.read_table(folder / "corpus.parquet")
+    rows = [{"document_id": f"new{number}", "text": text} for number, text in enumerate(texts)]
+    pq.write_table(
+        pa.concat_tables([table, pa.Table.from_pylist(rows, schema=SCHEMAS["corpus"])]), folder / "corpus.parquet"
+    )
 
 
 def test_drawn_queries_keep_their_documents_and_are_the_same_each_time(toy_dataset: Path) -> None:

@@ -1,6 +1,7 @@
 """A prepared data set as batches: anchors, documents and relevance for training, texts to rank for evaluation."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,10 @@ class RetrievalDataModule(pl.LightningDataModule):
         mined_per_anchor: likewise negatives mined while training; needs `callbacks=mining`.
         bucket_batches: see `PairSampler`.
         repeats: whether a text may stand in a training batch twice.
-        evaluation_corpus: `split` ranks the documents of the measured split, `all` every document of the corpus.
+        identical_text: `ignore` or `count` a document with the query's own text (see `Guard`).
+        validation_corpus: what is ranked after each epoch: `split` leaves out the documents that answer queries of other
+            splits only, which is cheaper and easier; `all` ranks every document of the corpus.
+        test_corpus: likewise for the test split.
         evaluation_queries: measure at most so many queries of a split, the same for any seed; `None` measures all.
         evaluation_tokens: tokens an evaluation batch may hold.
         guide: a frozen encoder: what it finds as close to an anchor as a stated positive is no negative (see `Guard`). All
@@ -65,7 +69,9 @@ class RetrievalDataModule(pl.LightningDataModule):
         mined_per_anchor: int = 0,
         bucket_batches: int = 1,
         repeats: bool = True,
-        evaluation_corpus: str = "split",
+        identical_text: str = "ignore",
+        validation_corpus: str = "split",
+        test_corpus: str = "all",
         evaluation_queries: int | None = None,
         evaluation_tokens: int = 8192,
         guide: Guide | None = None,
@@ -75,7 +81,9 @@ class RetrievalDataModule(pl.LightningDataModule):
         seed: int = 1,
     ) -> None:
         super().__init__()
-        check_corpus(evaluation_corpus, "evaluation_corpus")
+        self.corpora = {"validation": validation_corpus, "test": test_corpus}
+        for split, corpus in self.corpora.items():
+            check_corpus(corpus, f"datamodule.{split}_corpus")
         if positives_per_anchor < 1 or min(negatives_per_anchor, mined_per_anchor) < 0:
             raise UserError(
                 "positives_per_anchor of at least 1, negatives_per_anchor and mined_per_anchor of at least 0",
@@ -84,14 +92,13 @@ class RetrievalDataModule(pl.LightningDataModule):
             )
         _check_guide_margin(guide, guide_margin)
         self.dataset = PreparedDataset.open(Path(folder))
-        self.guard = Guard(self.dataset)
+        self.guard = Guard(self.dataset, identical_text=identical_text)
         self.tokeniser, self.guide, self.guide_margin = tokeniser, guide, guide_margin
         self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
         self.mined_per_anchor, self.repeats = mined_per_anchor, repeats
         self.negatives_name: str | None = None
-        self.evaluation_corpus, self.evaluation_queries = evaluation_corpus, evaluation_queries
-        self.evaluation_tokens = evaluation_tokens
+        self.evaluation_queries, self.evaluation_tokens = evaluation_queries, evaluation_tokens
         self.cache = Path(cache) if cache else Path(folder) / "tokens"
         self._check_training_data()
 
@@ -172,7 +179,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         """
         if split not in self._evaluation:
             self._evaluation[split] = evaluation_set(
-                self.dataset, self.guard, split, self.evaluation_corpus, self.evaluation_queries
+                self.dataset, self.guard, split, self.corpora.get(split, "all"), self.evaluation_queries
             )
         return self._evaluation[split]
 
@@ -194,16 +201,16 @@ class RetrievalDataModule(pl.LightningDataModule):
 
     def _guarded(self) -> Guard:
         if self.guide is None:
-            return Guard(self.dataset)
-        return Guard(self.dataset, guidance(self.cache, self.dataset, self.guide, self.guide_margin))
+            return self.guard
+        return replace(self.guard, guidance=guidance(self.cache, self.dataset, self.guide, self.guide_margin))
 
     def _check_training_data(self) -> None:
-        data, pairs, anchors = self.dataset, 0, 0
+        data, anchors = self.dataset, 0
+        pairs = sum(len(places) for places in _training_places(data, self.guard))
         # Of the training anchors; queries of other splits may be of any.
         groups: set[int] = set()
         for part in _slices(data.query_count):
             in_train = data.query_split[part] == SPLITS["train"]
-            pairs += int(np.diff(data.positive_offsets[part.start : part.stop + 1])[in_train].sum())
             anchors += int(in_train.sum())
             if len(groups) < 2:
                 groups |= set(np.unique(data.query_group[part][in_train])[:2].tolist())
@@ -249,13 +256,8 @@ class TrainingPairs(Dataset[Batch]):
         self.mined_per_anchor = mined_per_anchor
         # As CSR over the query rows; a loader's workers get it at the beginning of each pass.
         self.mined: tuple[Rows, npt.NDArray[np.int32]] | None = None
-        places = [np.empty(0, np.int32)]
-        for part in _slices(dataset.query_count):
-            offsets = dataset.positive_offsets[part.start : part.stop + 1]
-            in_train = np.repeat(dataset.query_split[part] == SPLITS["train"], np.diff(offsets))
-            places.append((offsets[0] + np.flatnonzero(in_train)).astype(np.int32))
         # Where the training pairs stand in `positive_documents`; int32 keeps ten million pairs at 40 MB.
-        self.places = np.concatenate(places)
+        self.places = np.concatenate([np.empty(0, np.int32), *_training_places(dataset, guard)])
 
     def __len__(self) -> int:
         return len(self.places)
@@ -268,11 +270,12 @@ class TrainingPairs(Dataset[Batch]):
             found[part] = self.query_tokens.lengths(queries) + self.document_tokens.lengths(documents)
         return found
 
-    def texts(self) -> npt.NDArray[np.int32]:
-        """`[2, P]`: rows of each pair's query and document; equal texts are one row."""
-        found = np.empty((2, len(self)), np.int32)
+    def texts(self) -> npt.NDArray[np.int64]:
+        """`[2, P]`: numbers of each pair's query and document text; equal and nearly equal texts have one number."""
+        found = np.empty((2, len(self)), np.int64)
         for part in _slices(len(self)):
-            found[:, part] = self._pair(np.arange(part.start, part.stop))
+            queries, documents = self._pair(np.arange(part.start, part.stop))
+            found[:, part] = self.dataset.query_text[queries], self.dataset.document_duplicate[documents]
         return found
 
     def __getitem__(self, item: tuple[int, Rows]) -> Batch:
@@ -379,6 +382,17 @@ class EvaluationTexts(Dataset[EvaluationBatch]):
         kind, positions = self.batches[number]
         tokens = self.tables[kind].take(self.rows[kind][positions])
         return EvaluationBatch(kind, torch.from_numpy(positions), tokens)
+
+
+def _training_places(dataset: PreparedDataset, guard: Guard) -> Iterator[npt.NDArray[np.int32]]:
+    """Where the training pairs stand in `positive_documents`, block by block: all but those of a query and its own text."""
+    for part in _slices(dataset.query_count):
+        offsets = dataset.positive_offsets[part.start : part.stop + 1]
+        trained = np.repeat(dataset.query_split[part] == SPLITS["train"], np.diff(offsets))
+        if guard.identical_text == "ignore":
+            texts = np.repeat(dataset.query_text[part], np.diff(offsets))
+            trained &= dataset.document_text[dataset.positive_documents[offsets[0] : offsets[-1]]] != texts
+        yield (offsets[0] + np.flatnonzero(trained)).astype(np.int32)
 
 
 def _slices(count: int) -> Iterator[slice]:

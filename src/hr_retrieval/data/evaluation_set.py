@@ -5,10 +5,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from hr_retrieval.data.relevance import Guard
 from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
+from hr_retrieval.retrieval.relevance import Relevance
 
 Split = Literal["train", "validation", "test"]
 SPLITS: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
@@ -23,28 +25,38 @@ class EvaluationSet:
         split: its name.
         query_rows: rows of its `Q` queries in the query table.
         document_rows: rows of the `N` documents that are ranked for each.
-        offsets: CSR offsets `[Q + 1]` of the relevant documents of each query.
-        relevant: positions in `document_rows`, ascending for each query.
+        relevance: which of these documents are relevant to which query, and which take no part in its ranking.
+        corpus_size: how many documents the whole corpus has.
     """
 
     split: Split
     query_rows: Rows
     document_rows: Rows
-    offsets: Rows
-    relevant: Rows
+    relevance: Relevance
+    corpus_size: int
+
+    @property
+    def corpus(self) -> str:
+        """What is ranked for each query, in words."""
+        if len(self.document_rows) == self.corpus_size:
+            return f"the whole corpus of {self.corpus_size:,} documents"
+        return (
+            f"{len(self.document_rows):,} of {self.corpus_size:,} documents: those of the {self.split} split and of none"
+        )
 
 
 def evaluation_set(
     dataset: PreparedDataset,
     guard: Guard,
     split: Split,
-    corpus: str = "split",
+    corpus: str = "all",
     queries: int | None = None,
 ) -> EvaluationSet:
     """Queries, documents and relevance of a split.
 
     Args:
-        corpus: `split` ranks the documents that are relevant to some query of the split, `all` every document.
+        corpus: `all` ranks every document, as everybody else does; `split` is cheaper and easier: it leaves out the
+            documents that answer queries of other splits only.
         queries: at most so many queries, over the same documents; `None` for all. Which ones are drawn depends on the data
             alone: runs of several seeds must share them, or their spread measures the draw.
 
@@ -58,23 +70,39 @@ def evaluation_set(
             f"queries in the {split} split", f"none in {dataset.folder}", f"Prepare it with a larger {split} share."
         )
     documents = np.arange(dataset.document_count)
-    _, relevant = guard.relevant(rows, documents)
-    if len(relevant) == 0:
-        raise UserError(
-            f"a relevant document for at least one query of the {split} split",
-            f"none in {dataset.folder / 'qrels.parquet'}",
-            "Add judgements with relevance 1, or measure another split.",
-        )
     if corpus == "split":
-        documents = np.unique(relevant)
+        documents = _of_split(dataset, guard, rows, documents)
     if queries is not None and queries < len(rows):
         drawn = np.random.default_rng(SPLITS[split]).choice(len(rows), queries, replace=False)
         rows = rows[np.sort(drawn)]
-    offsets, relevant = guard.relevant(rows, documents)
-    return EvaluationSet(split, rows, documents, offsets, relevant)
+    left_out = Relevance(*map(torch.from_numpy, guard.own_text(rows, documents)))
+    relevance = Relevance(*map(torch.from_numpy, guard.relevant(rows, documents)), left_out)
+    if not len(relevance.documents):
+        raise UserError(
+            f"a relevant document for at least one query of the {split} split",
+            f"none in {dataset.folder / 'qrels.parquet'}",
+            "Add judgements with relevance 1 (a document of the query's own text is none), or measure another split.",
+        )
+    return EvaluationSet(split, rows, documents, relevance, dataset.document_count)
 
 
 def check_corpus(corpus: str, key: str) -> None:
     """Raise `UserError`, naming the key, unless `corpus` is `split` or `all`."""
     if corpus not in ("split", "all"):
-        raise UserError(f"{key} to be 'split' or 'all'", repr(corpus), "Choose one of the two.")
+        raise UserError(
+            f"{key} to be 'split' or 'all'", repr(corpus), "all is what others measure; split is cheaper and easier."
+        )
+
+
+def _of_split(dataset: PreparedDataset, guard: Guard, rows: Rows, documents: Rows) -> Rows:
+    """All documents but those that are relevant to queries of other splits only."""
+    own, others = np.zeros(len(documents), bool), np.zeros(len(documents), bool)
+    elsewhere = np.flatnonzero(dataset.query_split != dataset.query_split[rows[0]])
+    for marks, chosen in ((own, rows), (others, elsewhere)):
+        for begin in range(0, len(chosen), _BLOCK):
+            marks[guard.relevant(chosen[begin : begin + _BLOCK], documents)[1]] = True
+    return documents[own | ~others]
+
+
+# Queries looked at together.
+_BLOCK = 1 << 18

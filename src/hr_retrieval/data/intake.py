@@ -56,7 +56,7 @@ class Occurrences:
         file: Parquet with the columns text, id and group; id and group are null where none is stated.
         keys: of the texts, `[n, 2]`.
         norms: hashes of the normalised texts, `[n]`.
-        groups: hashes of the groups, `[n]`; 0 for none.
+        groups: hashes of the stated groups, `[n]`; 0 for none.
     """
 
     file: Path
@@ -156,13 +156,9 @@ class _Pairs:
 
     def add(self, row: int, record: Record, queries: "_Spool", documents: "_Spool") -> None:
         """Add the texts of a row to the two sides, and its pairs."""
-        group = record.group
-        if group is None and record.anchors:
-            group = normalise(record.anchors[0])
-        stated = record.group is not None
-        anchors = queries.add(record.anchors, record.anchor_id, group, stated)
-        positives = documents.add(record.positives, record.positive_id, group, stated)
-        negatives = documents.add(record.negatives, None, None, False)
+        anchors = queries.add(record.anchors, record.anchor_id, record.group)
+        positives = documents.add(record.positives, record.positive_id, record.group)
+        negatives = documents.add(record.negatives, None, None)
         self._splits += [-1 if record.split is None else record.split] * len(record.anchors)
         self._positives += [(anchor, positive) for anchor in anchors for positive in positives]
         self._negatives += [(anchor, negative) for anchor in anchors for negative in negatives]
@@ -204,7 +200,7 @@ class _Spool:
         self._waiting: list[pa.RecordBatch] = []
         self._clear()
 
-    def add(self, texts: Sequence[str], identifier: str | None, group: str | None, stated: bool) -> range:
+    def add(self, texts: Sequence[str], identifier: str | None, group: str | None) -> range:
         """Add the texts of a row; gives their places."""
         self._texts += texts
         if identifier is None or len(texts) == 1:
@@ -212,7 +208,6 @@ class _Spool:
         else:
             self._ids += [f"{identifier}-{number}" for number in range(1, len(texts) + 1)]
         self._groups += [group] * len(texts)
-        self._stated += [group if stated else None] * len(texts)
         self._count += len(texts)
         return range(self._count - len(texts), self._count)
 
@@ -223,7 +218,7 @@ class _Spool:
         self._keys.append(keys_of(self._texts))
         self._norms.append(hashes_of([normalise(text) for text in self._texts]))
         self._group_column.append(groups)
-        self._waiting.append(pa.record_batch([self._texts, self._ids, self._stated], schema=_SCHEMA))
+        self._waiting.append(pa.record_batch([self._texts, self._ids, self._groups], schema=_SCHEMA))
         if sum(batch.num_rows for batch in self._waiting) >= ROW_GROUP:
             self._write()
         self._clear()
@@ -242,7 +237,6 @@ class _Spool:
         self._texts: list[str] = []
         self._ids: list[str | None] = []
         self._groups: list[str | None] = []
-        self._stated: list[str | None] = []
 
 
 def limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]:

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 _BLOCK = 1 << 22
 
 _SPLIT_RULE = (
-    "whole components of what shares a group, a positive, a near-duplicate document or a normalised query text, "
+    "whole components of what shares a group, a positive, a near-duplicate document or a normalised text, "
     "in the order of a hash of their smallest query and the seed"
 )
 _STATED_SPLIT_RULE = "as the source states it"
@@ -286,13 +286,13 @@ def _write_queries(folder: Path, occurrences: Occurrences, resolution: Resolutio
 
 
 def _identified(batch: pa.RecordBatch, group_hashes: Hashes, hashes: Hashes, letter: str) -> list[Any]:
-    """Ids, texts and groups of a block; what the source does not state is made from hashes, so that it is stable."""
+    """Ids, texts and groups of a block; ids that the source does not state are made from hashes, so that they are stable."""
     ids = [
         f"{letter}{number:016x}" if name is None else name
         for name, number in zip(batch.column("id").to_pylist(), hashes.tolist(), strict=True)
     ]
     groups = [
-        (f"g{number:016x}" if number else None) if name is None else name
+        name if number else None
         for name, number in zip(batch.column("group").to_pylist(), group_hashes.tolist(), strict=True)
     ]
     return [pa.array(ids, pa.string()), batch.column("text"), groups]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hr_retrieval.data.intake import Intake, Occurrences, stored
-from hr_retrieval.data.keys import Codes, Distinct, Hashes, Places, mix
+from hr_retrieval.data.keys import Codes, Distinct, Hashes, Places, distinct_numbers, mix
 from hr_retrieval.data.split import Splits, alone, count_leaks, draw_split, join
 
 Pairs = npt.NDArray[np.int64]
@@ -23,7 +23,7 @@ class Side:
 
     Attributes:
         places: where each stands among the occurrences, ascending.
-        groups: hash of its group, 0 for none.
+        groups: hash of its stated group; 0 for none, and where a document is stated for several.
         norms: hash of its normalised text.
         hashes: of its text (and group, where groups are stated), for an id.
     """
@@ -78,7 +78,7 @@ def resolve(
         split_stated: whether a column states the split.
         clusterer: finds near-duplicates beyond equal normalised texts.
     """
-    documents, document_codes = _documents(intake.documents)
+    documents, document_codes = _documents(intake)
     count = len(documents)
     queries, query_codes = _queries(intake, group_stated)
     merged = {
@@ -89,10 +89,10 @@ def resolve(
     stated = _pair_numbers(intake.positives.read(), query_codes, document_codes, count)
     negative = _pair_numbers(intake.negatives.read(), query_codes, document_codes, count)
     del query_codes, document_codes
-    positives = _unique(stated)
+    positives = distinct_numbers(stated)
     merged["pairs"] = len(stated) - len(positives)
     del stated
-    negatives, dropped, repeated = _negatives(negative, positives, documents, queries, clusters)
+    negatives, dropped, repeated = _negatives(negative, positives, documents)
     merged["pairs"] += repeated
     component = _components(documents, queries, clusters, positives)
     if split_stated:
@@ -103,18 +103,25 @@ def resolve(
     return Resolution(documents, queries, clusters, splits, positives, negatives, dropped, merged, leaks)
 
 
-def _documents(occurrences: Occurrences) -> tuple[Side, Codes]:
-    """Documents of equal text become one, at the place (so with the id and group) of the first that has a group."""
+def _documents(intake: Intake) -> tuple[Side, Codes]:
+    """Documents of equal text become one, at the place (so with the id) of the first that is no negative, if there is one."""
+    occurrences = intake.documents
     distinct = Distinct.of(occurrences.keys.read())
-    places = distinct.first.copy()
-    grouped = np.flatnonzero(occurrences.groups.read())[::-1]
-    # Of repeated indices the last assignment stays: in reversed order, the first occurrence.
-    places[distinct.codes[grouped]] = grouped
+    places, groups = distinct.first.copy(), occurrences.groups.read()
+    own = np.ones(len(groups), dtype=bool)
+    own[intake.negatives.read()[:, 1]] = False
+    for chosen in (own, groups != 0):
+        at = np.flatnonzero(chosen)[::-1]
+        # Of repeated indices the last assignment stays: in reversed order, the first occurrence.
+        places[distinct.codes[at]] = at
     order = np.argsort(places)
     number = np.empty(len(order), np.int32)
     number[order] = np.arange(len(order), dtype=np.int32)
-    places = places[order]
-    return _side(occurrences, places, occurrences.keys.read()[places, 0]), number[distinct.codes]
+    places, codes = places[order], number[distinct.codes]
+    stated = groups[places]
+    # The positives say that a document is of several groups; no row of it decides.
+    stated[codes[(groups != 0) & (groups != stated[codes])]] = 0
+    return _side(occurrences, places, stated, occurrences.keys.read()[places, 0]), codes
 
 
 def _queries(intake: Intake, group_stated: bool) -> tuple[Side, Codes]:
@@ -129,15 +136,16 @@ def _queries(intake: Intake, group_stated: bool) -> tuple[Side, Codes]:
     useful[distinct.codes[intake.positives.read()[:, 0]]] = True
     number = np.where(useful, np.cumsum(useful, dtype=np.int32) - 1, -1).astype(np.int32)
     places = distinct.first[useful]
-    return _side(intake.queries, places, keys[places, 0]), number[distinct.codes]
+    groups = intake.queries.groups.read()[places]
+    return _side(intake.queries, places, groups, keys[places, 0]), number[distinct.codes]
 
 
-def _side(occurrences: Occurrences, places: Places, hashes: Hashes) -> Side:
+def _side(occurrences: Occurrences, places: Places, groups: Hashes, hashes: Hashes) -> Side:
     """The texts at these places; what is said of them lies on disk, as tens of millions of them are too much for memory."""
     file = occurrences.file
     return Side(
         stored(file.with_suffix(".places"), places),
-        stored(file.with_suffix(".chosen_groups"), occurrences.groups.read()[places]),
+        stored(file.with_suffix(".chosen_groups"), groups),
         stored(file.with_suffix(".chosen_norms"), occurrences.norms.read()[places]),
         stored(file.with_suffix(".hashes"), hashes),
     )
@@ -160,57 +168,58 @@ def _pair_numbers(pairs: Codes, query_codes: Codes, document_codes: Codes, count
     return numbers
 
 
-def _unique(pairs: Pairs) -> Pairs:
-    """`np.unique`, which needs several times the memory."""
-    ordered = np.sort(pairs)
-    kept = np.ones(len(ordered), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=kept[1:])
-    return ordered[kept]
-
-
-def _negatives(
-    stated: Pairs, positives: Pairs, documents: Side, queries: Side, clusters: Codes
-) -> tuple[Pairs, dict[str, Places], int]:
+def _negatives(stated: Pairs, positives: Pairs, documents: Side) -> tuple[Pairs, dict[str, Places], int]:
     """The negatives that contradict nothing, the rows of the others by reason, and how many were repeated."""
     if len(stated) == 0:
         return stated, {}, 0
     unused = stated < 0
     owners, members = np.divmod(np.where(unused, 0, stated), max(len(documents), 1))
     reasons = {"negative: its anchor has no positive in any row": unused}
-    width = int(clusters.max(initial=0)) + 1
-    relevant = np.unique(positives // len(documents) * width + clusters[positives % len(documents)])
-    rest = ~unused
-    contradicting = np.zeros(len(stated), dtype=bool)
-    contradicting[rest] = np.isin(owners[rest] * width + clusters[members[rest]], relevant)
+    same = Distinct.of(documents.norms)
+    relevant = np.unique(positives // len(documents) * len(same) + same.codes[positives % len(documents)])
+    contradicting = ~unused & np.isin(owners * len(same) + same.codes[members], relevant)
     reasons["negative: the same text as a positive of its anchor"] = contradicting
-    rest &= ~contradicting
-    related = np.zeros(len(stated), dtype=bool)
-    groups = documents.groups[members[rest]]
-    related[rest] = (groups == queries.groups[owners[rest]]) & (groups != 0)
-    reasons["negative: of the group of its anchor"] = related
-    kept = stated[rest & ~related]
-    negatives = np.unique(kept)
+    kept = stated[~unused & ~contradicting]
+    negatives = distinct_numbers(kept)
     dropped = {reason: np.flatnonzero(mask) for reason, mask in reasons.items() if mask.any()}
     return negatives, dropped, len(kept) - len(negatives)
 
 
 def _components(documents: Side, queries: Side, clusters: Codes, positives: Pairs) -> Codes:
-    """Of each query, the component of what shares a group, a positive, a near-duplicate or a normalised query text.
+    """Of each query, the component of what shares a group, a positive, a near-duplicate or a normalised text.
 
-    Nodes are clusters of documents and groups of queries, which are few edges fewer than the texts themselves.
+    Nodes are clusters of documents and groups of queries, which are few edges fewer than the texts themselves. A query
+    without a group is a node with its twins.
     """
     offset = int(clusters.max(initial=0)) + 1
-    # A document has its group from a query of that group which it answers: the positives join it.
-    groups = Distinct.of(queries.groups)
+    grouped = queries.groups != 0
+    groups = Distinct.of(np.where(grouped, queries.groups, queries.norms))
     query_nodes: Codes = groups.codes + np.int32(offset)
-    count = offset + len(groups)
+    roots = alone(offset + len(groups))
     del groups
-    same = Distinct.of(queries.norms)
-    twins = query_nodes[same.first[same.codes]]
-    apart = twins != query_nodes
-    roots = join(alone(count), twins[apart], query_nodes[apart])
-    del same, twins, apart
+    # Queries of one text, documents of a query's text, and documents stated for a group of queries.
+    own = documents.groups != 0
+    for keys, nodes, wanted, of in (
+        (queries.norms, query_nodes, queries.norms, query_nodes),
+        (queries.norms, query_nodes, documents.norms, clusters),
+        (queries.groups[grouped], query_nodes[grouped], documents.groups[own], clusters[own]),
+    ):
+        join(roots, *_edges(keys, nodes, wanted, of))
     for begin in range(0, len(positives), _BLOCK):
         owners, members = np.divmod(positives[begin : begin + _BLOCK], len(documents))
         join(roots, clusters[members], query_nodes[owners])
     return roots[query_nodes]
+
+
+def _edges(keys: Hashes, nodes: Codes, wanted: Hashes, of: Codes) -> tuple[Codes, Codes]:
+    """Edges from the nodes of what is wanted to a node that has its key, where there is one and it is another node."""
+    if len(keys) == 0:
+        return of[:0], of[:0]
+    same = Distinct.of(keys)
+    keys, nodes = keys[same.first], nodes[same.first]
+    del same
+    order = np.argsort(keys)
+    keys, nodes = keys[order], nodes[order]
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    found = (keys[at] == wanted) & (nodes[at] != of)
+    return nodes[at[found]], of[found]

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hr_retrieval.data.keys import Codes, Distinct, Hashes, Index, keys_of
+from hr_retrieval.data.clean import normalise
+from hr_retrieval.data.keys import Codes, Distinct, Hashes, Index, distinct_numbers, hashes_of, keys_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, sha256_of, whole_folder, write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPLIT_NAMES = ("train", "validation", "test")
 SCHEMAS = {
     "corpus": pa.schema(
@@ -66,11 +67,15 @@ class PreparedDataset:
         folder: where it lies.
         info: `dataset.json`; empty for a folder made by hand without one.
         fingerprint: changes with the content of any of the three tables.
-        document_group: a code for each document; equal codes, here and in `query_group`, mark one group. A document
-            without a group has a negative code of its own.
-        document_duplicate: likewise for near-duplicate documents.
-        query_group: the code of each query's group.
+        document_duplicate: a code for each document; equal codes mark near-duplicates.
+        document_text: the number of the queries' text that the document's normalised text is, or -1.
+        group_offsets: the groups of document `d` are `document_groups[group_offsets[d] : group_offsets[d + 1]]`.
+        document_groups: codes: its stated group, and the groups of the queries that it is a stated positive of.
+        query_group: the code of each query's stated group; of queries without one a negative code, one for each text.
+        query_text: equal numbers, from 0, mark queries of equal normalised text.
         query_split: 0 train, 1 validation, 2 test.
+        text_offsets: the queries of text `t` are `text_queries[text_offsets[t] : text_offsets[t + 1]]`.
+        text_queries: rows of queries, ascending for each text.
         positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] : positive_offsets[q +
             1]]`.
         positive_documents: rows in the corpus, ascending for each query.
@@ -81,10 +86,15 @@ class PreparedDataset:
     folder: Path
     info: dict[str, Any]
     fingerprint: str
-    document_group: npt.NDArray[np.int64]
     document_duplicate: npt.NDArray[np.int64]
+    document_text: npt.NDArray[np.int32]
+    group_offsets: npt.NDArray[np.int64]
+    document_groups: npt.NDArray[np.int64]
     query_group: npt.NDArray[np.int64]
+    query_text: npt.NDArray[np.int32]
     query_split: npt.NDArray[np.int8]
+    text_offsets: npt.NDArray[np.int64]
+    text_queries: npt.NDArray[np.int32]
     positive_offsets: npt.NDArray[np.int64]
     positive_documents: npt.NDArray[np.int32]
     negative_offsets: npt.NDArray[np.int64]
@@ -122,7 +132,7 @@ class PreparedDataset:
     @property
     def document_count(self) -> int:
         """`N`."""
-        return len(self.document_group)
+        return len(self.document_duplicate)
 
     def texts(self, table: Table) -> Iterator[list[str]]:
         """All texts of a table in the order of its rows, block by block."""
@@ -144,10 +154,15 @@ class PreparedDataset:
 
 
 _ARRAYS = (
-    "document_group",
     "document_duplicate",
+    "document_text",
+    "group_offsets",
+    "document_groups",
     "query_group",
+    "query_text",
     "query_split",
+    "text_offsets",
+    "text_queries",
     "positive_offsets",
     "positive_documents",
     "negative_offsets",
@@ -164,18 +179,16 @@ def write_rows(folder: Path) -> None:
     """
     with whole_folder(folder / "rows", replace=True, first_stands=True) as rows:
         documents, queries = _row_count(folder, "corpus"), _row_count(folder, "queries")
-        groups = _codes(folder, {"corpus": "group_id", "queries": "group_id"})
-        np.save(rows / "document_group.npy", groups[:documents])
-        np.save(rows / "query_group.npy", groups[documents:])
         np.save(rows / "document_duplicate.npy", _codes(folder, {"corpus": "duplicate_id"}))
         np.save(rows / "query_split.npy", _splits(folder))
-        del groups
+        texts = _write_texts(folder, rows)
         pairs, negative = _judgements(folder, documents)
         for name, chosen in (("positive", ~negative), ("negative", negative)):
             wanted = pairs[chosen]
             np.save(rows / f"{name}_documents.npy", (wanted % max(documents, 1)).astype(np.int32))
             offsets = np.searchsorted(wanted, np.arange(queries + 1, dtype=np.int64) * documents)
             np.save(rows / f"{name}_offsets.npy", offsets.astype(np.int64))
+        _write_groups(folder, rows, texts, pairs[~negative])
         write_json(rows / "rows.json", {"files": _stamps(folder), "fingerprint": fingerprint_of(file_hashes(folder))})
 
 
@@ -282,6 +295,56 @@ def _codes(folder: Path, columns: dict[str, str]) -> npt.NDArray[np.int64]:
     codes = -1 - np.arange(len(null), dtype=np.int64)
     codes[~null] = stated
     return codes
+
+
+def _write_texts(folder: Path, rows: Path) -> Codes:
+    """Write which queries share a text, and which documents have the text of a query; gives the text of each query."""
+    texts = Distinct.of(_text_hashes(folder, "queries"))
+    order = np.argsort(texts.codes, kind="stable").astype(np.int32)
+    np.save(rows / "query_text.npy", texts.codes)
+    np.save(rows / "text_queries.npy", order)
+    offsets = np.searchsorted(texts.codes[order], np.arange(len(texts) + 1, dtype=np.int32))
+    np.save(rows / "text_offsets.npy", offsets.astype(np.int64))
+    del order, offsets
+    hashes = _text_hashes(folder, "queries")[texts.first]
+    by_hash = np.argsort(hashes).astype(np.int32)
+    wanted = _text_hashes(folder, "corpus")
+    document_text = np.full(len(wanted), -1, np.int32)
+    if len(hashes):
+        at = by_hash[np.minimum(np.searchsorted(hashes, wanted, sorter=by_hash), len(hashes) - 1)]
+        document_text[hashes[at] == wanted] = at[hashes[at] == wanted]
+    np.save(rows / "document_text.npy", document_text)
+    return texts.codes
+
+
+def _text_hashes(folder: Path, table: Table) -> Hashes:
+    """Hashes of the normalised texts of a table."""
+    batches = column_batches(folder / f"{table}.parquet", ["text"])
+    blocks = [hashes_of([normalise(text) for text in batch.column(0).to_pylist()]) for batch in batches]
+    return np.concatenate([np.empty(0, np.uint64), *blocks])
+
+
+def _write_groups(folder: Path, rows: Path, texts: Codes, positives: npt.NDArray[np.int64]) -> None:
+    """Write the group of each query, and the groups of each document.
+
+    Args:
+        positives: `query row * documents + document row` of each stated positive.
+    """
+    documents = _row_count(folder, "corpus")
+    stated = _codes(folder, {"corpus": "group_id", "queries": "group_id"})
+    query_group = np.where(stated[documents:] < 0, -1 - texts.astype(np.int64), stated[documents:])
+    np.save(rows / "query_group.npy", query_group)
+    grouped = np.flatnonzero(stated[:documents] >= 0)
+    # Codes from 0, so that a document and a group are one number.
+    lowest, width = min(int(query_group.min(initial=0)), 0), int(stated.max(initial=-1)) + 1
+    span = width - lowest
+    queries, members = np.divmod(positives, max(documents, 1))
+    pairs = np.concatenate([members * span + query_group[queries] - lowest, grouped * span + stated[grouped] - lowest])
+    del queries, members, stated
+    pairs = distinct_numbers(pairs)
+    np.save(rows / "document_groups.npy", pairs % max(span, 1) + lowest)
+    offsets = np.searchsorted(pairs, np.arange(documents + 1, dtype=np.int64) * span)
+    np.save(rows / "group_offsets.npy", offsets.astype(np.int64))
 
 
 def _splits(folder: Path) -> npt.NDArray[np.int8]:

@@ -22,7 +22,6 @@ from hr_retrieval.model.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighb
 from hr_retrieval.model.sharding import ShardedStrategy
 from hr_retrieval.model.similarity import cosine, synthetic_cosine
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
-from hr_retrieval.retrieval.relevance import Relevance
 
 log = logging.getLogger(__name__)
 
@@ -239,8 +238,7 @@ class RetrievalModule(pl.LightningModule):
 
     def _new_ranking(self, split: Literal["validation", "test"]) -> RankingMetrics:
         evaluation = self._data.evaluation_set(split)
-        relevance = Relevance(torch.from_numpy(evaluation.offsets), torch.from_numpy(evaluation.relevant))
-        metrics = RankingMetrics(relevance, len(evaluation.query_rows), len(evaluation.document_rows))
+        metrics = RankingMetrics(evaluation.relevance, len(evaluation.query_rows), len(evaluation.document_rows))
         metrics.to(self.device)
         return metrics
 

@@ -284,7 +284,7 @@ def _figures(
 def _query_values(
     case: _Case, before: Float[Tensor, "q d"], after: Float[Tensor, "q d"], ranked: Ranked
 ) -> dict[str, npt.NDArray[np.float64]]:
-    relevance = _taken(ranked.relevance, case.rows)
+    relevance = ranked.relevance.take(torch.tensor(case.rows, device=ranked.queries.device))
     rankings = [exact_ranking(queries, ranked.document_embeddings, relevance, DEPTH) for queries in (before, after)]
     first, second = (_best(ranking.ranks, relevance) for ranking in rankings)
     overlap = rank_biased_overlap(rankings[0].rows, rankings[1].rows)
@@ -323,13 +323,6 @@ def _ranks_alone(
     earlier = torch.arange(count, device=scores.device) < rows.to(scores.device)[:, None]
     higher = [(others > mine[:, None]) | ((others == mine[:, None]) & earlier) for mine in own]
     return 1 + torch.stack([mask.sum(dim=1) for mask in higher])
-
-
-def _taken(relevance: Relevance, rows: Sequence[int]) -> Relevance:
-    """The relevance of some queries."""
-    offsets = relevance.offsets.tolist()
-    lists = [relevance.documents[offsets[row] : offsets[row + 1]].tolist() for row in rows]
-    return Relevance.from_lists(lists).to(relevance.offsets.device)
 
 
 def _best(ranks: Int[Tensor, " nnz"], relevance: Relevance) -> Int[Tensor, " Q"]:

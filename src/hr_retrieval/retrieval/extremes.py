@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hr_retrieval.retrieval.metrics import Embedded
-from hr_retrieval.retrieval.relevance import Relevance
 
 # Scores held at a time: 64 MiB in float32.
 _SCORES = 1 << 24
@@ -20,8 +19,8 @@ class Extremes:
     Attributes:
         positives: the row of the relevant document that scores highest.
         positive_scores: its score.
-        negatives: the row of the document that scores highest among all others.
-        negative_scores: its score; -inf where every document is relevant.
+        negatives: the row of the document that scores highest among all others that take part in the ranking.
+        negative_scores: its score; -inf where there is none.
     """
 
     positives: Int[Tensor, " S"]
@@ -38,17 +37,11 @@ def extremes(embedded: Embedded, queries: Int[Tensor, " S"]) -> Extremes:
     parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for rows in torch.split(queries, size):
         scores = embedded.queries[rows] @ embedded.documents.T
-        relevant = _mask(embedded.relevance, rows, len(embedded.documents))
+        relevant = torch.zeros_like(scores, dtype=torch.bool)
+        relevant[embedded.relevance.pairs(rows)] = True
         positive_scores, positives = scores.masked_fill(~relevant, -torch.inf).max(dim=1)
+        if embedded.relevance.left_out is not None:
+            relevant[embedded.relevance.left_out.pairs(rows)] = True
         negative_scores, negatives = scores.masked_fill(relevant, -torch.inf).max(dim=1)
         parts.append((positives, positive_scores, negatives, negative_scores))
     return Extremes(*(torch.cat(values).cpu() for values in zip(*parts, strict=True)))
-
-
-def _mask(relevance: Relevance, rows: Int[Tensor, " b"], documents: int) -> Bool[Tensor, "b N"]:
-    mask = torch.zeros(len(rows), documents, dtype=torch.bool, device=rows.device)
-    counts = relevance.counts[rows]
-    owners = torch.arange(len(rows), device=rows.device).repeat_interleave(counts)
-    within = torch.arange(len(owners), device=rows.device) - (counts.cumsum(0) - counts)[owners]
-    mask[owners, relevance.documents[relevance.offsets[rows][owners] + within]] = True
-    return mask

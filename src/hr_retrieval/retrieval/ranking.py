@@ -45,9 +45,9 @@ class Ranking:
 
     Attributes:
         ranks: of each relevant document, in the order of `Relevance.documents`.
-        scores: of the best `k` documents of each query, best first; -inf for a query without a relevant document, which
-            is not ranked.
-        rows: of the same documents; -1 for such a query.
+        scores: of the best `k` documents of each query, best first; -inf where there is none: for a query without a
+            relevant document, which is not ranked, and where fewer than `k` documents take part.
+        rows: of the same documents; -1 where there is none.
     """
 
     ranks: Int[Tensor, " nnz"]
@@ -120,11 +120,20 @@ def _rank(grid_of: Callable[[Tensor], Tensor], relevance: Relevance, document_co
             places, valid = _padded(offsets[rows], counts[begin:end])
             positives = relevance.documents[places]
             grid = grid_of(rows)
+            if relevance.left_out is not None:
+                _leave_out(grid, *relevance.left_out.pairs(rows))
             count = _count_each if positives.shape[1] <= _FEW else _count_by_search
             ranks[places[valid]] = count(grid, positives, counts[begin:end])[valid] + 1
             if k:
                 best[rows], best_rows[rows] = best_of_grid(grid, k)
+    best_rows[best.isneginf()] = -1
     return Ranking(ranks, best, best_rows)
+
+
+def _leave_out(grid: Float[Tensor, "C b n"], queries: Int[Tensor, " m"], documents: Int[Tensor, " m"]) -> None:
+    """Put these documents behind all others of these queries of the grid."""
+    width = grid.shape[2]
+    grid[documents // width, queries, documents % width] = -torch.inf
 
 
 def _products(

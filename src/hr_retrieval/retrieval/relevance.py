@@ -1,4 +1,4 @@
-"""Which documents are relevant to which queries."""
+"""Which documents are relevant to which queries, and which take no part in a query's ranking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ class Relevance:
     Attributes:
         offsets: `documents[offsets[i] : offsets[i + 1]]` are relevant to query `i`; begins with 0 and ends with `nnz`.
         documents: document rows, ascending and distinct within each query.
+        left_out: in the same form, documents that take no part in a query's ranking, as if the corpus were without
+            them; `None` for none. No relevant document is among them.
 
     Raises:
         UserError: the above does not hold.
@@ -24,6 +26,7 @@ class Relevance:
 
     offsets: Int[Tensor, " Q_plus_1"]
     documents: Int[Tensor, " nnz"]
+    left_out: "Relevance | None" = None
 
     def __post_init__(self) -> None:
         offsets, documents = self.offsets, self.documents
@@ -61,17 +64,35 @@ class Relevance:
             _refuse_relevance(f"relevance for {query_count} queries", f"relevance for {len(self)}")
         if len(self.documents) and int(self.documents.max()) >= document_count:
             _refuse_relevance(f"document rows below {document_count}", f"row {int(self.documents.max())}")
+        if self.left_out is not None:
+            self.left_out.check(query_count, document_count)
 
     def transpose(self, document_count: int) -> "Relevance":
         """Which queries are relevant to which documents: the other direction."""
         self.check(len(self), document_count)
         offsets = torch.zeros(document_count + 1, dtype=torch.long, device=self.documents.device)
         torch.cumsum(torch.bincount(self.documents, minlength=document_count), 0, out=offsets[1:])
-        return Relevance(offsets, self.owners[self.documents.argsort(stable=True)])
+        left_out = None if self.left_out is None else self.left_out.transpose(document_count)
+        return Relevance(offsets, self.owners[self.documents.argsort(stable=True)], left_out)
+
+    def pairs(self, queries: Int[Tensor, " b"]) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
+        """Of some queries: the place among `queries` and the document row of each of their relevant documents."""
+        counts = self.counts[queries]
+        owners = torch.arange(len(queries), device=counts.device).repeat_interleave(counts)
+        within = torch.arange(len(owners), device=counts.device) - (counts.cumsum(0) - counts)[owners]
+        return owners, self.documents[self.offsets[queries][owners] + within]
+
+    def take(self, queries: Int[Tensor, " b"]) -> "Relevance":
+        """The relevance of some queries, in their order."""
+        offsets = torch.zeros(len(queries) + 1, dtype=torch.long, device=self.offsets.device)
+        torch.cumsum(self.counts[queries], 0, out=offsets[1:])
+        left_out = None if self.left_out is None else self.left_out.take(queries)
+        return Relevance(offsets, self.pairs(queries)[1], left_out)
 
     def to(self, device: torch.device | str) -> "Relevance":
         """The same on another device."""
-        return Relevance(self.offsets.to(device), self.documents.to(device))
+        left_out = None if self.left_out is None else self.left_out.to(device)
+        return Relevance(self.offsets.to(device), self.documents.to(device), left_out)
 
 
 def _refuse_relevance(expected: str, got: str) -> None:

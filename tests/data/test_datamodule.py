@@ -124,7 +124,8 @@ def test_pairs_are_those_of_the_tables_however_many_are_looked_at_together(
         for query in np.flatnonzero(data.query_split == SPLITS["train"]).tolist()
         for document in data.positive_documents[first[query] : first[query + 1]]
     ]
-    assert whole.pairs.texts().T.tolist() == [list(pair) for pair in pairs]
+    texts = [[int(data.query_text[query]), int(data.document_duplicate[document])] for query, document in pairs]
+    assert whole.pairs.texts().T.tolist() == texts
     lengths = [len(whole.query_tokens.take(np.array([query])).ids) for query, _ in pairs]
     lengths = [
         length + len(whole.document_tokens.take(np.array([document])).ids)
@@ -153,7 +154,7 @@ def test_evaluation_covers_each_text_of_the_split_once(toy_dataset: Path, tiny_e
     module = make(toy_dataset, tiny_encoder, evaluation_tokens=40)
     evaluation = module.evaluation_set("validation")
     assert len(evaluation.query_rows) == len(evaluation.document_rows) == 12
-    assert np.diff(evaluation.offsets).tolist() == [2] * 12
+    assert evaluation.relevance.counts.tolist() == [2] * 12
     loaded = list(module.val_dataloader())
     assert len(loaded) > 2
     for kind, count in (("query", 12), ("document", 12)):
@@ -162,15 +163,18 @@ def test_evaluation_covers_each_text_of_the_split_once(toy_dataset: Path, tiny_e
 
 
 def test_the_corpus_and_the_number_of_queries_can_be_chosen(toy_dataset: Path, tiny_encoder: Encoder) -> None:
-    module = make(toy_dataset, tiny_encoder, evaluation_corpus="all", evaluation_queries=5)
+    module = make(toy_dataset, tiny_encoder, validation_corpus="all", test_corpus="split", evaluation_queries=5)
     evaluation = module.evaluation_set("test")
     assert len(evaluation.query_rows) == 5
-    assert len(evaluation.document_rows) == 120
+    assert len(evaluation.document_rows) == 12
+    assert len(module.evaluation_set("validation").document_rows) == 120
+    plain = make(toy_dataset, tiny_encoder)
+    assert [len(plain.evaluation_set(split).document_rows) for split in ("validation", "test")] == [12, 120]
     # Runs of several seeds measure the same queries.
-    other = make(toy_dataset, tiny_encoder, evaluation_corpus="all", evaluation_queries=5, seed=2)
+    other = make(toy_dataset, tiny_encoder, evaluation_queries=5, seed=2)
     assert np.array_equal(other.evaluation_set("test").query_rows, evaluation.query_rows)
-    with pytest.raises(UserError, match="evaluation_corpus"):
-        make(toy_dataset, tiny_encoder, evaluation_corpus="some")
+    with pytest.raises(UserError, match="datamodule.test_corpus to be 'split' or 'all'"):
+        make(toy_dataset, tiny_encoder, test_corpus="some")
 
 
 def test_bad_sizes_and_data_are_refused_before_any_work(
@@ -200,13 +204,44 @@ def test_what_the_guide_finds_as_close_as_the_positive_is_no_negative(toy_datase
             for j, document in enumerate(batch.document_rows.tolist()):
                 # Query `q` states document `q` alone.
                 above = float(scores[query, document] - scores[query, query])
-                if not batch.relevance[i, j] and abs(above) > 2e-3:
+                stated = document in stated_negatives(module, query)
+                if not batch.relevance[i, j] and not stated and abs(above) > 2e-3:
                     assert bool(batch.negative[i, j]) == (above < 0)
                 assert not (batch.relevance[i, j] and batch.negative[i, j])
         ignored += int((~batch.negative & ~batch.relevance).sum())
     assert ignored > 0
     wider = batches(make(toy_dataset, tiny_encoder, guide=guide, guide_margin=0.1))
     assert sum(int((~batch.negative & ~batch.relevance).sum()) for batch in wider) > ignored
+
+
+def stated_negatives(module: RetrievalDataModule, query: int) -> list[int]:
+    begin, end = module.dataset.negative_offsets[query : query + 2]
+    rows: list[int] = module.dataset.negative_documents[begin:end].tolist()
+    return rows
+
+
+def test_twins_and_own_texts_train_nobody_wrongly(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    path = toy_dataset / "queries.parquet"
+    queries, corpus = pq.read_table(path).to_pylist(), pq.read_table(toy_dataset / "corpus.parquet").to_pylist()
+    # Two groups ask with one text, and another query is the text of its own positive.
+    queries[2]["text"] = queries[0]["text"].upper()
+    queries[4]["text"] = corpus[4]["text"]
+    pq.write_table(pa.Table.from_pylist(queries, schema=pq.read_schema(path)), path)
+    module = make(toy_dataset, tiny_encoder, batch_size=96 - 1)
+    (batch,) = batches(module)
+    query, document = (
+        {row: place for place, row in reversed(list(enumerate(rows.tolist())))}
+        for rows in (batch.query_rows, batch.document_rows)
+    )
+    for one, other in ((0, 2), (2, 0)):
+        assert batch.relevance[query[one], document[other]]
+        assert not batch.negative[query[one], document[other]]
+    assert 4 not in query
+    # Its text is another query's question too, in another batch: it is neither.
+    relevance, negative = module.guard.judge(np.array([4]), np.array([4, 5]))
+    assert (relevance.tolist(), negative.tolist()) == ([[False, True]], [[False, False]])
+    with_it = batches(make(toy_dataset, tiny_encoder, batch_size=96, identical_text="count"))[0]
+    assert 4 in with_it.query_rows
 
 
 def test_a_margin_needs_a_guide(toy_dataset: Path, tiny_encoder: Encoder) -> None:

@@ -1,7 +1,6 @@
 """Mined negatives: the hardest of the allowed ones, and files that are whole and of the right data set."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,31 +30,24 @@ from hr_retrieval.ragged import Ragged
 from hr_retrieval.retrieval.index import ExactIndex
 from tests.conftest import write_toy_dataset
 from tests.data.test_datamodule import make
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Judgements and groups as arrays."""
-
-    document_group: np.ndarray
-    document_duplicate: np.ndarray
-    query_group: np.ndarray
-    positive_offsets: np.ndarray
-    positive_documents: np.ndarray
+from tests.data.test_relevance import Tables
+from tests.data.test_relevance import naive as kind
 
 
 def drawn_tables(generator: np.random.Generator, queries: int, documents: int) -> Tables:
     """Each query with one to three positives; a few groups and duplicates."""
     positives = [
-        sorted(generator.choice(documents, generator.integers(1, 4), replace=False).tolist()) for _ in range(queries)
+        set(generator.choice(documents, generator.integers(1, 4), replace=False).tolist()) for _ in range(queries)
     ]
-    offsets = np.cumsum([0, *map(len, positives)]).astype(np.int64)
+    groups = [f"g{number}" for number in generator.integers(0, documents, documents + queries)]
     return Tables(
-        generator.integers(0, documents, documents),
-        generator.integers(0, documents, documents),
-        generator.integers(0, 2 * documents, queries),
-        offsets,
-        np.concatenate(positives).astype(np.int32),
+        list(groups[:documents]),
+        generator.integers(0, documents, documents).tolist(),
+        [f"d{row}" for row in range(documents)],
+        list(groups[documents:]),
+        [f"q{row}" for row in range(queries)],
+        positives,
+        [set(generator.choice(documents, 1).tolist()) - own for own in positives],
     )
 
 
@@ -75,18 +67,11 @@ def naive(
         document: float(sum(a * b for a, b in zip(query, vector, strict=True)))
         for document, vector in zip(candidates, embeddings, strict=True)
     }
-    positives = tables.positive_documents[tables.positive_offsets[row] : tables.positive_offsets[row + 1]].tolist()
-    best = max(score[document] for document in positives)
-    groups = {int(tables.query_group[row])} | {int(tables.document_group[document]) for document in positives}
-    duplicates = {int(tables.document_duplicate[document]) for document in positives}
+    best = max(score[document] for document in tables.positives[row])
     kept: list[tuple[int, int, float, float]] = []
     rank = 0
     for document in sorted(score, key=lambda document: (-score[document], document))[: options.depth]:
-        if (
-            document in positives
-            or int(tables.document_group[document]) in groups
-            or int(tables.document_duplicate[document]) in duplicates
-        ):
+        if kind(tables, row, document) not in ("negative", "nothing stated"):
             continue
         rank += 1
         if rank <= options.skip or len(kept) == options.per_query:
@@ -139,8 +124,8 @@ def test_never_relevant_never_too_close_always_sorted(seed: int, share: float, s
     documents, queries = (torch.from_numpy(generator.standard_normal((n, 4))).float() for n in (50, 10))
     options = MiningOptions(30, 5, share, skip)
     found = hardest_allowed(ExactIndex(documents), candidates, queries, rows, guard, options)
-    mask = guard.mask(rows, candidates)
-    assert not mask[found.query_rows, found.document_rows].any()
+    _, negative = guard.judge(rows, candidates)
+    assert negative[found.query_rows, found.document_rows].all()
     positive = found.positive_scores.astype(np.float64)
     assert (found.scores < positive - (1 - share) * np.abs(positive)).all()
     assert (found.ranks > skip).all()
@@ -209,7 +194,7 @@ def test_mining_with_an_encoder_is_a_ranking_of_its_embeddings(toy_dataset: Path
     queries = tiny_encoder.encode([texts["queries"][row] for row in rows], "query")
     documents = tiny_encoder.encode([texts["corpus"][row] for row in candidates], "document")
     scores = (queries @ documents.T).numpy()
-    relevant = Guard(dataset).mask(rows, candidates)
+    relevant, _ = Guard(dataset).judge(rows, candidates)
     own = [dataset.positive_documents[dataset.positive_offsets[row]] for row in rows]
     positive = scores[np.arange(len(rows)), np.searchsorted(candidates, own)]
     # The limit is far from rounding for nearly all; the rest may fall on either side.

@@ -61,32 +61,34 @@ def judged(data: PreparedDataset) -> dict[int, set[tuple[str, str]]]:
 
 def naive(rows: list[Row], grouped: bool) -> tuple[Any, ...]:
     """Queries, documents, positives, negatives and the number of negatives left out, by loops over dictionaries."""
-    query_group: dict[Any, str] = {}
-    document_group: dict[str, str | None] = {}
+    query_group: dict[Any, str | None] = {}
+    document_groups: dict[str, set[str]] = defaultdict(set)
     positives: dict[Any, set[str]] = defaultdict(set)
     stated: list[tuple[Any, str]] = []
     for row in rows:
         anchors = [clean(text) for text in row["a"]]
-        group = row["g"] if grouped else normalise(anchors[0])
+        group = row["g"] if grouped else None
         for text in anchors:
             query = (text, group) if grouped else text
             query_group.setdefault(query, group)
             positives[query] |= set(row["p"])
             stated += [(query, text) for text in dict.fromkeys(row["n"])]
         for text in row["p"]:
-            document_group[text] = document_group.get(text) or group
+            document_groups[text] |= {group} - {None}
         for text in row["n"]:
-            document_group.setdefault(text, None)
+            document_groups[text] |= set()
     used = {query: group for query, group in query_group.items() if positives[query]}
     negatives, left_out = set(), 0
     for query, text in stated:
         same = normalise(text) in {normalise(positive) for positive in positives[query]}
-        if query in used and not same and document_group[text] != used[query]:
+        if query in used and not same:
             negatives.add((query, text))
         else:
             left_out += 1
     pairs = {(query, text) for query in used for text in positives[query]}
-    return used, document_group, pairs, negatives, left_out
+    # What is stated for several groups has none of its own: its positives say it.
+    own = {text: next(iter(groups)) if len(groups) == 1 else None for text, groups in document_groups.items()}
+    return used, own, pairs, negatives, left_out
 
 
 WORDS = st.lists(st.sampled_from(["x", "X", "x!", "y", "y z", "Y Z", "w"]), max_size=3, unique=True)
@@ -141,6 +143,11 @@ def test_the_tables_match_the_loop(tmp_path_factory: pytest.TempPathFactory, row
         assert (groups[one] is None) == (wanted[one] is None)
         for other in groups:
             assert (groups[one] == groups[other]) == (wanted[one] == wanted[other])
+    reversed_data = prepare(tmp_path_factory.mktemp("reversed"), rows[::-1], GROUPED if grouped else PAIRS)
+    assert judged(reversed_data) == judged(data)
+    assert sorted(str(row["group_id"]) for row in table(reversed_data, "corpus")) == sorted(
+        str(row["group_id"]) for row in corpus
+    )
     marks = {row["text"]: row["duplicate_id"] for row in corpus}
     for one in marks:
         twins = [other for other in marks if normalise(other) == normalise(one)]
@@ -168,7 +175,7 @@ def test_nothing_that_belongs_together_is_split(tmp_path: Path, seed: int) -> No
     splits: dict[str, set[str]] = defaultdict(set)
     for row in table(data, "qrels"):
         query, document = queries[row["query_id"]], documents[row["document_id"]]
-        for mark in (query["group_id"], normalise(query["text"]), document["group_id"], normalise(document["text"])):
+        for mark in (normalise(query["text"]), normalise(document["text"])):
             splits[mark].add(query["split"])
     assert all(len(stood) == 1 for stood in splits.values())
     counts = data.info["counts"]
@@ -282,7 +289,7 @@ def test_what_dataset_json_says(tmp_path: Path) -> None:
     info = json.loads((tmp_path / "prepared" / "dataset.json").read_text())
     assert info == data.info
     assert (info["schema_version"], info["name"], info["licence"], info["source"], info["seed"]) == (
-        1,
+        2,
         "made",
         "CC0",
         "made up",

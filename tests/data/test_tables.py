@@ -1,7 +1,7 @@
 """Prepared folders made by hand, against plain loops."""
 
 import json
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr_retrieval.data import tables
+from hr_retrieval.data.clean import normalise
 from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 
@@ -39,8 +40,15 @@ def write(folder: Path, corpus: Any = CORPUS, queries: Any = QUERIES, qrels: Any
 def test_a_folder_made_by_hand_gets_its_rows(tmp_path: Path) -> None:
     data = PreparedDataset.open(write(tmp_path))
     assert (data.document_count, data.query_count, data.info) == (3, 2, {})
-    assert data.document_group[0] == data.query_group[0]
-    assert (data.document_group[1], data.query_group[1]) == (-2, -5)
+    # The third document is of its stated group, and of its query, which has none.
+    assert groups_of(data) == [
+        {int(data.query_group[0])},
+        set(),
+        {int(data.query_group[1]), 1 - int(data.query_group[0])},
+    ]
+    assert data.query_group.tolist() == [0, -2]
+    assert (data.query_text.tolist(), data.document_text.tolist()) == ([0, 1], [-1, -1, -1])
+    assert (data.text_offsets.tolist(), data.text_queries.tolist()) == ([0, 1, 2], [0, 1])
     assert data.document_duplicate[0] == data.document_duplicate[1]
     assert data.document_duplicate[2] == -3
     assert data.query_split.tolist() == [0, 2]
@@ -51,7 +59,12 @@ def test_a_folder_made_by_hand_gets_its_rows(tmp_path: Path) -> None:
     assert dtypes == {"query_group": "int64", "query_split": "int8", "positive_documents": "int32"}
 
 
-@settings(max_examples=25, deadline=None)
+def groups_of(data: PreparedDataset) -> list[set[int]]:
+    offsets = data.group_offsets.tolist()
+    return [set(data.document_groups[begin:end].tolist()) for begin, end in pairwise(offsets)]
+
+
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_rows_match_the_loop(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     names = st.sampled_from(["g", "h", "", None])
@@ -59,14 +72,14 @@ def test_rows_match_the_loop(tmp_path_factory: pytest.TempPathFactory, data: st.
     corpus = pd.DataFrame(
         {
             "document_id": [f"d{row}" for row in range(documents)],
-            "text": "x",
+            "text": data.draw(st.lists(st.sampled_from(["a", "A!", "b", "x"]), min_size=documents, max_size=documents)),
             "group_id": pd.Series(data.draw(st.lists(names, min_size=documents, max_size=documents)), dtype="str"),
         }
     )
     asked = pd.DataFrame(
         {
             "query_id": [f"q{row}" for row in range(queries)],
-            "text": "a",
+            "text": data.draw(st.lists(st.sampled_from(["a", "A", "b", "c"]), min_size=queries, max_size=queries)),
             "group_id": pd.Series(data.draw(st.lists(names, min_size=queries, max_size=queries)), dtype="str"),
             "split": "train",
         }
@@ -82,12 +95,28 @@ def test_rows_match_the_loop(tmp_path_factory: pytest.TempPathFactory, data: st.
         }
     )
     opened = PreparedDataset.open(write(tmp_path_factory.mktemp("made"), corpus, asked, qrels))
-    codes = [*opened.document_group.tolist(), *opened.query_group.tolist()]
-    groups = [None if pd.isna(name) else name for name in [*corpus["group_id"], *asked["group_id"]]]
-    for one, (code, name) in enumerate(zip(codes, groups, strict=True)):
-        for other in range(one):
-            assert (code == codes[other]) == (name is not None and name == groups[other])
-        assert (code < 0) == (name is None)
+    texts = [normalise(text) for text in asked["text"]]
+    stated = [None if pd.isna(name) else name for name in asked["group_id"]]
+    marks = [("text", text) if name is None else ("group", name) for name, text in zip(stated, texts, strict=True)]
+    code_of: dict[tuple[str, str], int] = {}
+    for code, mark in zip(opened.query_group.tolist(), marks, strict=True):
+        assert code_of.setdefault(mark, code) == code
+        assert (code < 0) == (mark[0] == "text")
+    assert len(set(code_of.values())) == len(code_of)
+    for document, found in enumerate(groups_of(opened)):
+        own = corpus["group_id"][document]
+        expected = {
+            code_of[marks[query]] for (query, to), sign in zip(pairs, relevance, strict=True) if to == document and sign
+        }
+        unasked = not pd.isna(own) and ("group", own) not in code_of
+        expected |= set() if pd.isna(own) or unasked else {code_of["group", own]}
+        assert {code for code in found if code in code_of.values()} == expected
+        assert len(found) == len(expected) + unasked
+        text = normalise(corpus["text"][document])
+        number = int(opened.document_text[document])
+        assert [row for row, own in enumerate(texts) if own == text] == (
+            [] if number < 0 else opened.text_queries[slice(*opened.text_offsets[number : number + 2])].tolist()
+        )
     assert not opened.document_duplicate.max() >= 0
     for sign, kind in ((1, "positive"), (0, "negative")):
         offsets, members = getattr(opened, f"{kind}_offsets"), getattr(opened, f"{kind}_documents")
@@ -154,6 +183,6 @@ def test_a_missing_or_broken_table(tmp_path: Path, table: str) -> None:
 
 
 def test_another_schema_version(tmp_path: Path) -> None:
-    (write(tmp_path) / "dataset.json").write_text(json.dumps({"schema_version": 2}))
-    with pytest.raises(UserError, match="schema version 1"):
+    (write(tmp_path) / "dataset.json").write_text(json.dumps({"schema_version": 1}))
+    with pytest.raises(UserError, match="schema version 2"):
         PreparedDataset.open(tmp_path)

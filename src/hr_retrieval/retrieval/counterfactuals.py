@@ -284,7 +284,7 @@ def _figures(
 def _query_values(
     case: _Case, before: Float[Tensor, "q d"], after: Float[Tensor, "q d"], ranked: Ranked
 ) -> dict[str, npt.NDArray[np.float64]]:
-    relevance = ranked.relevance.take(torch.tensor(case.rows, device=ranked.queries.device))
+    relevance = ranked.relevance.take(torch.tensor(case.rows, device=ranked.relevance.offsets.device))
     rankings = [exact_ranking(queries, ranked.document_embeddings, relevance, DEPTH) for queries in (before, after)]
     first, second = (_best(ranking.ranks, relevance) for ranking in rankings)
     overlap = rank_biased_overlap(rankings[0].rows, rankings[1].rows)

@@ -25,9 +25,7 @@ def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
     """Print the figures before and after training, and where everything is."""
     console = Console(width=120)
     if summary["trained"]:
-        console.print(
-            f"{summary['queries']:,} test queries, each ranked over {summary['corpus']}, exact ranks:"
-        )
+        console.print(f"{summary['queries']:,} test queries, each ranked over {summary['corpus']}, exact ranks:")
         table = Table("")
         for name in HEADLINE:
             table.add_column(name, justify="right")

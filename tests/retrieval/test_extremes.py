@@ -23,18 +23,22 @@ def test_as_plain_loops_find_them(data: st.DataObject) -> None:
     values = torch.randint(
         -2, 3, (queries + documents, 3), generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
     )
+    left_out = [
+        data.draw(st.sets(st.integers(0, documents - 1), max_size=2), label=f"left out of {query}") - relevant[query]
+        for query in range(queries)
+    ]
     left, right = values[:queries].float(), values[queries:].float()
     chosen = data.draw(st.lists(st.integers(0, queries - 1), min_size=1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_SCORES", data.draw(st.sampled_from([1, 12, 1 << 24])))
-        found = extremes(
-            Embedded(left, right, Relevance.from_lists([sorted(rows) for rows in relevant])), torch.tensor(chosen)
-        )
+        plain, out = (Relevance.from_lists([sorted(rows) for rows in lists]) for lists in (relevant, left_out))
+        relevance = Relevance(plain.offsets, plain.documents, out)
+        found = extremes(Embedded(left, right, relevance), torch.tensor(chosen))
     for place, query in enumerate(chosen):
         scores = [float(left[query] @ right[document]) for document in range(documents)]
         best = min(relevant[query], key=lambda document: (-scores[document], document))
         assert (found.positives[place], found.positive_scores[place]) == (best, scores[best])
-        others = [document for document in range(documents) if document not in relevant[query]]
+        others = [document for document in range(documents) if document not in relevant[query] | left_out[query]]
         if others:
             hardest = min(others, key=lambda document: (-scores[document], document))
             assert (found.negatives[place], found.negative_scores[place]) == (hardest, scores[hardest])

@@ -39,6 +39,31 @@ def test_ranks_match_a_full_sort(query_count: int, document_count: int, seed: in
         assert len(set(ranks[begin:end].tolist())) == end - begin
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(2, 30), st.integers(0, 10_000))
+def test_what_is_left_out_counts_for_nothing(query_count: int, document_count: int, seed: int) -> None:
+    queries, documents = small_integers(query_count, 4, seed), small_integers(document_count, 4, seed + 1)
+    drawn = random_relevance(query_count, document_count, seed, 4)
+    others = random_relevance(query_count, document_count, seed + 2, 4)
+    right = [set(drawn.pairs(torch.tensor([query]))[1].tolist()) for query in range(query_count)]
+    out = [set(others.pairs(torch.tensor([query]))[1].tolist()) - right[query] for query in range(query_count)]
+    relevance = Relevance(drawn.offsets, drawn.documents, Relevance.from_lists([sorted(rows) for rows in out]))
+    found = exact_ranking(queries, documents, relevance, document_count)
+    whole = naive_order(queries, documents)
+    order = [[row for row in rows if row not in out[query]] for query, rows in enumerate(whole)]
+    pairs = zip(relevance.owners.tolist(), relevance.documents.tolist(), strict=True)
+    assert found.ranks.tolist() == [order[query].index(document) + 1 for query, document in pairs]
+    for query in range(query_count):
+        expected = order[query] if right[query] else []
+        assert found.rows[query].tolist() == expected + [-1] * (document_count - len(expected))
+    other_direction = exact_ranks(documents, queries, relevance.transpose(document_count))
+    ranked = naive_order(documents, queries)
+    left = [[query for query in rows if document not in out[query]] for document, rows in enumerate(ranked)]
+    transposed = relevance.transpose(document_count)
+    pairs = zip(transposed.owners.tolist(), transposed.documents.tolist(), strict=True)
+    assert other_direction.tolist() == [left[document].index(query) + 1 for document, query in pairs]
+
+
 def test_hundreds_of_relevant_documents() -> None:
     queries, documents = torch.randn(3, 8), torch.randn(5000, 8)
     relevance = Relevance.from_lists([range(0, 5000, 2), [4999], []])

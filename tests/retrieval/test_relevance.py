@@ -23,6 +23,21 @@ def test_transpose_turns_pairs_round(lists: list[set[int]]) -> None:
     assert torch.equal(back.documents, relevance.documents)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=6), st.data())
+def test_some_queries_keep_what_is_theirs(lists: list[set[int]], data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=5))
+    left_out = Relevance.from_lists([sorted(set(range(9)) - own)[:2] for own in lists])
+    whole = Relevance.from_lists([sorted(own) for own in lists])
+    taken = Relevance(whole.offsets, whole.documents, left_out).take(torch.tensor(rows, dtype=torch.long))
+    assert [own.tolist() for own in taken.documents.split(taken.counts.tolist())] == [
+        sorted(lists[row]) for row in rows
+    ]
+    assert taken.left_out is not None
+    kept = [sorted(set(range(9)) - lists[row])[:2] for row in rows]
+    assert [own.tolist() for own in taken.left_out.documents.split(taken.left_out.counts.tolist())] == kept
+
+
 @pytest.mark.parametrize(
     ("offsets", "documents"),
     [

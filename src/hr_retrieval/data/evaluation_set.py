@@ -40,9 +40,7 @@ class EvaluationSet:
         """What is ranked for each query, in words."""
         if len(self.document_rows) == self.corpus_size:
             return f"the whole corpus of {self.corpus_size:,} documents"
-        return (
-            f"{len(self.document_rows):,} of {self.corpus_size:,} documents: those of the {self.split} split and of none"
-        )
+        return f"{len(self.document_rows):,} of {self.corpus_size:,} documents: those of the {self.split} split and of none"
 
 
 def evaluation_set(

@@ -55,7 +55,8 @@ def write_run(
         "seed": seed,
         "datamodule": {
             "folder": str(summary.pop("data_folder", folder / "nowhere")),
-            "evaluation_corpus": summary.pop("corpus", "split"),
+            "test_corpus": summary.pop("corpus", "all"),
+            "identical_text": "ignore",
             "evaluation_queries": summary.pop("few", None),
             "seed": seed,
         },
@@ -461,7 +462,7 @@ def no_data(runs: Path) -> None:
     ("spoiled", "options", "said"),
     [
         (spoil(data="d2"), {}, ["d1", "d2", "runs/a", "runs/b"]),
-        (spoil(corpus="all"), {}, ["datamodule.evaluation_corpus", "split in", "all in"]),
+        (spoil(corpus="split"), {}, ["datamodule.test_corpus", "all in", "split in"]),
         (spoil(trained=None), {}, ["runs/b", "test=true"]),
         (spoil(mixing="os.system"), {}, ["os.system"]),
         (no_runs, {}, ["config.yaml and summary.json", "got none"]),

@@ -18,7 +18,7 @@ def test_the_figures_are_those_of_evaluate(toy_dataset: Path, tmp_path: Path, co
     fingerprint = PreparedDataset.open(toy_dataset).fingerprint
     evaluate("tiny", toy_dataset, tmp_path / "out", corpus=corpus, base=None, counterfactuals=None)
     systems = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]
-    for baseline in lexical_baselines(toy_dataset, fingerprint, corpus, None):
+    for baseline in lexical_baselines(toy_dataset, fingerprint, corpus, None, "ignore"):
         assert baseline.figures == pytest.approx(systems[baseline.name]["metrics"])
         assert all(len(values) == len(baseline.queries) for values in baseline.values.values())
 
@@ -26,10 +26,10 @@ def test_the_figures_are_those_of_evaluate(toy_dataset: Path, tmp_path: Path, co
 def test_the_queries_are_those_that_runs_draw(blind_dataset: Path) -> None:
     dataset = PreparedDataset.open(blind_dataset)
     drawn = evaluation_set(dataset, Guard(dataset), "test", "split", 4).query_rows
-    for baseline in lexical_baselines(blind_dataset, dataset.fingerprint, "split", 4):
+    for baseline in lexical_baselines(blind_dataset, dataset.fingerprint, "split", 4, "ignore"):
         assert baseline.queries == dataset.ids_at("queries", drawn)
 
 
 def test_other_data_are_refused(toy_dataset: Path) -> None:
     with pytest.raises(UserError, match="other"):
-        lexical_baselines(toy_dataset, "other", "split", None)
+        lexical_baselines(toy_dataset, "other", "split", None, "ignore")

@@ -46,7 +46,7 @@ def test_a_run_leaves_everything_it_promises(command: Command, toy: Path, tmp_pa
     assert {"mrr", "pass@1", "recall@10"} <= set(summary["zero_shot"])
     assert {"mrr", "pass@1", "recall@10"} <= set(summary["trained"])
     assert summary["trained"]["mrr"] != summary["zero_shot"]["mrr"]
-    assert (summary["queries"], summary["documents"], summary["split"]) == (12, 12, "test")
+    assert (summary["queries"], summary["documents"], summary["split"]) == (12, 120, "test")
     assert Path(summary["encoder"]) == run / "encoder"
     assert {"best.ckpt", "last.ckpt"} <= {path.name for path in (run / "checkpoints").iterdir()}
     assert list((run / "tensorboard").glob("events*"))

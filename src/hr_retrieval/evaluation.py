@@ -397,14 +397,14 @@ def _write_per_query(
     ids = pa.array(document_ids, pa.string())
     counts = relevance.counts.numpy()[rows]
     offsets = pa.array(np.concatenate([[0], counts.cumsum()]).astype(np.int32))
-    best = ranking.rows[rows, :_SHOWN].numpy()
-    best_offsets = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * best.shape[1])
-    best_scores = ranking.scores[rows, :_SHOWN].numpy()
+    best, best_scores = ranking.rows[rows, :_SHOWN].numpy(), ranking.scores[rows, :_SHOWN].numpy()
+    there = best >= 0
+    best_offsets = pa.array(np.concatenate([[0], there.sum(axis=1).cumsum()]).astype(np.int32))
     columns = {
         "query_id": pa.array(query_ids, pa.string()).take(pa.array(rows)),
         "relevant_ids": pa.ListArray.from_arrays(offsets, ids.take(pa.array(relevance.documents.numpy()))),
         "ranks": pa.ListArray.from_arrays(offsets, pa.array(ranking.ranks.numpy())),
-        "best_ids": pa.ListArray.from_arrays(best_offsets, ids.take(pa.array(best.ravel()))),
-        "best_scores": pa.ListArray.from_arrays(best_offsets, pa.array(best_scores.ravel())),
+        "best_ids": pa.ListArray.from_arrays(best_offsets, ids.take(pa.array(best[there]))),
+        "best_scores": pa.ListArray.from_arrays(best_offsets, pa.array(best_scores[there])),
     }
     pq.write_table(pa.table({**columns, **{name: pa.array(value) for name, value in values.items()}}), path)

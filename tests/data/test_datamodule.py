@@ -173,7 +173,7 @@ def test_the_corpus_and_the_number_of_queries_can_be_chosen(toy_dataset: Path, t
     # Runs of several seeds measure the same queries.
     other = make(toy_dataset, tiny_encoder, evaluation_queries=5, seed=2)
     assert np.array_equal(other.evaluation_set("test").query_rows, evaluation.query_rows)
-    with pytest.raises(UserError, match="datamodule.test_corpus to be 'split' or 'all'"):
+    with pytest.raises(UserError, match=r"datamodule\.test_corpus to be 'split' or 'all'"):
         make(toy_dataset, tiny_encoder, test_corpus="some")
 
 

@@ -19,6 +19,9 @@ Rows = npt.NDArray[np.int64]
 class EvaluationSet:
     """What one split is measured on.
 
+    Ties are broken by the place in it, so queries and documents stand in the order of their lots:
+    whatever scores all alike measures what chance gives.
+
     Attributes:
         split: its name.
         query_rows: rows of its `Q` queries in the query table.
@@ -45,8 +48,8 @@ def evaluation_set(
 
     Args:
         corpus: `split` ranks the documents that are relevant to some query of the split, `all` every document.
-        queries: at most so many queries, over the same documents; `None` for all. Which ones are drawn depends on the data
-            alone: runs of several seeds must share them, or their spread measures the draw.
+        queries: at most so many queries, over the same documents, the first by lot; `None` for all.
+            Runs of several seeds must share them, or their spread measures the draw.
 
     Raises:
         UserError: the split has no queries or none with a relevant document, or `corpus` is neither.
@@ -67,9 +70,8 @@ def evaluation_set(
         )
     if corpus == "split":
         documents = np.unique(relevant)
-    if queries is not None and queries < len(rows):
-        drawn = np.random.default_rng(SPLITS[split]).choice(len(rows), queries, replace=False)
-        rows = rows[np.sort(drawn)]
+    rows = rows[np.argsort(dataset.query_lots[rows])][:queries]
+    documents = documents[np.argsort(dataset.document_lots[documents])]
     offsets, relevant = guard.relevant(rows, documents)
     return EvaluationSet(split, rows, documents, offsets, relevant)
 

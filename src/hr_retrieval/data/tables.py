@@ -71,6 +71,9 @@ class PreparedDataset:
         document_duplicate: likewise for near-duplicate documents.
         query_group: the code of each query's group.
         query_split: 0 train, 1 validation, 2 test.
+        document_lots: the place of each document in an order drawn by lot, which decides what scores alone do not: by a hash
+            of its text, of equal texts by one of the id. It depends neither on the order of rows nor on relevance.
+        query_lots: likewise of each query.
         positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] : positive_offsets[q +
             1]]`.
         positive_documents: rows in the corpus, ascending for each query.
@@ -85,6 +88,8 @@ class PreparedDataset:
     document_duplicate: npt.NDArray[np.int64]
     query_group: npt.NDArray[np.int64]
     query_split: npt.NDArray[np.int8]
+    document_lots: npt.NDArray[np.int32]
+    query_lots: npt.NDArray[np.int32]
     positive_offsets: npt.NDArray[np.int64]
     positive_documents: npt.NDArray[np.int32]
     negative_offsets: npt.NDArray[np.int64]
@@ -109,9 +114,10 @@ class PreparedDataset:
                 repr(version),
                 "Prepare the data set anew.",
             )
-        if _recorded(folder).get("files") != _stamps(folder):
+        files = {name: folder / "rows" / f"{name}.npy" for name in _ARRAYS}
+        if _recorded(folder).get("files") != _stamps(folder) or not all(file.is_file() for file in files.values()):
             write_rows(folder)
-        arrays = {name: np.load(folder / "rows" / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        arrays = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
         return cls(folder, info, str(_recorded(folder)["fingerprint"]), **arrays)
 
     @property
@@ -148,6 +154,8 @@ _ARRAYS = (
     "document_duplicate",
     "query_group",
     "query_split",
+    "document_lots",
+    "query_lots",
     "positive_offsets",
     "positive_documents",
     "negative_offsets",
@@ -170,6 +178,8 @@ def write_rows(folder: Path) -> None:
         np.save(rows / "document_duplicate.npy", _codes(folder, {"corpus": "duplicate_id"}))
         np.save(rows / "query_split.npy", _splits(folder))
         del groups
+        np.save(rows / "document_lots.npy", _lots(folder, "corpus", "document_id"))
+        np.save(rows / "query_lots.npy", _lots(folder, "queries", "query_id"))
         pairs, negative = _judgements(folder, documents)
         for name, chosen in (("positive", ~negative), ("negative", negative)):
             wanted = pairs[chosen]
@@ -282,6 +292,15 @@ def _codes(folder: Path, columns: dict[str, str]) -> npt.NDArray[np.int64]:
     codes = -1 - np.arange(len(null), dtype=np.int64)
     codes[~null] = stated
     return codes
+
+
+def _lots(folder: Path, table: str, identifier: str) -> npt.NDArray[np.int32]:
+    """The place of each row of a table in the order of the hashes of its texts, and then of its ids."""
+    texts, ids = (_keys(folder, {table: column})[0][:, 0] for column in ("text", identifier))
+    order = np.lexsort((ids, texts))
+    lots = np.empty(len(order), np.int32)
+    lots[order] = np.arange(len(order), dtype=np.int32)
+    return lots
 
 
 def _splits(folder: Path) -> npt.NDArray[np.int8]:

@@ -4,8 +4,8 @@
 
 Reads run directories (and what `benchmarks.peers` wrote). An arm is a loss with a mixing and whatever else was set
 differently; each arm of a data set is shown at the learning rate with the best mean validation MRR over the seeds that all its rates
-have. Differences are of test MRR over the common seeds and queries, p-values by the paired bootstrap that draws both,
-adjusted by Holm over the arms of a data set. Writes `<output>.csv` with every run, chosen or not, and prints the table.
+have. Differences are of test MRR over the common seeds and queries, p-values by `crossed_test` over both (with one seed
+over the queries alone), adjusted by Holm over the arms of a data set. Writes `<output>.csv` with every run, chosen or not, and prints the table.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from omegaconf import OmegaConf
 
 from hr_retrieval.config import leaves
 from hr_retrieval.files import whole_file
-from hr_retrieval.retrieval.significance import holm, paired_bootstrap, spread
+from hr_retrieval.retrieval.significance import crossed_test, holm, spread
 
 PLAIN = "NoMixing"
 # Settings that say where a run lies and how it is shown.
@@ -121,7 +121,7 @@ class Arm:
         if not seeds or other is self:
             return None
         ours, theirs = (np.stack([arm.runs[seed].query_values for seed in seeds]) for arm in (self, other))
-        return float((ours - theirs).mean()), paired_bootstrap(ours, theirs)
+        return float((ours - theirs).mean()), crossed_test(ours, theirs)
 
 
 def main() -> None:

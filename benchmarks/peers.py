@@ -240,9 +240,7 @@ def _negatives(
     return drawn
 
 
-def _measure(
-    encoder: Encoder, dataset: PreparedDataset, split: Split
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _measure(encoder: Encoder, dataset: PreparedDataset, split: Split) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Rows of the measured queries and their metrics, each query ranked over the whole corpus."""
     measured = evaluation_set(dataset, Guard(dataset), split)
     relevance = measured.relevance

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import comb
 from pathlib import Path
 
 # Two worker processes on few cores: one thread each is faster than sharing, and figures do not depend on the machine.
@@ -59,6 +60,12 @@ def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
         ]
         pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMAS[name]), folder / f"{name}.parquet")
     return folder
+
+
+def chance(relevant: int, documents: int) -> float:
+    """Expected reciprocal rank of the first of some relevant documents in an order drawn by lot."""
+    ranks = range(1, documents - relevant + 2)
+    return sum(comb(documents - rank, relevant - 1) / rank for rank in ranks) / comb(documents, relevant)
 
 
 @contextmanager

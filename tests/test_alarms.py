@@ -23,7 +23,13 @@ from hr_retrieval.model.schedule import WarmupLinear
 
 
 def run(
-    folder: Path, *callbacks: Callback, lr: float = 1e-2, scheduler: Any = None, alike: float = 0.9999, **options: Any
+    folder: Path,
+    *callbacks: Callback,
+    lr: float = 1e-2,
+    scheduler: Any = None,
+    alike: float = 0.9999,
+    tied: float = 0.05,
+    **options: Any,
 ) -> None:
     """Three short epochs with a validation behind each; `zero_shot` as a run measures it."""
     torch.manual_seed(0)
@@ -32,7 +38,7 @@ def run(
     data = RetrievalDataModule(folder, module.encoder, batch_size=8)
     trainer = pl.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0, use_distributed_sampler=False, callbacks=[*callbacks, Alarms(alike)],
+        num_sanity_val_steps=0, use_distributed_sampler=False, callbacks=[*callbacks, Alarms(alike, tied)],
         **({"max_epochs": 3, "limit_train_batches": 3} | options),
     )  # fmt: skip
     trainer.validate(module, data, verbose=False)
@@ -44,14 +50,20 @@ def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
 
 
 class Alike(Callback):
-    """Leaves one vector for every text: the last norm's bias."""
+    """Leaves one vector for every text: the last norm's bias, of normal numbers or of one, whose sums are exact."""
+
+    def __init__(self, bias: float | None = None) -> None:
+        self.bias = bias
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         norms = [child for name, child in pl_module.named_modules() if name.endswith("LayerNorm")]
         assert isinstance(norms[-1].weight, torch.Tensor)
         assert isinstance(norms[-1].bias, torch.Tensor)
         norms[-1].weight.data.zero_()
-        norms[-1].bias.data.normal_()
+        if self.bias is None:
+            norms[-1].bias.data.normal_()
+        else:
+            norms[-1].bias.data.fill_(self.bias)
 
 
 def test_a_training_that_works_raises_no_alarm(blind_dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -70,6 +82,18 @@ def test_how_alike_is_an_option(toy_dataset: Path, caplog: pytest.LogCaptureFixt
     assert said(caplog, "All embeddings of the validation are alike") == 1
     with pytest.raises(UserError, match=r"callbacks\.alarms\.alike"):
         Alarms(0.0)
+
+
+def test_scores_that_tie_are_said_once(toy_dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(toy_dataset, Alike(bias=1.0), lr=1e-9, alike=1.0)
+    assert said(caplog, "for 100% of the queries a document that is not relevant scores exactly as high") == 1
+    with pytest.raises(UserError, match=r"callbacks\.alarms\.tied"):
+        Alarms(tied=0.0)
+
+
+def test_how_many_may_tie_is_an_option(toy_dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(toy_dataset, Alike(bias=1.0), lr=1e-9, alike=1.0, tied=1.0)
+    assert said(caplog, "Scores of the validation tie") == 0
 
 
 def test_weights_that_do_not_change_are_said_once(toy_dataset: Path, caplog: pytest.LogCaptureFixture) -> None:

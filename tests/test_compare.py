@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -24,6 +25,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.evaluation import evaluate
 from hr_retrieval.files import write_json
 from hr_retrieval.lexical import lexical_baselines
+from hr_retrieval.retrieval.significance import crossed_test
 from tests.conftest import Command
 
 TOY = (
@@ -238,20 +240,31 @@ def test_a_named_baseline_is_what_the_others_are_compared_with(tmp_path: Path) -
     assert anchor.difference.p_queries == pytest.approx(naive_randomisation([0.5] * 6, BEFORE), abs=0.02)
 
 
-def test_the_seeds_are_drawn_where_both_sides_have_them(tmp_path: Path) -> None:
-    """Seeds that disagree about the winner make the difference uncertain, but only if they are drawn."""
-    for seed, factor in ((1, 0.8), (2, 2.0)):
-        write_run(tmp_path / "runs" / f"a{seed}", seed, NONE)
-        write_run(tmp_path / "runs" / f"b{seed}", seed, ANCHOR, [value * factor for value in BEFORE])
-    paired = compared(tmp_path, baseline="NoMixing").groups[0].difference
-    write_run(tmp_path / "runs" / "a3", 3, NONE)
-    unpaired = written([str(tmp_path / "runs" / "**")], tmp_path / "other", baseline="NoMixing").groups[0].difference
-    assert paired is not None
-    assert unpaired is not None
-    assert paired.p_seeds is not None
-    assert unpaired.p_seeds is not None
-    assert paired.p_queries == unpaired.p_queries
-    assert paired.p_seeds > 2 * unpaired.p_seeds
+def test_seeds_are_paired_where_both_sides_have_them_and_a_single_one_has_no_p_over_seeds(tmp_path: Path) -> None:
+    """Luck that both sides have alike cancels in pairs, and in nothing else."""
+    values = {seed: [[value * luck + gain + 0.01 * (number % 2) for number, value in enumerate(BEFORE)] for gain in (0, 0.1)]
+              for seed, luck in ((1, 0.8), (2, 1.4), (3, 1.1))}  # fmt: skip
+
+    def p_values(number: int) -> tuple[float | None, float | None]:
+        pattern, folder = str(tmp_path / "runs" / "**"), tmp_path / str(number)
+        difference = written([pattern], folder, baseline="NoMixing").groups[0].difference
+        assert difference is not None
+        return difference.p_queries, difference.p_seeds
+
+    write_run(tmp_path / "runs" / "a1", 1, NONE, values[1][0])
+    write_run(tmp_path / "runs" / "b1", 1, ANCHOR, values[1][1])
+    assert p_values(0) == (pytest.approx(2 / 64, abs=0.01), None)
+    assert "| +0.1000 | 0.03" in (tmp_path / "0" / "comparison.md").read_text()
+    assert "no p (seeds)" in (tmp_path / "0" / "comparison.md").read_text()
+    write_run(tmp_path / "runs" / "a2", 2, NONE, values[2][0])
+    write_run(tmp_path / "runs" / "b2", 2, ANCHOR, values[2][1])
+    sides = [np.array([values[seed][side] for seed in (1, 2)]) for side in (1, 0)]
+    paired = p_values(1)[1]
+    assert paired == pytest.approx(crossed_test(*sides)) == pytest.approx(0, abs=1e-9)
+    write_run(tmp_path / "runs" / "a3", 3, NONE, values[3][0])
+    unpaired = p_values(2)[1]
+    assert unpaired == pytest.approx(crossed_test(sides[0], np.array([*sides[1], values[3][0]]), paired=False))
+    assert unpaired > 0.1
 
 
 def test_runs_of_one_seed_count_as_one(tmp_path: Path) -> None:

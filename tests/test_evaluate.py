@@ -12,6 +12,7 @@ import torch
 
 from hr_retrieval import evaluate as verb
 from hr_retrieval import train
+from hr_retrieval.data.keys import keys_of
 from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluation import BEFORE, ENCODER, evaluate, write_trec
@@ -21,7 +22,7 @@ from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranking
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval
-from tests.conftest import Command, write_toy_dataset
+from tests.conftest import Command, chance, write_toy_dataset
 
 INSERTED = ("insertion", "male to female")
 TOY = ("model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false")
@@ -41,6 +42,7 @@ def naive_figures(folder: Path, texts: dict[str, torch.Tensor], corpus: str = "s
     queries = [row for row in rows_of(folder, "queries") if row["split"] == "test"]
     groups = {row["group_id"] for row in queries}
     documents = [row for row in rows_of(folder, "corpus") if corpus == "all" or row["group_id"] in groups]
+    documents.sort(key=lambda row: int(keys_of([row["text"]])[0, 0]))
     reciprocal, first = [], []
     for query in queries:
         scores = [float(texts[query["text"]] @ texts[document["text"]]) for document in documents]
@@ -67,6 +69,45 @@ def test_the_figures_are_those_of_a_plain_loop(toy_dataset: Path, tmp_path: Path
     assert list(summary["systems"]) == [ENCODER, "BM25", "character TF-IDF"]
 
 
+def constant_encoder(folder: Path) -> Path:
+    """An encoder to which all texts are one; the bias is of ones, so that sums over tokens are exact."""
+    encoder = Encoder("tiny")
+    last = [child for name, child in encoder.named_modules() if name.endswith("LayerNorm")][-1]
+    last.weight.data.zero_()
+    last.bias.data.fill_(1.0)
+    encoder.save(folder)
+    return folder
+
+
+def measured_constant(folder: Path, encoder: Path, relevant_first: bool) -> dict[str, Any]:
+    """Two relevant documents a query of 200 test queries; 600 documents that nobody asks for."""
+    folder.mkdir()
+    relevant = [(f"d{number}-{part}", f"{part} of {number}") for number in range(200) for part in ("task", "skill")]
+    others = [(f"x{number}", f"unasked {number}") for number in range(600)]
+    order = [*relevant, *others] if relevant_first else [*others, *reversed(relevant)]
+    rewrite(folder, "corpus", [{"document_id": name, "text": text} for name, text in order])
+    queries = [{"query_id": f"q{number}", "text": f"asked {number}", "split": "test"} for number in range(200)]
+    rewrite(folder, "queries", queries if relevant_first else queries[::-1])
+    judged = [{"query_id": f"q{name[1:].split('-')[0]}", "document_id": name, "relevance": 1} for name, _ in relevant]
+    rewrite(folder, "qrels", judged)
+    return evaluate(str(encoder), folder, folder / "out", corpus="all", base=None, counterfactuals=None)
+
+
+def test_a_constant_encoder_measures_what_chance_gives_whatever_the_order_of_rows(tmp_path: Path) -> None:
+    encoder = constant_encoder(tmp_path / "constant")
+    first, last = (measured_constant(tmp_path / str(order), encoder, order) for order in (True, False))
+    for part in ("systems", "slices", "document_to_query", "remarks"):
+        assert first[part] == last[part]
+    metrics, other = first["systems"][ENCODER]["metrics"], first["document_to_query"][ENCODER]
+    # One draw of lots: the standard deviation of its MRR is about a quarter.
+    assert metrics["mrr"] == pytest.approx(chance(2, 1000), rel=0.8)
+    assert metrics["recall@100"] == pytest.approx(0.1, abs=0.04)
+    # As many documents ask for each query: every rank comes equally often, whatever the lots.
+    assert other["mrr"] == pytest.approx(chance(1, 200))
+    (remark,) = [remark for remark in first["remarks"] if "tie" in remark]
+    assert remark.startswith("Scores of the encoder tie: for 100% of the queries")
+
+
 def test_the_files_agree_with_each_other(toy_dataset: Path, tmp_path: Path) -> None:
     summary = evaluate("tiny", toy_dataset, tmp_path / "out", split="validation")
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == summary
@@ -74,7 +115,7 @@ def test_the_files_agree_with_each_other(toy_dataset: Path, tmp_path: Path) -> N
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
     table = pq.read_table(tmp_path / "out" / "per_query.parquet").to_pylist()
     queries = [row["query_id"] for row in rows_of(toy_dataset, "queries") if row["split"] == "validation"]
-    assert [row["query_id"] for row in table] == queries
+    assert sorted(row["query_id"] for row in table) == sorted(queries)
     system = summary["systems"][ENCODER]
     for name, mean in system["metrics"].items():
         values = [row[name] for row in table]

@@ -1,4 +1,4 @@
-"""Says during training that it cannot work: embeddings that are all alike, weights or ranks that do not move."""
+"""Says during training that it cannot work: embeddings all alike, scores that tie, weights or ranks that do not move."""
 
 import logging
 from typing import Any, cast
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.module import RetrievalModule
+from hr_retrieval.retrieval.extremes import TIED, extremes, what_ties
 
 log = logging.getLogger(__name__)
 
@@ -23,17 +24,22 @@ class Alarms(Callback):
     """Warns at the end of a validation, once for each cause, and goes on.
 
     * All validation embeddings are alike: no ranking of them means anything.
+    * Many scores tie: one text is to the encoder as another.
     * From the first to the second validation no weight has changed, or weights have and not one rank has.
 
     Args:
         alike: mean cosine between validation embeddings above which they are called alike.
+        tied: share of queries, above which scores are said to tie, of which a document that is not relevant scores exactly as
+            the best relevant one.
     """
 
-    def __init__(self, alike: float = 0.999) -> None:
+    def __init__(self, alike: float = 0.999, tied: float = TIED) -> None:
         if not 0 < alike <= 1:
             raise UserError("callbacks.alarms.alike above 0 and up to 1", str(alike), "Mend this key.")
-        self.alike = alike
-        self._alike_said = False
+        if not 0 < tied <= 1:
+            raise UserError("callbacks.alarms.tied above 0 and up to 1", str(tied), "Take 0.05, or 1 for no alarm.")
+        self.alike, self.tied = alike, tied
+        self._alike_said = self._tied_said = False
         self._first: tuple[int, Tensor, list[Tensor]] | None = None
         self._compared = False
 
@@ -42,6 +48,7 @@ class Alarms(Callback):
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
         self._check_spread(module, trainer.global_step)
+        self._check_ties(module, trainer.global_step)
         if not self._compared:
             self._check_movement(trainer, module)
 
@@ -61,6 +68,14 @@ class Alarms(Callback):
                 cosine,
                 step,
             )
+
+    def _check_ties(self, module: RetrievalModule, step: int) -> None:
+        assert module.embedded is not None, "asked at the end of a validation"
+        measured = module.embedded.relevance.counts.nonzero().squeeze(1)
+        share = extremes(module.embedded, _spread_out(measured, _SAMPLE)).tied
+        if share > self.tied and not self._tied_said:
+            self._tied_said = True
+            log.warning("Scores of the validation tie at step %d: %s", step, what_ties(share))
 
     def _check_movement(self, trainer: pl.Trainer, module: RetrievalModule) -> None:
         reciprocal, weights = module.query_values["mrr"], _weights(module)

@@ -13,7 +13,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.finished import MEASURED_KEYS, FinishedRun, check_same_data, common_metrics, read_runs
 from hr_retrieval.lexical import Baseline, lexical_baselines
 from hr_retrieval.retrieval import HEADLINE
-from hr_retrieval.retrieval.significance import Spread, holm, paired_bootstrap, randomisation_test, spread
+from hr_retrieval.retrieval.significance import Spread, crossed_test, holm, randomisation_test, spread
 from hr_retrieval.varying import Value, shown_value, value_of, values_of, varying_keys
 
 _TRAINED, _ZERO_SHOT = "per_query.parquet", "per_query_zero_shot.parquet"
@@ -27,7 +27,8 @@ class Difference:
         mean: mean metric of the group less that of the baseline.
         p_queries: of the randomisation test over queries, on each query's mean over seeds; adjusted by Holm over all
             groups; `None` without figures of the same queries on both sides.
-        p_seeds: likewise of the paired bootstrap, which draws seeds too where both sides have the same ones.
+        p_seeds: likewise of `crossed_test`, over seeds and queries, paired where both sides have the same seeds; `None`
+            too where a side has a single seed.
     """
 
     mean: float
@@ -199,7 +200,8 @@ def _named(text: str, groups: Sequence[Group]) -> Group:
 def _with_differences(groups: Sequence[Group], base: Group | None, metric: str) -> list[Group]:
     raw = [None if group is base else _tests(group, base, metric) for group in groups]
     adjusted = [
-        holm({str(number): p_values[test] for number, p_values in enumerate(raw) if p_values}) for test in (0, 1)
+        holm({str(number): p for number, tests in enumerate(raw) if tests and (p := tests[which]) is not None})
+        for which in (0, 1)
     ]
     result = []
     for number, group in enumerate(groups):
@@ -212,8 +214,8 @@ def _with_differences(groups: Sequence[Group], base: Group | None, metric: str) 
     return result
 
 
-def _tests(group: Group, base: Group | None, metric: str) -> tuple[float, float] | None:
-    """P-values over queries, and over queries and seeds; `None` without the same queries on both sides."""
+def _tests(group: Group, base: Group | None, metric: str) -> tuple[float, float | None] | None:
+    """P-values over queries, and over queries and seeds if there are several; `None` without the same queries on both sides."""
     own = _query_values(group.runs, _TRAINED, metric)
     other = (
         _query_values(group.runs, _ZERO_SHOT, metric) if base is None else _query_values(base.runs, _TRAINED, metric)
@@ -222,7 +224,7 @@ def _tests(group: Group, base: Group | None, metric: str) -> tuple[float, float]
         return None
     a, b = own[1], other[1]
     same_seeds = base is None or {run.seed for run in group.runs} == {run.seed for run in base.runs}
-    over_seeds = paired_bootstrap(a, b) if same_seeds else paired_bootstrap(a.mean(axis=0), b.mean(axis=0))
+    over_seeds = crossed_test(a, b, same_seeds) if min(len(a), len(b)) > 1 else None
     return randomisation_test(a.mean(axis=0), b.mean(axis=0)), over_seeds
 
 
@@ -250,11 +252,12 @@ def _remarks(groups: Sequence[Group], base: Group | None, varying: Sequence[str]
     remarks = [
         f"Data {runs[0].data}: {runs[0].queries} test queries, each ranked over {runs[0].documents} documents.",
         "Figures are mean ± standard deviation over seeds; in brackets the encoder before training.",
-        f"Differences are from {against}. p (queries): randomisation test on each query's mean over seeds. p (seeds): paired "
-        "bootstrap, which draws seeds too where both sides have the same ones. Both are adjusted by Holm over all groups.",
+        f"Differences are from {against}. p (queries): randomisation test on each query's mean over seeds, which "
+        "speaks of these seeds alone. p (seeds): t-test with random effects of seeds and queries, seeds paired where both sides "
+        "have the same ones. Both are adjusted by Holm over all groups.",
     ]
     if any(spread.n == 1 for group in groups for spread in group.figures.values()):
-        remarks.append("A group of one seed has no spread: run more, such as seed=1,2,3.")
+        remarks.append("A group of one seed has no spread and no p (seeds): run more, such as seed=1,2,3,4,5.")
     within = [key for key in varying if any(len(values_of(group.runs, key)) > 1 for group in groups)]
     if within:
         remarks.append(f"Runs within a group differ in {', '.join(within)}: name these in by= to tell them apart.")

@@ -31,7 +31,8 @@ from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.retrieval import counterfactuals as pairs
 from hr_retrieval.retrieval.baselines import BASELINES
 from hr_retrieval.retrieval.counterfactuals import Ranked
-from hr_retrieval.retrieval.metrics import per_query
+from hr_retrieval.retrieval.extremes import TIED, extremes, what_ties
+from hr_retrieval.retrieval.metrics import Embedded, per_query
 from hr_retrieval.retrieval.overlap import PERSISTENCE
 from hr_retrieval.retrieval.ranking import Ranking, exact_ranking, exact_ranks, ranking_by_scores
 from hr_retrieval.retrieval.relevance import Relevance
@@ -48,7 +49,7 @@ RELEVANCE_RULE = (
     "and no stated negative; queries of one text share their judgements. A query without such a document is excluded."
 )
 RANK_RULE = (
-    "1 + the number of ranked documents that score higher, or as high on a smaller row of corpus.parquet (exact ranks)."
+    "1 + the number of ranked documents that score higher, or as high with a smaller hash of the text (exact ranks)."
 )
 
 # Metrics with an interval, and the chance that it holds the mean.
@@ -58,6 +59,8 @@ _SLICED = ("mrr", "pass@1")
 # Documents of each query in `run.trec` and in `per_query.parquet`.
 _RUN_DEPTH, _SHOWN = 100, 10
 _SIGNIFICANT = 0.05
+# Queries, the first by lot, in which ties are looked for.
+_TIES_SOUGHT = 1000
 
 Values = dict[str, npt.NDArray[np.float64]]
 
@@ -121,6 +124,7 @@ def evaluate(
         "document_to_query": {ENCODER: _means(_values(other_direction, relevance.transpose(len(texts.documents))))},
         "encoder": _described(encoder, encoders[ENCODER], texts),
     }
+    summary["remarks"] += _ties(embedded)
     if lists:
         summary["counterfactuals"] = _counterfactuals(lists, embedded, encoders[ENCODER])
     query_ids = dataset.ids_at("queries", measured.query_rows)
@@ -347,6 +351,14 @@ def _remarks(values: Mapping[str, Values]) -> list[str]:
             f"(p = {p_value:.4f}, randomisation test)."
         )
     return remarks
+
+
+def _ties(ranked: Ranked) -> list[str]:
+    """A sentence where the encoder's scores tie so often that lots decide its figures in good part."""
+    rows = ranked.relevance.counts.nonzero().squeeze(1)[:_TIES_SOUGHT]
+    whole = Embedded(ranked.query_embeddings, ranked.document_embeddings, ranked.relevance)
+    share = extremes(whole, rows).tied
+    return [f"Scores of the encoder tie: {what_ties(share)}"] if share > TIED else []
 
 
 def _slices(

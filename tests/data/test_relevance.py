@@ -72,7 +72,10 @@ def tables(draw: st.DrawFn) -> Tables:
 
     positives = several(st.sets(st.integers(0, documents - 1), max_size=3), queries)
     negatives = [
-        rows - own for rows, own in zip(several(st.sets(st.integers(0, documents - 1), max_size=2), queries), positives, strict=True)
+        rows - own
+        for rows, own in zip(
+            several(st.sets(st.integers(0, documents - 1), max_size=2), queries), positives, strict=True
+        )
     ]
     return Tables(
         several(groups, documents),

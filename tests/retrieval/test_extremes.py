@@ -39,8 +39,23 @@ def test_as_plain_loops_find_them(data: st.DataObject) -> None:
         best = min(relevant[query], key=lambda document: (-scores[document], document))
         assert (found.positives[place], found.positive_scores[place]) == (best, scores[best])
         others = [document for document in range(documents) if document not in relevant[query] | left_out[query]]
+        assert found.ties[place] == sum(scores[document] == scores[best] for document in others)
         if others:
             hardest = min(others, key=lambda document: (-scores[document], document))
             assert (found.negatives[place], found.negative_scores[place]) == (hardest, scores[hardest])
         else:
             assert found.negative_scores[place] == -torch.inf
+    assert found.tied == sum(int(count) > 0 for count in found.ties) / len(chosen)
+
+
+def test_scores_are_in_float32_under_autocast_and_reduced_precision() -> None:
+    """In bfloat16 the two documents would tie."""
+    embedded = Embedded(torch.ones(1, 2), torch.tensor([[1.0, 1.0], [1.0, 1.0005]]), Relevance.from_lists([[0]]))
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = extremes(embedded, torch.tensor([0]))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert found.negative_scores > found.positive_scores
+    assert (found.ties.tolist(), found.tied) == ([0], 0.0)

@@ -7,19 +7,28 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval import significance
 from hr_retrieval.retrieval.significance import (
     bootstrap_interval,
-    hierarchical_interval,
+    crossed_test,
     holm,
-    paired_bootstrap,
     randomisation_test,
     spread,
 )
 
 Values = npt.NDArray[np.float64]
+# Seeds, their standard deviation (as .006 where the rest has .12), most false alarms, least power.
+SIZES = [
+    (1, 0.0, 0.1, 0.75),
+    (2, 0.0, 0.1, 0.4),
+    (2, 0.1, 0.18, 0.2),
+    (3, 0.0, 0.1, 0.5),
+    (3, 0.1, 0.13, 0.35),
+    (5, 0.1, 0.11, 0.55),
+]
 
 
 def sample(shape: int | tuple[int, ...], seed: int = 0, shift: float = 0.0) -> Values:
@@ -34,13 +43,78 @@ def test_randomisation_matches_all_sign_flips() -> None:
     assert randomisation_test(a, b, resamples=50_000) == pytest.approx(exact, abs=0.01)
 
 
-def test_paired_bootstrap_matches_all_draws() -> None:
-    a, b = sample(5, 1, 0.8), sample(5, 2)
-    observed = (a - b).mean()
-    centred = a - b - observed
-    draws = [abs(sum(centred[list(rows)]) / 5) for rows in product(range(5), repeat=5)]
-    exact = sum(value >= abs(observed) - 1e-12 for value in draws) / len(draws)
-    assert paired_bootstrap(a, b, resamples=50_000) == pytest.approx(exact, abs=0.01)
+def naive_squares(values: Values) -> tuple[float, float, float]:
+    """Mean squares of the seeds, the queries and the rest, by the table of a two-way analysis of variance."""
+    seeds, queries = values.shape
+    mean = values.mean()
+    of_seed = sum(queries * (row.mean() - mean) ** 2 for row in values) / (seeds - 1)
+    of_query = sum(seeds * (column.mean() - mean) ** 2 for column in values.T) / (queries - 1)
+    total = sum((value - mean) ** 2 for value in values.ravel())
+    rest = total - (seeds - 1) * of_seed - (queries - 1) * of_query
+    return of_seed, of_query, rest / ((seeds - 1) * (queries - 1))
+
+
+@pytest.mark.parametrize("seed_sd", [0.0, 1.0])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_crossed_test_matches_the_analysis_of_variance(seeds: int, seed_sd: float) -> None:
+    queries, a, b = 12, sample((seeds, 12), seeds, 0.4), sample((seeds, 12), 9)
+    a += seed_sd * sample((seeds, 1), 30) - (1 - seed_sd) * ((a - b).mean(axis=1, keepdims=True) - 0.4)
+    of_seed, of_query, rest = naive_squares(a - b)
+    assert (of_seed > rest) == bool(seed_sd)
+    terms = [(of_query, queries - 1)]
+    if of_seed > rest:
+        terms += [(of_seed, seeds - 1), (-rest, (seeds - 1) * (queries - 1))]
+    square = sum(term for term, _ in terms)
+    freedom = square**2 / sum(term**2 / own for term, own in terms)
+    statistic = (a - b).mean() / (square / (seeds * queries)) ** 0.5
+    assert crossed_test(a, b) == pytest.approx(2 * stats.t.sf(abs(statistic), freedom))
+    assert crossed_test(b, a) == pytest.approx(crossed_test(a, b))
+
+
+def test_one_seed_has_the_paired_t_test_over_queries() -> None:
+    a, b = sample(20, 1, 0.5), sample(20, 2)
+    expected = stats.ttest_rel(a, b).pvalue
+    assert crossed_test(a, b) == pytest.approx(expected)
+    assert crossed_test(a[None], b[None], paired=False) == pytest.approx(expected)
+
+
+def test_unpaired_sides_have_seeds_of_their_own() -> None:
+    """By Welch's formula where the queries are alike and only seeds differ."""
+    a, b = sample((3, 1), 1, 1.0) + np.zeros(50), sample((4, 1), 2) + np.zeros(50)
+    expected = stats.ttest_ind(a[:, 0], b[:, 0], equal_var=False).pvalue
+    assert crossed_test(a, b, paired=False) == pytest.approx(expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 4), st.integers(2, 9), st.integers(0, 999), st.booleans(), st.floats(0.01, 100.0))
+def test_neither_order_nor_scale_changes_the_crossed_test(
+    seeds: int, queries: int, seed: int, paired: bool, scale: float
+) -> None:
+    a, b = sample((seeds, queries), seed, 0.3), sample((seeds, queries), seed + 1)
+    rows, columns = (np.random.default_rng(seed).permutation(size) for size in (seeds, queries))
+    p_value = crossed_test(a, b, paired)
+    assert 0 <= p_value <= 1
+    assert crossed_test(a[rows][:, columns], b[rows][:, columns], paired) == pytest.approx(p_value)
+    assert crossed_test(scale * a, scale * b, paired) == pytest.approx(p_value)
+
+
+@pytest.mark.parametrize(("seeds", "seed_sd", "most", "power"), SIZES)
+def test_the_crossed_test_has_its_size_and_power(seeds: int, seed_sd: float, most: float, power: float) -> None:
+    """Standard deviations in the ratio that real runs have; the bounds are four standard errors around what to expect."""
+
+    def rejected(shift: float) -> float:
+        generator, error = np.random.default_rng(seeds), (0.34**2 + 1 / seeds + 400 * seed_sd**2 / seeds) ** 0.5 / 20
+        draws = [
+            shift * error
+            + generator.normal(0, seed_sd, (seeds, 1))
+            + generator.normal(0, 0.34, 400)
+            + generator.normal(0, 1, (seeds, 400))
+            for _ in range(400)
+        ]
+        return float(np.mean([crossed_test(values, np.zeros_like(values)) <= 0.05 for values in draws]))
+
+    assert 0.01 <= rejected(0.0) <= most
+    assert rejected(3.0) >= power
 
 
 def test_bootstrap_interval_matches_all_draws() -> None:
@@ -50,39 +124,26 @@ def test_bootstrap_interval_matches_all_draws() -> None:
     assert (low, high) == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])), abs=0.03)
 
 
-def test_hierarchical_interval_matches_all_draws() -> None:
-    values = sample((3, 3), 4)
-    draws = [
-        np.mean([values[seed][list(rows)].mean() for seed in seeds])
-        for seeds in product(range(3), repeat=3)
-        for rows in product(range(3), repeat=3)
-    ]
-    low, high = hierarchical_interval(values, confidence=0.9, resamples=50_000)
-    assert (low, high) == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])), abs=0.03)
-
-
-def test_seeds_that_differ_widen_the_interval() -> None:
+def test_seeds_that_disagree_about_the_winner_leave_it_open() -> None:
     queries = sample(200, 5)
-    values = np.stack([queries - 1, queries, queries + 1])
-    low, high = hierarchical_interval(values)
-    narrow_low, narrow_high = bootstrap_interval(values.mean(axis=0))
-    assert high - low > 2 * (narrow_high - narrow_low)
-    assert paired_bootstrap(values, np.tile(queries - 0.5, (3, 1))) > 0.05
-    assert paired_bootstrap(values.mean(axis=0), queries - 0.5) < 0.001
+    values, other = np.stack([queries - 1, queries, queries + 1]), np.tile(queries - 0.5, (3, 1))
+    assert crossed_test(values, other) > 0.3
+    assert crossed_test(values[:1] + 1, other[:1] + sample((1, 200), 6)) < 0.001
 
 
 def test_same_and_clearly_different_systems() -> None:
     a = sample(100, 6)
-    for test in (paired_bootstrap, randomisation_test):
-        assert test(a, a) == 1.0
-        assert test(a + 1, a) == pytest.approx(1 / 10_001)
-        assert test(a, a + 1, resamples=99) == pytest.approx(1 / 100)
+    assert randomisation_test(a, a) == crossed_test(a, a) == 1.0
+    assert randomisation_test(a + 1, a) == pytest.approx(1 / 10_001)
+    assert randomisation_test(a, a + 1, resamples=99) == pytest.approx(1 / 100)
+    assert crossed_test(np.ones((2, 9)), np.zeros((2, 9))) == 0.0
+    assert crossed_test(np.ones((2, 1)), np.zeros((2, 1))) == 1.0
+    assert crossed_test(a, a + 1e-15) == 1.0
 
 
 def test_false_alarms_come_as_often_as_the_level() -> None:
-    for test in (paired_bootstrap, randomisation_test):
-        p_values = [test(sample(40, 2 * i), sample(40, 2 * i + 1), resamples=199) for i in range(300)]
-        assert 0.02 < np.mean(np.array(p_values) <= 0.05) < 0.09
+    p_values = [randomisation_test(sample(40, 2 * i), sample(40, 2 * i + 1), resamples=199) for i in range(300)]
+    assert 0.02 < np.mean(np.array(p_values) <= 0.05) < 0.09
 
 
 def test_several_seeds_of_the_randomisation_test_are_means() -> None:
@@ -102,7 +163,6 @@ def test_seed_and_resamples_change_the_draw_and_memory_does_not(monkeypatch: pyt
     a, b = sample(30, 1, 0.3), sample(30, 2)
     for function in (
         lambda **options: bootstrap_interval(a, **options),
-        lambda **options: paired_bootstrap(a, b, **options),
         lambda **options: randomisation_test(a, b, **options),
     ):
         assert function(seed=1) == function(seed=1)
@@ -146,4 +206,4 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(UserError, match="p-values between 0 and 1"):
         holm({"a": 1.5})
     with pytest.raises(UserError, match="the same queries"):
-        paired_bootstrap(np.ones(3), np.ones(4))
+        crossed_test(np.ones(3), np.ones(4))

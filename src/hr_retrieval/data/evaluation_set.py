@@ -21,6 +21,9 @@ Rows = npt.NDArray[np.int64]
 class EvaluationSet:
     """What one split is measured on.
 
+    Ties are broken by the place in it, so queries and documents stand in the order of their lots:
+    whatever scores all alike measures what chance gives.
+
     Attributes:
         split: its name.
         query_rows: rows of its `Q` queries in the query table.
@@ -55,8 +58,8 @@ def evaluation_set(
     Args:
         corpus: `all` ranks every document, as everybody else does; `split` is cheaper and easier: it leaves out the
             documents that answer queries of other splits only.
-        queries: at most so many queries, over the same documents; `None` for all. Which ones are drawn depends on the data
-            alone: runs of several seeds must share them, or their spread measures the draw.
+        queries: at most so many queries, over the same documents, the first by lot; `None` for all. Runs of several
+            seeds must share them, or their spread measures the draw.
 
     Raises:
         UserError: the split has no queries or none with a relevant document, or `corpus` is neither.
@@ -70,9 +73,8 @@ def evaluation_set(
     documents = np.arange(dataset.document_count)
     if corpus == "split":
         documents = _of_split(dataset, guard, rows, documents)
-    if queries is not None and queries < len(rows):
-        drawn = np.random.default_rng(SPLITS[split]).choice(len(rows), queries, replace=False)
-        rows = rows[np.sort(drawn)]
+    rows = rows[np.argsort(dataset.query_lots[rows])][:queries]
+    documents = documents[np.argsort(dataset.document_lots[documents])]
     left_out = Relevance(*map(torch.from_numpy, guard.own_text(rows, documents)))
     relevance = Relevance(*map(torch.from_numpy, guard.relevant(rows, documents)), left_out)
     if not len(relevance.documents):

@@ -76,6 +76,9 @@ class PreparedDataset:
         query_split: 0 train, 1 validation, 2 test.
         text_offsets: the queries of text `t` are `text_queries[text_offsets[t] : text_offsets[t + 1]]`.
         text_queries: rows of queries, ascending for each text.
+        document_lots: the place of each document in an order drawn by lot, which decides what scores alone do not: by a hash
+            of its normalised text, of equal texts by one of the id. It depends neither on the order of rows nor on relevance.
+        query_lots: likewise of each query.
         positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] : positive_offsets[q +
             1]]`.
         positive_documents: rows in the corpus, ascending for each query.
@@ -95,6 +98,8 @@ class PreparedDataset:
     query_split: npt.NDArray[np.int8]
     text_offsets: npt.NDArray[np.int64]
     text_queries: npt.NDArray[np.int32]
+    document_lots: npt.NDArray[np.int32]
+    query_lots: npt.NDArray[np.int32]
     positive_offsets: npt.NDArray[np.int64]
     positive_documents: npt.NDArray[np.int32]
     negative_offsets: npt.NDArray[np.int64]
@@ -119,9 +124,10 @@ class PreparedDataset:
                 repr(version),
                 "Prepare the data set anew.",
             )
-        if _recorded(folder).get("files") != _stamps(folder):
+        files = {name: folder / "rows" / f"{name}.npy" for name in _ARRAYS}
+        if _recorded(folder).get("files") != _stamps(folder) or not all(file.is_file() for file in files.values()):
             write_rows(folder)
-        arrays = {name: np.load(folder / "rows" / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        arrays = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
         return cls(folder, info, str(_recorded(folder)["fingerprint"]), **arrays)
 
     @property
@@ -163,6 +169,8 @@ _ARRAYS = (
     "query_split",
     "text_offsets",
     "text_queries",
+    "document_lots",
+    "query_lots",
     "positive_offsets",
     "positive_documents",
     "negative_offsets",
@@ -181,7 +189,11 @@ def write_rows(folder: Path) -> None:
         documents, queries = _row_count(folder, "corpus"), _row_count(folder, "queries")
         np.save(rows / "document_duplicate.npy", _codes(folder, {"corpus": "duplicate_id"}))
         np.save(rows / "query_split.npy", _splits(folder))
-        texts = _write_texts(folder, rows)
+        hashes = [_text_hashes(folder, table) for table in ("queries", "corpus")]
+        np.save(rows / "query_lots.npy", _lots(hashes[0], folder, "queries", "query_id"))
+        np.save(rows / "document_lots.npy", _lots(hashes[1], folder, "corpus", "document_id"))
+        texts = _write_texts(rows, *hashes)
+        del hashes
         pairs, negative = _judgements(folder, documents)
         for name, chosen in (("positive", ~negative), ("negative", negative)):
             wanted = pairs[chosen]
@@ -297,22 +309,21 @@ def _codes(folder: Path, columns: dict[str, str]) -> npt.NDArray[np.int64]:
     return codes
 
 
-def _write_texts(folder: Path, rows: Path) -> Codes:
+def _write_texts(rows: Path, queries: Hashes, documents: Hashes) -> Codes:
     """Write which queries share a text, and which documents have the text of a query; gives the text of each query."""
-    texts = Distinct.of(_text_hashes(folder, "queries"))
+    texts = Distinct.of(queries)
     order = np.argsort(texts.codes, kind="stable").astype(np.int32)
     np.save(rows / "query_text.npy", texts.codes)
     np.save(rows / "text_queries.npy", order)
     offsets = np.searchsorted(texts.codes[order], np.arange(len(texts) + 1, dtype=np.int32))
     np.save(rows / "text_offsets.npy", offsets.astype(np.int64))
     del order, offsets
-    hashes = _text_hashes(folder, "queries")[texts.first]
+    hashes = queries[texts.first]
     by_hash = np.argsort(hashes).astype(np.int32)
-    wanted = _text_hashes(folder, "corpus")
-    document_text = np.full(len(wanted), -1, np.int32)
+    document_text = np.full(len(documents), -1, np.int32)
     if len(hashes):
-        at = by_hash[np.minimum(np.searchsorted(hashes, wanted, sorter=by_hash), len(hashes) - 1)]
-        document_text[hashes[at] == wanted] = at[hashes[at] == wanted]
+        at = by_hash[np.minimum(np.searchsorted(hashes, documents, sorter=by_hash), len(hashes) - 1)]
+        document_text[hashes[at] == documents] = at[hashes[at] == documents]
     np.save(rows / "document_text.npy", document_text)
     return texts.codes
 
@@ -345,6 +356,14 @@ def _write_groups(folder: Path, rows: Path, texts: Codes, positives: npt.NDArray
     np.save(rows / "document_groups.npy", pairs % max(span, 1) + lowest)
     offsets = np.searchsorted(pairs, np.arange(documents + 1, dtype=np.int64) * span)
     np.save(rows / "group_offsets.npy", offsets.astype(np.int64))
+
+
+def _lots(hashes: Hashes, folder: Path, table: Table, identifier: str) -> npt.NDArray[np.int32]:
+    """The place of each row of a table in the order of the hashes of its texts, and then of its ids."""
+    order = np.lexsort((_keys(folder, {table: identifier})[0][:, 0], hashes))
+    lots = np.empty(len(order), np.int32)
+    lots[order] = np.arange(len(order), dtype=np.int32)
+    return lots
 
 
 def _splits(folder: Path) -> npt.NDArray[np.int8]:

@@ -74,9 +74,9 @@ def best_of_grid(grid: Float[Tensor, "C b n"], k: int) -> tuple[Float[Tensor, "b
     chunks, queries, width = grid.shape
     groups = chunks * width // _GROUP
     if groups < 4 * k:
-        return best_of_rows(_by_query(grid), k)
+        return best_of_rows(as_rows(grid), k)
     # Whatever is not in one of the `k` groups of neighbours with the best maxima has `k` better scores before it.
-    maxima = _by_query(grid.view(chunks, queries, width // _GROUP, _GROUP).amax(dim=3))
+    maxima = as_rows(grid.view(chunks, queries, width // _GROUP, _GROUP).amax(dim=3))
     chosen = best_of_rows(maxima, k)[1].sort(dim=1).values
     rows = (chosen.unsqueeze(2) * _GROUP + torch.arange(_GROUP, device=grid.device)).flatten(1)
     best, at = best_of_rows(scores_at(grid, rows), k)
@@ -88,17 +88,18 @@ def candidates_of_grid(grid: Float[Tensor, "C b n"], k: int) -> tuple[Float[Tens
     chunks, queries, width = grid.shape
     stride = width // _GROUP
     if chunks * stride < 4 * k:
-        best, rows = _by_query(grid).topk(k, dim=1)
+        best, rows = as_rows(grid).topk(k, dim=1)
         return best.float(), rows
     # Groups of documents far apart: maxima over a dimension that is not the last are vectorised in bfloat16 too.
-    chosen = _by_query(grid.view(chunks, queries, _GROUP, stride).amax(dim=2)).topk(k, dim=1, sorted=False).indices
+    chosen = as_rows(grid.view(chunks, queries, _GROUP, stride).amax(dim=2)).topk(k, dim=1, sorted=False).indices
     firsts = chosen // stride * width + chosen % stride
     rows = (firsts.unsqueeze(2) + torch.arange(0, width, stride, device=grid.device)).flatten(1)
     best, at = scores_at(grid, rows).topk(k, dim=1)
     return best.float(), rows.gather(1, at)
 
 
-def _by_query(grid: Float[Tensor, "C b n"]) -> Float[Tensor, "b Cn"]:
+def as_rows(grid: Float[Tensor, "C b n"]) -> Float[Tensor, "b Cn"]:
+    """The scores of each query side by side; -inf behind the last document."""
     return grid[0] if len(grid) == 1 else grid.transpose(0, 1).flatten(1)
 
 

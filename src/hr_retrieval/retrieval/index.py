@@ -39,7 +39,8 @@ class ExactIndex:
         documents: their embeddings, on any device.
         dtype: how they are stored. `float32` is exact. `bfloat16` halves the memory and is faster: over four times as
             many candidates as are asked for are chosen by scores rounded to bfloat16, any of those that tie, and
-            ordered by the float32 query's score with the stored document.
+            ordered by the float32 query's score with the stored document. The more alike all documents are, the more of them
+            tie so, and the more of the best are missed: no figure of an evaluation comes from it.
 
     The matrix is kept as it is if it has this dtype and a multiple of 64 rows, else a copy is.
 

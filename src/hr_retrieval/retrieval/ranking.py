@@ -1,7 +1,7 @@
 """Exact ranks: 1 + the number of documents that score higher, over the whole corpus.
 
 Scores are inner products in float32. Equal scores are ordered by document row, so a ranking is a strict order and does
-not depend on chunk sizes. The rows of a prepared data set are sorted by id: ties are broken by id.
+not depend on chunk sizes. So the rows must stand in an order that says nothing of relevance: `EvaluationSet` draws lots.
 
 Nothing here sorts a whole row of scores: ranks are counted against the scores of the relevant documents.
 """

@@ -1,8 +1,8 @@
-"""How sure a metric or a difference between two systems is: resampling over queries and over seeds.
+"""How sure a metric or a difference between two systems is: over queries by resampling, over seeds by their variance.
 
-All functions take one value of a metric for each query, as from `per_query`, and are repeatable by their seed. With
-`R` resamples no p-value is below `1 / (R + 1)`: the observed data count as one of them (Davison and Hinkley, Bootstrap
-Methods and their Application, 1997, 4.2.5).
+All functions take one value of a metric for each query, as from `per_query`. What is resampled is repeatable by its
+seed, and with `R` resamples no p-value is below `1 / (R + 1)`: the observed data count as one of them (Davison and
+Hinkley, Bootstrap Methods and their Application, 1997, 4.2.5).
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
+from scipy.special import stdtr
 
 from hr_retrieval.errors import UserError
 
@@ -39,37 +40,50 @@ def bootstrap_interval(
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, 13.3.
     """
     _check(values, resamples)
-    return _interval(_resampled_means(_as_seeds(values), resamples, seed), confidence)
+    doubles = _double(values)
+    means = _drawn(lambda generator, size: _resampled_means(doubles, generator, size), resamples, seed, len(doubles))
+    return _interval(means, confidence)
 
 
-def hierarchical_interval(
-    values: Float[np.ndarray, "seeds Q"], confidence: float = 0.95, resamples: int = _RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """The same for several training seeds measured on the same queries: both are drawn with replacement.
+def crossed_test(a: Float[np.ndarray, "*shape_a"], b: Float[np.ndarray, "*shape_b"], paired: bool = True) -> float:
+    """Two-sided p-value that `a` and `b` have the same mean over all seeds and queries, of which these are a sample.
 
-    One draw of queries serves all drawn seeds, because the same queries are hard for all of them. With few seeds, say
-    below five, the interval is too narrow.
-    """
-    _check(values.ravel(), resamples)
-    return _interval(_resampled_means(_double(values), resamples, seed), confidence)
+    The difference of `n` seeds in `Q` queries is `d_sq = mean + seed_s + query_q + rest_sq`, two crossed random effects
+    (Searle, Casella and McCulloch, Variance Components, 1992, ch. 4). With the mean squares of the seeds, the queries and the
+    rest, its mean has the variance
 
+        (MS_query + max(MS_seed - MS_rest, 0)) / (n Q)
 
-def paired_bootstrap(
-    a: Float[np.ndarray, "*shape_a"], b: Float[np.ndarray, "*shape_b"], resamples: int = _RESAMPLES, seed: int = 0
-) -> float:
-    """Two-sided p-value that `a` and `b` have the same mean, by drawing queries with replacement.
+    and over its root is `t` distributed with the degrees of freedom of Satterthwaite (Biometrics Bulletin, 1946). To draw
+    seeds and queries with replacement would count the rest up to three times (McCullagh, Resampling and exchangeable
+    arrays, Bernoulli, 2000). `benchmarks.significance` shows the size: with two seeds that truly differ, up to twice the
+    level.
 
-    The differences are centred, so that the hypothesis holds for what is drawn (Sakai, Evaluating evaluation metrics
-    based on the bootstrap, SIGIR 2006). The statistic is the mean difference. Of values `[seeds, Q]` the seeds are
-    drawn too, as in `hierarchical_interval`.
+    Args:
+        a: values `[n, Q]`, or `[Q]` of one seed, which has no variance: the p-value then speaks of this seed only, and is
+            that of the paired t-test over queries.
+        b: likewise.
+        paired: whether row `i` of both is of one seed. If not, the numbers of seeds may differ, and the seeds of each side
+            have a variance of their own.
 
     Raises:
-        UserError: `a` and `b` differ in shape, or a value is not finite.
+        UserError: `a` and `b` are not of the same queries (and, if paired, seeds), or a value is not finite.
     """
-    _check_pair(a, b, resamples)
-    differences = _as_seeds(a) - _as_seeds(b)
-    observed = float(differences.mean())
-    return _p_value(_resampled_means(differences - observed, resamples, seed), observed)
+    ours, theirs = _as_seeds(a), _as_seeds(b)
+    _check_pair(ours, theirs, 1, slice(None) if paired else slice(-1, None))
+    differences = ours.mean(axis=0) - theirs.mean(axis=0)
+    mean, queries = float(differences.mean()), len(differences)
+    # What rounding alone makes is no difference, and one query has no variance.
+    if abs(mean) < 1e-12 or queries < 2:
+        return 1.0
+    terms = [(float(differences.var(ddof=1)) / queries, queries - 1)]
+    for values in [ours - theirs] if paired else [ours, theirs]:
+        terms += _seed_terms(values)
+    variance = sum(term for term, _ in terms)
+    if variance == 0:
+        return 0.0
+    freedom = variance**2 / sum(term**2 / own for term, own in terms)
+    return float(2 * stdtr(freedom, -abs(mean) / variance**0.5))
 
 
 def randomisation_test(
@@ -122,21 +136,23 @@ def _as_seeds(values: Float[np.ndarray, "*shape"]) -> Values:
     return np.atleast_2d(_double(values))
 
 
-def _resampled_means(values: Values, resamples: int, seed: int) -> Values:
-    """Means of drawn seeds `[s, Q]` on drawn queries; with one seed of drawn queries only."""
+def _seed_terms(values: Values) -> list[tuple[float, int]]:
+    """What the seeds `[n, Q]` add to the variance of the mean: mean squares over `n Q` with their degrees of freedom."""
     seeds, queries = values.shape
+    if seeds == 1:
+        return []
+    means = values.mean(axis=1, keepdims=True)
+    rest = values - means - values.mean(axis=0) + values.mean()
+    rest_freedom = (seeds - 1) * (queries - 1)
+    by_seed, by_rest = queries * float(means.var(ddof=1)), float(np.square(rest).sum()) / rest_freedom
+    if by_seed <= by_rest:
+        return []
+    return [(by_seed / (seeds * queries), seeds - 1), (-by_rest / (seeds * queries), rest_freedom)]
 
-    def draw(generator: np.random.Generator, size: int) -> Values:
-        columns = generator.integers(queries, size=(size, queries))
-        if seeds == 1:
-            drawn: Values = values[0][columns].mean(axis=1)
-            return drawn
-        weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=size) / seeds
-        by_seed = np.stack([row[columns].mean(axis=1) for row in values], axis=1)
-        means: Values = (weights * by_seed).sum(axis=1)
-        return means
 
-    return _drawn(draw, resamples, seed, queries)
+def _resampled_means(values: Values, generator: np.random.Generator, size: int) -> Values:
+    means: Values = values[generator.integers(len(values), size=(size, len(values)))].mean(axis=1)
+    return means
 
 
 def _flipped_means(differences: Values, generator: np.random.Generator, size: int) -> Values:
@@ -172,8 +188,11 @@ def _check(values: Float[np.ndarray, " Q"], resamples: int) -> None:
         raise UserError("at least one resample", str(resamples), "Use 10,000.")
 
 
-def _check_pair(a: Float[np.ndarray, "*shape_a"], b: Float[np.ndarray, "*shape_b"], resamples: int) -> None:
-    if a.shape != b.shape:
+def _check_pair(
+    a: Float[np.ndarray, "*shape_a"], b: Float[np.ndarray, "*shape_b"], resamples: int, alike: slice = slice(None)
+) -> None:
+    """Raise `UserError` unless these axes of both have one size, and all is finite."""
+    if a.shape[alike] != b.shape[alike]:
         raise UserError(
             "two systems measured on the same queries", f"values {a.shape} and {b.shape}", "Measure both on one split."
         )

@@ -81,6 +81,7 @@ def test_nothing_is_fetched_and_no_other_script_runs(tmp_path: Path) -> None:
     (policy,) = [own["content"] for own in page.attributes if own.get("http-equiv") == "Content-Security-Policy"]
     words = {attributes["nonce"] for tag, attributes in zip(page.tags, page.attributes, strict=True) if tag == "script"}
     (word,) = words
+    assert "showSendToCloud:false,plotlyServerURL:''" in page.scripts[-1]
     assert policy is not None
     rules = dict(rule.split(" ", 1) for rule in policy.split(";"))
     assert rules == {

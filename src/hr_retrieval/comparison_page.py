@@ -38,15 +38,17 @@ _STYLE = (
     "body{font-family:sans-serif;line-height:1.4;margin:2em auto;max-width:90em;padding:0 1em;background:var(--page);"
     "overflow-wrap:anywhere}.wide{overflow-x:auto;margin:1em 0}table{border-collapse:collapse;font-size:.9em}"
     "td,th{border:1px solid #8886;padding:.3em .5em;text-align:right;overflow-wrap:normal}"
-    "td.text,th.text{text-align:left;min-width:11em;overflow-wrap:anywhere}"
+    "td.text,th.text{text-align:left;min-width:11em}h1{font-size:1.5em}"
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,38em),1fr));gap:1.5em}"
     ".charts>div{min-width:0;overflow-x:auto}.charts text{fill:currentColor!important}"
     ".charts .textpoint text{paint-order:stroke;stroke:var(--page);stroke-width:4px}"
     ".charts .hoverlayer text{fill:#fff!important}"
 )
+# Plotly's own button would send a chart to its makers.
 _SCRIPT = (
     "for(const [number,figure] of [%s].entries())Plotly.newPlot(`chart-${number}`,figure.data,figure.layout,"
-    "{responsive:true,displaylogo:false})"
+    "{responsive:true,displaylogo:false,showSendToCloud:false,plotlyServerURL:'',"
+    "modeBarButtonsToRemove:['select2d','lasso2d','zoomIn2d','zoomOut2d']})"
 )
 
 
@@ -139,7 +141,7 @@ def _cell(text: str, look: _Look | None) -> str:
 
 def _by_epoch(comparison: Comparison) -> go.Figure:
     metric = comparison.metric
-    title = f"Validation {metric} by epoch (0: before training): mean and standard deviation over seeds"
+    title = f"Validation {metric} by epoch (0: before training), mean ± sd over seeds"
     figure = _figure(title, "epoch", comparison.groups)
     for group, look in _looked(comparison.groups):
         course = _course(group, metric)
@@ -260,14 +262,16 @@ def _by_all_settings(comparison: Comparison, settings: Sequence[_Setting]) -> go
     ticks = [(x, axis.height(value), text) for x, axis in enumerate(axes) for value, text in axis.written().items()]
     across, up, texts = zip(*ticks, strict=True)
     figure.add_scatter(
-        x=across, y=up, text=[_lines(text, 16) for text in texts], mode="text", textposition="middle left",
+        x=across, y=up, text=[_lines(text, 16) for text in texts], mode="text", textposition="middle left", cliponaxis=False,
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     names = [_lines(axis.key, 16) for axis in axes]
     # Many axes have room for their texts; where the page has not, the chart scrolls.
     figure.update_layout(width=150 * len(axes) if len(axes) > 3 else None)
+    above = _LINE * max(name.count("<br>") + 1 for name in names)
+    figure.update_layout(height=figure.layout.height + above, margin_t=figure.layout.margin.t + above)
     figure.update_xaxes(tickvals=list(range(len(axes))), ticktext=names, side="top", range=[-0.9, len(axes) - 0.8])
-    return figure.update_yaxes(visible=False, range=[-0.06, 1.06])
+    return figure.update_yaxes(visible=False, range=[-0.15, 1.15])
 
 
 def _by_seconds(comparison: Comparison) -> go.Figure:
@@ -291,17 +295,17 @@ def _hints(group: Group, metric: str) -> list[str]:
 def _figure(title: str, x_label: str, legend: Sequence[Group]) -> go.Figure:
     """An empty chart with room below for the names of the groups."""
     lines = sum(_lines(group.name).count("<br>") + 1 for group in legend)
-    top, bottom = 30 + _LINE * (_lines(title).count("<br>") + 1), 60 + _LINE * lines + 10 * bool(lines)
+    top, bottom = 44 + _LINE * (_lines(title).count("<br>") + 1), 60 + _LINE * lines + 10 * bool(lines)
     figure = go.Figure()
     figure.update_layout(
         template="none", paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, font_size=12, hovermode="closest",
-        title={"text": f"<b>{_lines(title)}</b>", "font_size": 14, "x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad_t": 8},
+        title={"text": f"<b>{_lines(title)}</b>", "font_size": 14, "x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad_t": 34},
         height=_HEIGHT + top + bottom, margin={"l": 50, "r": 20, "t": top, "b": bottom},
         legend={"yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left", "bgcolor": _CLEAR},
         hoverlabel={"bgcolor": "#333", "bordercolor": "#808080", "align": "left"}, showlegend=bool(legend),
         modebar={"bgcolor": _CLEAR, "color": "#808080", "activecolor": "#0072b2"},
     )  # fmt: skip
-    return figure.update_xaxes(title_text=_lines(x_label), **_GRID).update_yaxes(**_GRID)
+    return figure.update_xaxes(title_text=_lines(x_label), title_standoff=8, **_GRID).update_yaxes(**_GRID)
 
 
 def _add(

@@ -49,9 +49,14 @@ def page_of(tmp_path: Path, **options: Any) -> Page:
 
 def test_names_that_are_marks_stay_text(tmp_path: Path) -> None:
     for seed in (1, 2):
-        own: dict[str, Any] = {"mixing": ANCHOR, "mixing_options": {"source": HOSTILE}, "validation": ["5,0,0.2,0.4,"]}
+        own: dict[str, Any] = {
+            "zero_shot": None,
+            "mixing": ANCHOR,
+            "mixing_options": {"source": HOSTILE},
+            "validation": ["5,0,0.2,0.4,"],
+        }
         write_run(tmp_path / "runs" / f"a{seed} <script>{{}}", seed, **own)
-        write_run(tmp_path / "runs" / f"b{seed}", seed, mixing=ANCHOR, margin=0.3)
+        write_run(tmp_path / "runs" / f"b{seed}", seed, mixing=ANCHOR, margin=0.3, zero_shot=None)
     page = page_of(tmp_path)
     assert page.tags.count("script") == 2
     assert not {"img", "b", "link", "a", "iframe"} & set(page.tags)
@@ -103,7 +108,7 @@ def test_nothing_is_fetched_and_no_other_script_runs(tmp_path: Path) -> None:
 )
 def test_the_title_says_what_was_compared_on_what(tmp_path: Path, by: list[str] | None, title: str | None) -> None:
     for number in range(6):
-        own: dict[str, Any] = {"mixing": (NONE, ANCHOR)[number % 2], "margin": (number + 1) / 10}
+        own: dict[str, Any] = {"zero_shot": None, "mixing": (NONE, ANCHOR)[number % 2], "margin": (number + 1) / 10}
         write_run(tmp_path / "runs" / f"{number:02}", **own, data_folder="data/prepared/esco_titles")
     page = page_of(tmp_path, by=by)
     (shown,) = {page.texts[index] for index, text in enumerate(page.texts) if "by test mrr" in text}
@@ -116,8 +121,8 @@ def test_a_curve_is_the_mean_over_seeds_with_their_deviation(tmp_path: Path) -> 
     courses = {1: [0.2, 0.4, 0.5], 2: [0.3, 0.5], 3: [0.7]}
     for seed, course in courses.items():
         rows = [f"{5 * epoch + 5},{epoch},{value},0.1," for epoch, value in enumerate(course)]
-        write_run(tmp_path / "runs" / f"a{seed}", seed, validation=rows)
-    write_run(tmp_path / "runs" / "again", 3, validation=["5,0,0.9,0.1,"])
+        write_run(tmp_path / "runs" / f"a{seed}", seed, validation=rows, zero_shot=None)
+    write_run(tmp_path / "runs" / "again", 3, validation=["5,0,0.9,0.1,"], zero_shot=None)
     band, mean = charts(compare([str(tmp_path / "runs" / "**")], lexical=False))[0].data
     first = [0.2, 0.3, 0.8]
     assert list(mean.x) == [1, 2, 3]
@@ -161,7 +166,7 @@ def test_a_group_has_one_look_in_all_charts_and_tables(tmp_path: Path) -> None:
 def test_parallel_axes_carry_each_run_by_its_values(tmp_path: Path) -> None:
     margins = [0.001 * 2**number for number in range(9)]
     for number, margin in enumerate(margins):
-        own: dict[str, Any] = {"mixing": (NONE, ANCHOR)[number % 2], "values": [number / 10] * 6}
+        own: dict[str, Any] = {"zero_shot": None, "mixing": (NONE, ANCHOR)[number % 2], "values": [number / 10] * 6}
         write_run(tmp_path / "runs" / str(number), margin=margin, **own)
     comparison = compare([str(tmp_path / "runs" / "**")], lexical=False)
     figure = charts(comparison)[3]
@@ -179,7 +184,7 @@ def test_parallel_axes_carry_each_run_by_its_values(tmp_path: Path) -> None:
 
 def test_figures_that_are_not_there_or_all_equal_are_still_a_chart(tmp_path: Path) -> None:
     for number, margin in enumerate((0.1, 0.2)):
-        own: dict[str, Any] = {"mixing": (NONE, ANCHOR)[number], "seconds": None}
+        own: dict[str, Any] = {"zero_shot": None, "mixing": (NONE, ANCHOR)[number], "seconds": None}
         rows = ["5,0,0.2,0.4,", "10,1,nan,0.4,"]
         write_run(tmp_path / "runs" / str(number), margin=margin, **own, validation=rows)
     comparison = compare([str(tmp_path / "runs" / "**")], lexical=False)

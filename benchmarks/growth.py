@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hr_retrieval.markdown import markdown_table
+
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 _WORDS = 50_000
 _BLOCK = 100_000
@@ -37,16 +39,18 @@ def main() -> None:
         figures = _prepare(arguments.folder) if arguments.step == "prepare" else _open(arguments.folder)
         print(json.dumps({**figures, **watch.figures()}))
         return
-    print("| pairs | step | seconds | peak MB | peak anonymous MB | anonymous MB at the end |")
-    print("|---:|---|---:|---:|---:|---:|")
+    rows = [["pairs", "step", "seconds", "peak MB", "peak anonymous MB", "anonymous MB at the end"]]
     for size in arguments.sizes:
         folder = arguments.folder / str(size)
         if not (folder / "pairs.parquet").exists():
             _write_pairs(folder / "pairs.parquet", size)
         for name, step in (("prepare", "prepare"), ("tokens", "open"), ("batch", "open")):
             found = _measured(step, size, folder)
-            memory = " | ".join(f"{found[key]:.0f}" for key in ("peak", "peak_anonymous", "anonymous"))
-            print(f"| {size:,} | {name} | {found['seconds']:.1f} | {memory} |", flush=True)
+            memory = [f"{found[key]:.0f}" for key in ("peak", "peak_anonymous", "anonymous")]
+            rows.append([f"{size:,}", name, f"{found['seconds']:.1f}", *memory])
+            # The largest takes long, and whoever waits sees the steps that are done.
+            print(*rows[-1], file=sys.stderr, flush=True)
+    print(markdown_table(rows, text=(1,)))
 
 
 def _measured(step: str, size: int, folder: Path) -> dict[str, float]:

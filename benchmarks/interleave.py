@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hr_retrieval.machine import Quiet, machine
+from hr_retrieval.markdown import markdown_table
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,12 @@ def comparison(name: str, what: str, ours: Timing, peer: Timing) -> dict[str, An
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as a Markdown table under a line that describes the machine."""
-    lines = [
-        machine(),
-        "",
-        "| name | what | ours | peer | unit | ratio | rounds | spread (ours / peer) | CPUs used by others |",
-        "|---|---|---:|---:|---|---:|---:|---|---:|",
-    ]
-    lines += [
-        f"| {row['name']} | {row['what']} | {row['ours']:.4g} | {row['peer']:.4g} | {row['unit']} | {row['ratio']:.2f} "
-        f"| {row['rounds']} | {row['spread']} | {row['busy']:.2f} |"
+    header = ["name", "what", "ours", "peer", "unit", "ratio", "rounds", "spread (ours / peer)", "CPUs used by others"]
+    body = [
+        [
+            row["name"], row["what"], f"{row['ours']:.4g}", f"{row['peer']:.4g}", row["unit"], f"{row['ratio']:.2f}",
+            str(row["rounds"]), row["spread"], f"{row['busy']:.2f}",
+        ]
         for row in rows
-    ]
-    return "\n".join(lines)
+    ]  # fmt: skip
+    return f"{machine()}\n\n{markdown_table([header, *body], text=(0, 1, 4, 7))}"

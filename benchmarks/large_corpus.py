@@ -12,6 +12,7 @@ import time
 import torch
 
 from benchmarks.growth import AnonymousMemory
+from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks
 from hr_retrieval.retrieval.relevance import Relevance
@@ -38,10 +39,10 @@ def main() -> None:
     seconds = time.monotonic() - begun
     _check(queries[:3], documents, relevance, ranks)
     found = watch.figures()
-    print("| queries | documents | seconds | MB before | peak MB | MRR |\n|---:|---:|---:|---:|---:|---:|")
-    print(
-        f"| {len(queries):,} | {len(documents):,} | {seconds:.1f} | {held:.0f} | {found['peak_anonymous']:.0f} | {mrr:.2e} |"
-    )
+    header = ["queries", "documents", "seconds", "MB before", "peak MB", "MRR"]
+    memory = [f"{held:.0f}", f"{found['peak_anonymous']:.0f}"]
+    row = [f"{len(queries):,}", f"{len(documents):,}", f"{seconds:.1f}", *memory, f"{mrr:.2e}"]
+    print(markdown_table([header, row], text=()))
 
 
 def _unit(count: int, generator: torch.Generator) -> torch.Tensor:

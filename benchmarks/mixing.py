@@ -27,6 +27,7 @@ from omegaconf import OmegaConf
 
 from hr_retrieval.config import leaves
 from hr_retrieval.files import whole_file
+from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.significance import crossed_test, holm, spread
 
 PLAIN = "NoMixing"
@@ -197,22 +198,29 @@ def table(arms: Sequence[Arm]) -> str:
     to_peer = {arm.name: arm.against(peer) for arm in arms if arm.mixing and peer is not None}
     adjusted = holm({name: found[1] for name, found in differences.items() if found})
     adjusted_peer = holm({name: found[1] for name, found in to_peer.items() if found})
-    lines = [
-        "| arm | rate (tried) | seeds | validation MRR | test MRR | pass@1 | to no mixing (p) | to best peer (p) |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+    header = [
+        "arm",
+        "rate (tried)",
+        "seeds",
+        "validation MRR",
+        "test MRR",
+        "pass@1",
+        "to no mixing (p)",
+        "to best peer (p)",
     ]
+    rows = [header]
     for arm in arms:
         figures = spread(arm.test("mrr"))
         validation = np.mean([run.validation for run in arm.runs.values()])
         tried = ", ".join(f"{rate:g}" for rate in arm.rates)
         deviation = f" ± {figures.sd:.4f}" if len(arm.runs) > 1 else ""
-        lines.append(
-            f"| {arm.name} | {arm.rate:g} ({tried}) | {len(arm.runs)} | {validation:.4f} "
-            f"| {figures.mean:.4f}{deviation} | {arm.test('pass@1').mean():.4f} "
-            f"| {_shown(differences.get(arm.name), adjusted.get(arm.name))} "
-            f"| {_shown(to_peer.get(arm.name), adjusted_peer.get(arm.name))} |"
-        )
-    return "\n".join(lines)
+        shown = [
+            _shown(differences.get(arm.name), adjusted.get(arm.name)),
+            _shown(to_peer.get(arm.name), adjusted_peer.get(arm.name)),
+        ]
+        measured = [f"{validation:.4f}", f"{figures.mean:.4f}{deviation}", f"{arm.test('pass@1').mean():.4f}"]
+        rows.append([arm.name, f"{arm.rate:g} ({tried})", str(len(arm.runs)), *measured, *shown])
+    return markdown_table(rows, text=(0, 1))
 
 
 def _plain(arm: Arm, arms: Sequence[Arm]) -> Arm | None:

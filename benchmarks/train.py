@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.interleave import comparison, interleave, table
 from hr_retrieval.data.esco import EscoReader
+from hr_retrieval.markdown import markdown_table
 from hr_retrieval.memory import keep_freed_memory
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.folder import BUILTIN, encoder_folder
@@ -175,9 +176,9 @@ def quality(steps: int = 100, seeds: int = 3) -> str:
     pairs = esco_pairs(3)
     order = np.random.default_rng(0).permutation(len(pairs))
     held_out, training = [pairs[row] for row in order[:1700]], [pairs[row] for row in order[1700:]]
-    lines = ["| | validation MRR by seed | mean |", "|---|---|---:|"]
+    rows = [["", "validation MRR by seed", "mean"]]
     zero_shot = mrr(Encoder(BUILTIN, max_length=LENGTH), held_out)
-    lines.append(f"| zero-shot | | {zero_shot:.4f} |")
+    rows.append(["zero-shot", "", f"{zero_shot:.4f}"])
     for name in ("ours bf16", "peer float32"):
         figures = []
         for seed in range(seeds):
@@ -189,10 +190,8 @@ def quality(steps: int = 100, seeds: int = 3) -> str:
             for _ in range(steps // STEPS):
                 side()
             figures.append(mrr(side.encoder if isinstance(side, Ours) else side.model, held_out))
-        lines.append(
-            f"| {name} | {', '.join(f'{figure:.4f}' for figure in figures)} | {statistics.mean(figures):.4f} |"
-        )
-    return "\n".join(lines)
+        rows.append([name, ", ".join(f"{figure:.4f}" for figure in figures), f"{statistics.mean(figures):.4f}"])
+    return markdown_table(rows, text=(0, 1))
 
 
 def mrr(model: Encoder | SentenceTransformer, pairs: list[tuple[str, str]]) -> float:

@@ -5,10 +5,9 @@ import json
 import re
 import statistics
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -126,11 +125,11 @@ def test_a_sweep_is_compared_by_one_command(command: Command, toy_dataset: Path,
     copy.mkdir(parents=True)
     (copy / "config.yaml").write_bytes((folders[0] / "config.yaml").read_bytes())
     printed = command(
-        verb.main, "runs=multirun/**", "by=[model.encoder.name_or_path,model.mixing]", "baseline=NoMixing", "metric=map", "output=out",
+        verb.main, "runs=multirun/**", "by=[model.encoder.name_or_path,model.mixing]", "baseline=none", "metric=map", "output=out",
     )  # fmt: skip
     assert "Unfinished, not compared: multirun/s/cut/0" in printed
     table = {row["group"]: row for row in rows_of(tmp_path / "out")}
-    for number, mixing in enumerate(("NoMixing", "AnchorMixing")):
+    for number, mixing in enumerate(("none", "anchor")):
         name = f"model.encoder.name_or_path=tiny, model.mixing={mixing}"
         summaries = [
             json.loads((folder / "summary.json").read_text()) for folder in folders[2 * number : 2 * number + 2]
@@ -159,10 +158,9 @@ def test_a_sweep_is_compared_by_one_command(command: Command, toy_dataset: Path,
     assert all(str(folder.relative_to(tmp_path)) in document for folder in folders)
     for file in ("comparison.md", "comparison.csv", "comparison.html"):
         assert f"out/{file}" in printed
-    # The curve of each run: before training, and after its one epoch.
-    svg = charts(tmp_path / "out")[0]
-    assert len(svg.findall(".//{*}polyline")) == 4
-    assert len(svg.findall(".//{*}circle")) == 4 * 2 + 2
+    # The curve of each group: before training, and after its one epoch.
+    drawn = charts(tmp_path / "out")[0]["data"]
+    assert [trace["x"] for trace in drawn if "name" in trace] == [[0, 1], [0, 1]]
 
 
 def best_validation(run: Path) -> float:
@@ -171,11 +169,10 @@ def best_validation(run: Path) -> float:
     return float(table.loc[table["validation/mrr"].idxmax(), "validation/map"])
 
 
-def charts(folder: Path) -> list[ElementTree.Element]:
-    page = (folder / "comparison.html").read_text()
-    assert set(re.findall(r"\w+://[^\"]+", page)) == {"http://www.w3.org/2000/svg"}
-    assert not re.search(r"<script|<img|<link|src=|href=|@import|url\(", page)
-    return [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+def charts(folder: Path) -> list[Any]:
+    """What the page draws."""
+    (drawn,) = re.findall(r"of (\[.*\])\.entries\(\)\)Plotly", (folder / "comparison.html").read_text())
+    return list(json.loads(drawn))
 
 
 def test_a_run_leaves_the_figures_of_each_query(command: Command, toy_dataset: Path, tmp_path: Path) -> None:
@@ -211,7 +208,7 @@ def test_means_spreads_and_tests_have_the_known_answer(tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / f"none{seed}", seed, NONE, worse[seed - 1])
         write_run(tmp_path / "runs" / f"anchor{seed}", seed, ANCHOR, better[seed - 1], seconds=20.0 * seed)
     comparison = compared(tmp_path)
-    assert [group.name for group in comparison.groups] == ["model.mixing=AnchorMixing", "model.mixing=NoMixing"]
+    assert [group.name for group in comparison.groups] == ["model.mixing=anchor", "model.mixing=none"]
     anchor, none = comparison.groups
     means = [statistics.mean(values) for values in better]
     assert anchor.figures["mrr"].mean == pytest.approx(statistics.mean(means))
@@ -233,7 +230,7 @@ def test_means_spreads_and_tests_have_the_known_answer(tmp_path: Path) -> None:
 def test_a_named_baseline_is_what_the_others_are_compared_with(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", mixing=NONE)
     write_run(tmp_path / "runs" / "b", mixing=ANCHOR, values=[0.5] * 6)
-    anchor, none = compared(tmp_path, baseline="NoMixing").groups
+    anchor, none = compared(tmp_path, baseline="none").groups
     assert none.difference is None
     assert anchor.difference is not None
     assert anchor.difference.mean == pytest.approx(0.5 - statistics.mean(BEFORE))
@@ -247,7 +244,7 @@ def test_seeds_are_paired_where_both_sides_have_them_and_a_single_one_has_no_p_o
 
     def p_values(number: int) -> tuple[float | None, float | None]:
         pattern, folder = str(tmp_path / "runs" / "**"), tmp_path / str(number)
-        difference = written([pattern], folder, baseline="NoMixing").groups[0].difference
+        difference = written([pattern], folder, baseline="none").groups[0].difference
         assert difference is not None
         return difference.p_queries, difference.p_seeds
 
@@ -285,8 +282,8 @@ def test_by_and_metric_change_what_is_compared(tmp_path: Path) -> None:
     assert "Runs within a group differ in model.mixing.k" in " ".join(by_margin.remarks)
     by_part = written([str(tmp_path / "runs" / "*")], tmp_path / "part", by=["model.mixing"], metric="pass@1")
     assert {group.name for group in by_part.groups} == {
-        "model.mixing=AnchorMixing(k=3)",
-        "model.mixing=AnchorMixing(k=5)",
+        "model.mixing=anchor(k=3)",
+        "model.mixing=anchor(k=5)",
     }
     assert by_part.metrics == ("pass@1", "mrr")
     assert by_part.groups[0].figures["pass@1"].mean == pytest.approx((2 + 4) / 2 / 6)
@@ -295,14 +292,14 @@ def test_by_and_metric_change_what_is_compared(tmp_path: Path) -> None:
     assert len(everything.groups) == 4
     # Curves, one chart for each setting, all settings at once, and seconds.
     drawn = charts(tmp_path / "out")
-    assert [svg[0].text for svg in drawn][1:] == [
-        "Test mrr by model.mixing.k",
-        "Test mrr by model.loss.margin",
-        "Test mrr of each run by all settings",
-        "Test mrr of each run by its seconds",
+    assert [chart["layout"]["title"]["text"] for chart in drawn][1:] == [
+        "<b>Test mrr by model.mixing.k</b>",
+        "<b>Test mrr by model.loss.margin</b>",
+        "<b>Test mrr of each run by all settings</b>",
+        "<b>Test mrr of each run by its seconds</b>",
     ]
-    assert len(drawn[3].findall("{*}polyline")) == 4
-    assert [text.text for text in drawn[2].findall("{*}text")][1:3] == ["0.1", "0.3"]
+    assert len([trace for trace in drawn[3]["data"] if "name" in trace]) == 4
+    assert drawn[2]["layout"]["xaxis"]["ticktext"] == ["0.1", "0.3"]
 
 
 def test_what_a_part_is_made_of_elsewhere_is_shown_as_absent(tmp_path: Path) -> None:
@@ -317,11 +314,11 @@ def test_what_a_part_is_made_of_elsewhere_is_shown_as_absent(tmp_path: Path) -> 
 def test_without_figures_of_the_same_queries_nothing_is_tested(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", mixing=NONE)
     write_run(tmp_path / "runs" / "b", mixing=ANCHOR, queries=list("abcdef"))
-    comparison = compared(tmp_path, baseline="NoMixing")
+    comparison = compared(tmp_path, baseline="none")
     (difference,) = [group.difference for group in comparison.groups if group.difference]
     assert difference.p_queries is None
     assert difference.p_seeds is None
-    said = "Not tested, without figures of the same queries on both sides: model.mixing=AnchorMixing."
+    said = "Not tested, without figures of the same queries on both sides: model.mixing=anchor."
     assert said in comparison.remarks
 
 
@@ -347,11 +344,8 @@ def test_validations_within_an_epoch_are_spread_over_it(tmp_path: Path) -> None:
     rows = ["step,epoch,validation/mrr,train/loss", "0,0,0.1,", "5,0,0.2,", "7,0,,0.5", "10,0,0.3,", "20,1,0.4,"]
     (run / "metrics.csv").write_text("\n".join(rows) + "\n")
     compared(tmp_path)
-    circles = charts(tmp_path / "out")[0].findall(".//{*}circle")[:4]
-    x = [float(circle.attrib["cx"]) for circle in circles]
-    y = [float(circle.attrib["cy"]) for circle in circles]
-    assert [(value - x[0]) / (x[3] - x[0]) for value in x] == pytest.approx([0, 0.25, 0.5, 1], abs=1e-3)
-    assert [(value - y[0]) / (y[3] - y[0]) for value in y] == pytest.approx([0, 1 / 3, 2 / 3, 1], abs=2e-3)
+    (course,) = charts(tmp_path / "out")[0]["data"]
+    assert (course["x"], course["y"]) == ([0, 0.5, 1, 2], [0.1, 0.2, 0.3, 0.4])
 
 
 def test_what_to_take_is_chosen_on_validation_and_reported_on_test(tmp_path: Path) -> None:
@@ -377,9 +371,9 @@ def test_what_to_take_is_chosen_on_validation_and_reported_on_test(tmp_path: Pat
     assert anchor.validation["mrr"].mean == pytest.approx((0.3 + 0.1) / 2)
     assert none.validation["pass@1"].mean == pytest.approx((0.4 + 0.3) / 2)
     assert comparison.chosen is none
-    said = f"Chosen by validation mrr (0.3000): model.mixing=NoMixing. Its test mrr is {statistics.mean(BEFORE):.4f}."
+    said = f"Chosen by validation mrr (0.3000): model.mixing=none. Its test mrr is {statistics.mean(BEFORE):.4f}."
     assert any(remark.startswith(said) for remark in comparison.remarks)
-    assert "| model.mixing=NoMixing | 2 | 2 | 0.3000 ± 0.1414 (chosen) |" in markdown(comparison)
+    assert "| model.mixing=none | 2 | 2 | 0.3000 ± 0.1414 (chosen) |" in markdown(comparison)
     assert [row["chosen"] for row in rows_of(tmp_path / "out")] == ["0", "1"]
     assert [row["validation_mean"] for row in rows_of(tmp_path / "out")] == ["0.2", "0.30000000000000004"]
 
@@ -407,12 +401,12 @@ def test_a_group_that_a_baseline_beats_is_named(tmp_path: Path, toy_dataset: Pat
     figures = {baseline.name: baseline.figures["mrr"] for baseline in comparison.baselines}
     assert list(figures) == ["BM25", "character TF-IDF"]
     for (name, figure), remark in zip(figures.items(), comparison.remarks[-2:], strict=True):
-        beaten = f"{name} (mrr {figure:.4f}), which needs no training, beats model.mixing=NoMixing (0.0100, p = 0.00"
+        beaten = f"{name} (mrr {figure:.4f}), which needs no training, beats model.mixing=none (0.0100, p = 0.00"
         assert remark.startswith(beaten)
-        assert "AnchorMixing" not in remark
+        assert "anchor" not in remark
     lines = [line.split(" | ")[0] for line in markdown(comparison).splitlines()[2:]]
     assert sorted(lines[1:3]) == ["| BM25", "| character TF-IDF"]
-    assert (lines[0], lines[3]) == ("| model.mixing=AnchorMixing", "| model.mixing=NoMixing")
+    assert (lines[0], lines[3]) == ("| model.mixing=anchor", "| model.mixing=none")
     write_run(tmp_path / "all" / "a", mixing=NONE, values=[0.01] * len(bm25.queries), **rest)
     write_run(tmp_path / "all" / "b", mixing=ANCHOR, values=[0.01] * len(bm25.queries), **rest)
     lost = written([str(tmp_path / "all" / "**")], tmp_path / "lost").remarks[-1]
@@ -440,12 +434,11 @@ def test_a_continuum_of_values_gets_a_scale(tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / str(number), margin=margin)
     compared(tmp_path)
     drawn = charts(tmp_path / "out")[1]
-    x = sorted(float(circle.attrib["cx"]) for circle in drawn.findall("{*}circle")[:9])
-    # Even steps of the logarithm, and no label for each value.
-    assert [right - left for left, right in pairwise(x)] == pytest.approx([(x[-1] - x[0]) / 8] * 8, abs=0.2)
-    texts = [text.text for text in drawn.findall("{*}text")]
-    assert {"0.001", "0.01", "0.1"} <= set(texts)
-    assert "mean" not in texts
+    assert sorted(x for trace in drawn["data"] for x in trace["x"]) == pytest.approx(margins)
+    # No label for each value, and no means.
+    assert drawn["layout"]["xaxis"]["type"] == "log"
+    assert "ticktext" not in drawn["layout"]["xaxis"]
+    assert all("name" in trace for trace in drawn["data"])
 
 
 def refuse_nothing(runs: Path) -> None:
@@ -484,8 +477,9 @@ def no_data(runs: Path) -> None:
         (refuse_nothing, {"by": ["model.x"]}, ["'model.x'", "model.loss.margin", "model.mixing, "]),
         (refuse_nothing, {"metric": "mmr"}, ["'mmr'", "mrr, pass@1"]),
         (refuse_nothing, {"metric": "excluded"}, ["'excluded'"]),
-        (spoil(mixing=ANCHOR), {"baseline": "Nothing"}, ["'Nothing'", "model.mixing=NoMixing"]),
-        (spoil(mixing=ANCHOR), {"baseline": "Mixing"}, ["in 2 of them"]),
+        (spoil(mixing=ANCHOR), {"baseline": "Nothing"}, ["'Nothing'", "model.mixing=none"]),
+        (spoil(mixing=ANCHOR), {"baseline": "model.mixing"}, ["in 2 of them"]),
+        (spoil(mixing=ANCHOR), {"baseline": "ancho"}, ["in 0 of them"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused(

@@ -20,6 +20,7 @@ from torch import Tensor
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
+from hr_retrieval.markdown import markdown_table
 from hr_retrieval.model.module import RetrievalModule
 from hr_retrieval.retrieval.extremes import extremes
 
@@ -100,9 +101,8 @@ class WorstQueries(Callback):
             map(_placed, [1] * len(worst), found.negative_scores.tolist(), negatives),
             strict=True,
         )
-        return _markdown(
-            (f"query{'&emsp;' * 12}", "its best relevant document", "what stood first instead"), list(rows)
-        )
+        header = (f"query{'&emsp;' * 12}", "its best relevant document", "what stood first instead")
+        return markdown_table([header, *([_escaped(_one_line(cell)) for cell in row] for row in rows)], text=range(3))
 
 
 class Projector(Callback):
@@ -216,11 +216,6 @@ def _one_line(text: str) -> str:
 
 def _placed(rank: int, score: float, text: str) -> str:
     return f"rank {rank}, cosine {score:.3f}: {text}"
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_escaped(_one_line(cell)) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _escaped(text: str) -> str:

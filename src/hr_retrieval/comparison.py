@@ -1,5 +1,6 @@
 """Finished runs in groups of equal settings: mean and spread over seeds, and what differs from a baseline."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,6 +79,8 @@ class Comparison:
         baselines: what rankings without training reach on the same queries.
         chosen: the group with the best mean on validation; `None` for a single group, or where a run has no such figure.
         remarks: what a reader must know, a sentence each.
+        data: name of the prepared data set, which is that of its folder.
+        by: keys whose equal values make a group.
         varying: keys that vary between runs, seeds aside.
         unfinished: run directories without `summary.json`.
     """
@@ -88,6 +91,8 @@ class Comparison:
     baselines: tuple[Baseline, ...]
     chosen: Group | None
     remarks: tuple[str, ...]
+    data: str
+    by: tuple[str, ...]
     varying: tuple[str, ...]
     unfinished: tuple[Path, ...]
 
@@ -126,11 +131,13 @@ def compare(
     compared = _with_differences(groups, base, metric)
     chosen = _chosen(compared, metric)
     baselines, told = _baselines(finished) if lexical else ([], [])
-    remarks = [*_remarks(compared, base, varying, keys), *_choice(chosen, compared, metric), *told]
+    data = Path(str(finished[0].settings.get("datamodule.folder"))).name
+    remarks = [*_remarks(compared, base, data, varying), *_choice(chosen, compared, metric), *told]
     remarks += [lost for own in baselines for lost in _losses(own, compared, metric)]
     return Comparison(
-        metric, metrics, tuple(compared), tuple(baselines), chosen, tuple(remarks), tuple(varying), tuple(unfinished)
-    )
+        metric, metrics, tuple(compared), tuple(baselines), chosen, tuple(remarks), data, tuple(keys), tuple(varying),
+        tuple(unfinished),
+    )  # fmt: skip
 
 
 def _check_metric(metric: str, runs: Sequence[FinishedRun]) -> None:
@@ -156,7 +163,7 @@ def _groups(runs: Sequence[FinishedRun], keys: Sequence[str], metrics: Sequence[
         members.setdefault(tuple(value_of(run, key) for key in keys), []).append(run)
     groups = []
     for group, own in members.items():
-        shown = [f"{key}={shown_value(value, values[key])}" for key, value in zip(keys, group, strict=True)]
+        shown = [f"{key}={shown_value(key, value, values[key])}" for key, value in zip(keys, group, strict=True)]
         figures = {name: _over_seeds(own, lambda run: run.trained, name) for name in metrics}
         taken = [name for name in metrics if all(name in run.validation for run in own)]
         validation = {name: _over_seeds(own, lambda run: run.validation, name) for name in taken}
@@ -186,8 +193,11 @@ def _by_seed(runs: Sequence[FinishedRun], value: Callable[[FinishedRun], Any]) -
 
 
 def _named(text: str, groups: Sequence[Group]) -> Group:
-    """The group of that name, or the only one with the text in its name."""
-    found = [group for group in groups if group.name == text] or [group for group in groups if text in group.name]
+    """The group of that name, or the only one with the text in its name: `anchor` is not in `anchor_negative`."""
+    within = re.compile(rf"(?<![\w-]){re.escape(text)}(?![\w.-])")
+    found = [group for group in groups if group.name == text] or [
+        group for group in groups if within.search(group.name)
+    ]
     if len(found) != 1:
         raise UserError(
             "baseline to be a part of just one group's name: " + "; ".join(group.name for group in groups),
@@ -246,11 +256,12 @@ def _query_values(
     return first, np.stack(_by_seed(runs, lambda run: values[run.folder]))
 
 
-def _remarks(groups: Sequence[Group], base: Group | None, varying: Sequence[str], keys: Sequence[str]) -> list[str]:
+def _remarks(groups: Sequence[Group], base: Group | None, data: str, varying: Sequence[str]) -> list[str]:
     runs = [run for group in groups for run in group.runs]
     against = "its own encoder before training (zero-shot)" if base is None else base.name
     remarks = [
-        f"Data {runs[0].data}: {runs[0].queries} test queries, each ranked over {runs[0].documents} documents.",
+        f"Data {data} (fingerprint {runs[0].data[:12]}): {runs[0].queries} test queries, each ranked over "
+        f"{runs[0].documents} documents.",
         "Figures are mean ± standard deviation over seeds; in brackets the encoder before training.",
         f"Differences are from {against}. p (queries): randomisation test on each query's mean over seeds, which "
         "speaks of these seeds alone. p (seeds): t-test with random effects of seeds and queries, seeds paired where both sides "
@@ -321,6 +332,11 @@ def _losses(baseline: Baseline, groups: Sequence[Group], metric: str) -> list[st
 def shown_number(value: float | None, form: str) -> str:
     """The number in this format, and `-` for none."""
     return "-" if value is None else format(value, form)
+
+
+def shown_spread(figure: Spread) -> str:
+    """The mean, with the standard deviation where there are several seeds."""
+    return f"{figure.mean:.4f}" + (f" ± {figure.sd:.4f}" if figure.n > 1 else "")
 
 
 def _against(group: Group, baseline: Baseline, metric: str) -> float | None:

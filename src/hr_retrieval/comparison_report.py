@@ -3,23 +3,21 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hr_retrieval.chart import Axis, Series, Svg, chart, parallel
-from hr_retrieval.comparison import Comparison, Group, shown_number
+from hr_retrieval.comparison import Comparison, Group, shown_number, shown_spread
+from hr_retrieval.comparison_page import page
 from hr_retrieval.files import whole_folder
-from hr_retrieval.finished import FinishedRun, validation_curve
-from hr_retrieval.page import Rows, html_table, markdown_table, page, side_by_side
+from hr_retrieval.finished import FinishedRun
+from hr_retrieval.markdown import Rows, markdown_table
 from hr_retrieval.retrieval.significance import Spread
-from hr_retrieval.varying import shown_value, value_of, values_of
+from hr_retrieval.varying import shown_value, values_of
 
-# Numbers of a key above which a chart gives them a scale, and how far apart they lie where it is one of their logarithms.
-_PLACES, _LOG_FROM = 8, 20.0
+# Settings, and values of each, that a title names.
+_NAMED = 3
 
 
 def write(comparison: Comparison, folder: Path) -> None:
@@ -31,7 +29,9 @@ def write(comparison: Comparison, folder: Path) -> None:
     with whole_folder(folder) as partial:
         (partial / "comparison.md").write_text(_document(comparison), encoding="utf-8")
         (partial / "comparison.csv").write_text(_csv(comparison), encoding="utf-8")
-        (partial / "comparison.html").write_text(_page(comparison), encoding="utf-8")
+        (partial / "comparison.html").write_text(
+            page(comparison, _title(comparison), _table(comparison), _run_table(comparison)), encoding="utf-8"
+        )
 
 
 def report(comparison: Comparison, folder: Path) -> None:
@@ -50,6 +50,23 @@ def markdown(comparison: Comparison) -> str:
     return markdown_table(_table(comparison))
 
 
+def _title(comparison: Comparison) -> str:
+    """What was compared, on what, by what."""
+    runs = [run for group in comparison.groups for run in group.runs]
+    named = [f"{key} ({_named_values(runs, key)})" for key in comparison.by[:_NAMED]]
+    if len(comparison.by) > _NAMED:
+        named.append(f"{len(comparison.by) - _NAMED} more")
+    *first, last = named or [f"{len(runs)} runs"]
+    compared = f"{', '.join(first)} and {last}" if first else last
+    return f"{compared} on {comparison.data}, by test {comparison.metric}"
+
+
+def _named_values(runs: Sequence[FinishedRun], key: str) -> str:
+    values = values_of(runs, key)
+    shown = [shown_value(key, value, values) for value in values]
+    return ", ".join(shown if len(shown) <= _NAMED + 1 else [*shown[:_NAMED], f"{len(shown) - _NAMED} more"])
+
+
 def _table(comparison: Comparison) -> Rows:
     header = [
         "group", "runs", "seeds", f"validation {comparison.metric}", *(f"{name} (zero-shot)" for name in comparison.metrics),
@@ -59,7 +76,8 @@ def _table(comparison: Comparison) -> Rows:
     for group in comparison.groups:
         figures = [_figure(group.figures[name], group.zero_shot.get(name)) for name in comparison.metrics]
         seeds, seconds = group.figures[comparison.metric].n, shown_number(group.seconds, ".0f")
-        validation = _spread(group.validation.get(comparison.metric)) + " (chosen)" * (group is comparison.chosen)
+        measured = group.validation.get(comparison.metric)
+        validation = (shown_spread(measured) if measured else "-") + " (chosen)" * (group is comparison.chosen)
         timed = f"{seconds} ({shown_number(group.training_seconds, '.0f')})"
         row = [group.name, str(len(group.runs)), str(seeds), validation, *figures, *_difference(group), timed]
         rows.append((group.figures[comparison.metric].mean, row))
@@ -71,13 +89,7 @@ def _table(comparison: Comparison) -> Rows:
 
 
 def _figure(figure: Spread, zero_shot: float | None) -> str:
-    return f"{_spread(figure)} ({shown_number(zero_shot, '.4f')})"
-
-
-def _spread(figure: Spread | None) -> str:
-    if figure is None:
-        return "-"
-    return f"{figure.mean:.4f}" + (f" ± {figure.sd:.4f}" if figure.n > 1 else "")
+    return f"{shown_spread(figure)} ({shown_number(zero_shot, '.4f')})"
 
 
 def _difference(group: Group) -> list[str]:
@@ -101,7 +113,7 @@ def _run_table(comparison: Comparison) -> Rows:
 def _document(comparison: Comparison) -> str:
     unfinished = [f"- {folder}" for folder in comparison.unfinished]
     parts = [
-        f"# {len(comparison.groups)} groups by {comparison.metric}",
+        f"# {_title(comparison)}",
         markdown(comparison),
         *comparison.remarks,
         f"## Runs, by {comparison.metric}",
@@ -143,77 +155,3 @@ def _csv_row(comparison: Comparison, group: Group) -> dict[str, Any]:
         "training_seconds": group.training_seconds,
     }
     return row
-
-
-def _page(comparison: Comparison) -> str:
-    parts = [
-        f"<h1>{len(comparison.groups)} groups by {escape(comparison.metric)}</h1>",
-        html_table(_table(comparison)),
-        *(f"<p>{escape(remark)}</p>" for remark in comparison.remarks),
-        side_by_side(charts(comparison)),
-        f"<h2>Runs, by {escape(comparison.metric)}</h2>",
-        html_table(_run_table(comparison)),
-    ]
-    if comparison.unfinished:
-        items = "".join(f"<li>{escape(str(folder))}</li>" for folder in comparison.unfinished)
-        parts.append(f"<h2>Unfinished runs, not compared</h2><ul>{items}</ul>")
-    return page("Comparison of runs", parts)
-
-
-def charts(comparison: Comparison) -> list[Svg]:
-    """Validation of each run by epoch, test figures by each key that varies, by several keys at once, and by seconds."""
-    metric, runs = comparison.metric, [run for group in comparison.groups for run in group.runs]
-    curves = [
-        Series(group.name, validation_curve(run.folder / "metrics.csv", metric))
-        for group in comparison.groups
-        for run in group.runs
-    ]
-    timed = [
-        Series(group.name, [(run.seconds, run.trained[metric]) for run in group.runs if run.seconds is not None])
-        for group in comparison.groups
-    ]
-    settings = {key: _Setting.of(runs, key) for key in comparison.varying}
-    return [
-        chart(f"Validation {metric} of each run by epoch (0: before training)", "epoch", curves, joined=True),
-        *(_by_setting(setting, runs, metric) for setting in settings.values()),
-        *_all_settings(list(settings.values()), runs, metric),
-        chart(f"Test {metric} of each run by its seconds", "seconds", timed),
-    ]
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """A key that varies, with the place of each run along its axis."""
-
-    axis: Axis
-    places: dict[Path, float]
-
-    @classmethod
-    def of(cls, runs: Sequence[FinishedRun], key: str) -> "_Setting":
-        values = values_of(runs, key)
-        numbers = [value[0][1] for value in values if len(value) == 1 and isinstance(value[0][1], int | float)]
-        if len(numbers) == len(values) > _PLACES:
-            log = numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_FROM
-            return cls(Axis(key, None, log), {run.folder: float(run.settings[key]) for run in runs})
-        shown = [shown_value(value, values) for value in values]
-        return cls(Axis(key, shown), {run.folder: float(values.index(value_of(run, key))) for run in runs})
-
-
-def _by_setting(setting: _Setting, runs: Sequence[FinishedRun], metric: str) -> Svg:
-    axis, points = setting.axis, [(setting.places[run.folder], run.trained[metric]) for run in runs]
-    places = dict.fromkeys(sorted(place for place, _ in points))
-    means = [(place, float(np.mean([figure for at, figure in points if at == place]))) for place in places]
-    # On a scale nearly every run has a value of its own, and there is nothing to average.
-    series = [Series("one run", points), *([Series("mean", means)] if axis.places is not None else [])]
-    return chart(f"Test {metric} by {axis.name}", axis.name, series, places=axis.places, log=axis.log)
-
-
-def _all_settings(settings: Sequence[_Setting], runs: Sequence[FinishedRun], metric: str) -> list[Svg]:
-    """Parallel coordinates; with a single key they would show what its own chart does."""
-    if len(settings) < 2:
-        return []
-    lines = [
-        (str(run.folder), [*(setting.places[run.folder] for setting in settings), run.trained[metric]]) for run in runs
-    ]
-    axes = [*(setting.axis for setting in settings), Axis(f"test {metric}")]
-    return [parallel(f"Test {metric} of each run by all settings", axes, lines)]

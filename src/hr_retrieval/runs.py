@@ -11,6 +11,7 @@ from hr_retrieval.checkpoints import load_checkpoint, newest_checkpoint
 from hr_retrieval.config import build, check_targets
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
+from hr_retrieval.markdown import markdown_table
 from hr_retrieval.model.encoder import Encoder
 
 
@@ -180,11 +181,8 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         "",
         f"Split `{figures['split']}`: {figures['queries']} queries, {figures['documents']} documents, exact ranks.",
         "",
-        "| | " + " | ".join(names) + " |",
-        "|---|" + "---:|" * len(names),
-        *(
-            f"| {row} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |"
-            for row, values in measured.items()
+        markdown_table(
+            [["", *names], *([row, *(f"{values[name]:.4f}" for name in names)] for row, values in measured.items())]
         ),
         "",
     ]

@@ -29,6 +29,7 @@ from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder, write_json
 from hr_retrieval.machine import Quiet, machine
+from hr_retrieval.markdown import markdown_table
 from hr_retrieval.model.encoder import Encoder, Precision
 from hr_retrieval.model.loading import Kind
 from hr_retrieval.retrieval.approximate import ApproximateIndex
@@ -202,8 +203,7 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """What `timings.md` holds: the machine, what was timed, the table."""
-    lines = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *(_cells(row) for row in summary["rows"])]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = markdown_table([COLUMNS, *map(_cells, summary["rows"])])
     return "\n\n".join(["# Timings", *_remarks(summary), table]) + "\n"
 
 

@@ -1,8 +1,13 @@
 """Which settings vary between finished runs, and how they are named."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
+from hr_retrieval.config import config_dir, leaves
 from hr_retrieval.finished import FinishedRun
 
 # Not compared: what a run is called, where it is written and shown. Seeds are what the spread is over.
@@ -43,20 +48,39 @@ def value_of(run: FinishedRun, key: str) -> Value:
     return tuple((name, leaf) for name, leaf in below.items() if name.split(".")[-1] != "seed")
 
 
-def shown_value(value: Value, values: Sequence[Value]) -> str:
-    """A leaf as it is; a part as its class and what differs from others of the class; `-` where it is absent."""
+def shown_value(key: str, value: Value, values: Sequence[Value]) -> str:
+    """A leaf as it is; a part by its option's name and what differs from others of that; `-` where it is absent."""
     own = dict(value)
     if not own or "" in own:
         return str(own.get("", "-"))
-    alike = [dict(other) for other in values if dict(other).get("_target_") == own.get("_target_")]
-    names = dict.fromkeys(name for other in alike for name in other)
-    differing = [name for name in names if len({(name in other, other.get(name)) for other in alike}) > 1]
-    options = ", ".join(
-        f"{name.removesuffix('._target_')}={_class_name(own.get(name, '-')) if name.endswith('_target_') else own.get(name, '-')}"
-        for name in differing
-    )
-    return _class_name(own.get("_target_", "")) + (f"({options})" if options else "")
+    name = _option(key, own)
+    alike = [other for other in map(dict, values) if other and "" not in other and _option(key, other) == name]
+    keys = dict.fromkeys(leaf for other in alike for leaf in other)
+    differing = [leaf for leaf in keys if len({(leaf in other, other.get(leaf)) for other in alike}) > 1]
+    options = [f"{leaf.removesuffix('._target_')}={_shown_leaf(key, own, leaf)}" for leaf in differing]
+    return name + (f"({', '.join(options)})" if options else "")
 
 
-def _class_name(target: str) -> str:
-    return target.rsplit(".", 1)[-1]
+def _shown_leaf(key: str, own: Mapping[str, Any], leaf: str) -> str:
+    if leaf not in own or not leaf.endswith("._target_"):
+        return str(own.get(leaf, "-"))
+    part = leaf.removesuffix("_target_")
+    below = {name.removeprefix(part): value for name, value in own.items() if name.startswith(part)}
+    return _option(f"{key}.{part.removesuffix('.')}", below)
+
+
+def _option(key: str, part: Mapping[str, Any]) -> str:
+    """What a command line calls the part: the option of `configs/` that is nearest to it, else the name of its class."""
+    target = str(part.get("_target_", ""))
+    shared = {
+        name: len(part.items() & own.items()) for name, own in _options(key).items() if own.get("_target_") == target
+    }
+    nearest = [name for name, count in shared.items() if count == max(shared.values())]
+    return nearest[0] if len(nearest) == 1 else target.rsplit(".", 1)[-1]
+
+
+@functools.cache
+def _options(key: str) -> dict[str, dict[str, Any]]:
+    """The leaves of each option that `configs/` has for a key."""
+    files = sorted((Path(config_dir()) / key.replace(".", "/")).glob("*.yaml"))
+    return {file.stem: leaves(OmegaConf.to_container(OmegaConf.load(file))) for file in files}

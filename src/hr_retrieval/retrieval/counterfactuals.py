@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.grid import TILE, whole_tiles
 from hr_retrieval.retrieval.overlap import rank_biased_overlap
 from hr_retrieval.retrieval.ranking import exact_ranking
@@ -129,6 +130,9 @@ def measure(
     ]
 
 
+_COLUMNS = ("list", "changed", "direction", "queries", "RBO", "rank shift, absolute", "shift of 1/rank")
+
+
 def model_card_section(results: Sequence[Mapping[str, Any]]) -> str:
     """The results as a section of a model card, in Markdown."""
     lines = [
@@ -137,9 +141,7 @@ def model_card_section(results: Sequence[Mapping[str, Any]]) -> str:
         "How far rankings move when words for one side stand in the place of those for the other (mean, and 95 % interval "
         "over queries). This measures the listed words on these texts; it does not show that people are treated alike.",
         "",
-        "| list | changed | direction | queries | RBO | rank shift, absolute | shift of 1/rank |",
-        "|---|---|---|---:|---:|---:|---:|",
-        *(f"| {' | '.join(row)} |" for row in table_rows(results)),
+        markdown_table([_COLUMNS, *table_rows(results)], text=range(3)),
         "",
         remark(results),
     ]

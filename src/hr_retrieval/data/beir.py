@@ -41,15 +41,22 @@ class BeirReader:
 
     Args:
         folder: the data set.
-        errors: what bytes do that are not UTF-8: `strict` is an error, `replace` puts U+FFFD in their place, `reject`
-            leaves the line out.
+        encoding: of the files: utf-8, or another one whose line end is a single byte.
+        errors: what bytes do that the encoding does not know: `strict` is an error, `replace` puts U+FFFD in their
+            place, `reject` leaves the line out.
     """
 
     folder: str
+    encoding: Any = "utf-8"
     errors: str = "strict"
 
     def __post_init__(self) -> None:
-        check_encoding("utf-8", self.errors)
+        object.__setattr__(self, "encoding", str(self.encoding))
+        check_encoding(self.encoding, self.errors)
+        if "\n".encode(self.encoding) != b"\n":
+            raise UserError(
+                "an encoding whose line end is a single byte", self.encoding, "Write the files anew as utf-8."
+            )
 
     def inputs(self) -> list[Path]:
         """The files; the judgements for training first."""
@@ -70,7 +77,7 @@ class BeirReader:
         corpus_file, queries_file, *judgements = self.inputs()
         check_columns(Path(str(self.folder)), _COLUMNS, wanted)
         yield from self._documents(corpus_file)
-        corpus, queries = _Lines(corpus_file, self.errors), _Lines(queries_file, self.errors)
+        corpus, queries = (_Lines(file, self.encoding, self.errors) for file in (corpus_file, queries_file))
         judged = np.zeros(len(queries), dtype=bool)
         for file in judgements:
             yield from self._judgements(file, corpus, queries, judged)
@@ -87,7 +94,7 @@ class BeirReader:
         yield RawBatch(str(queries_file), [], [], queries.rejected)
 
     def _documents(self, file: Path) -> Iterator[RawBatch]:
-        numbered = enumerate(line for _, line in _identified(file, self.errors))
+        numbered = enumerate(line for _, line in _identified(file, self.encoding, self.errors))
         while block := list(islice(numbered, BATCH_ROWS)):
             rows, values, rejected = [], [], []
             for row, line in block:
@@ -101,7 +108,7 @@ class BeirReader:
     def _judgements(
         self, file: Path, corpus: "_Lines", queries: "_Lines", judged: npt.NDArray[np.bool_]
     ) -> Iterator[RawBatch]:
-        pieces = map(_judgement, text_lines(file, "utf-8", self.errors))
+        pieces = map(_judgement, text_lines(file, self.encoding, self.errors))
         first = list(islice(pieces, 1))
         # A header is what has no score.
         begin = int(bool(first) and isinstance(first[0], Unreadable))
@@ -139,12 +146,12 @@ class _Lines:
         rejected: the lines without.
     """
 
-    def __init__(self, file: Path, errors: str) -> None:
-        self.file, self._errors = file, errors
+    def __init__(self, file: Path, encoding: str, errors: str) -> None:
+        self.file, self._decoding = file, (encoding, errors)
         self.rejected: list[Rejected] = []
         offsets, places = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         keys: list[Hashes] = []
-        numbered = enumerate(_identified(file, errors))
+        numbered = enumerate(_identified(file, encoding, errors))
         while block := list(islice(numbered, BATCH_ROWS)):
             kept = [(row, offset, line) for row, (offset, line) in block if isinstance(line, Mapping)]
             places.append(np.array([row for row, _, _ in kept], np.int64))
@@ -173,19 +180,19 @@ class _Lines:
         with self.file.open("rb") as data:
             for offset in self.offsets[rows].tolist():
                 data.seek(offset)
-                line = decoded_row(self.file, offset, data.readline(), self._errors)
+                line = decoded_row(self.file, offset, data.readline(), *self._decoding)
                 assert isinstance(line, Mapping)
                 lines.append(line)
         return lines
 
 
-def _identified(file: Path, errors: str) -> Iterator[tuple[int, Mapping[str, Any] | Unreadable | None]]:
+def _identified(file: Path, encoding: str, errors: str) -> Iterator[tuple[int, Mapping[str, Any] | Unreadable | None]]:
     """Each line with its offset: an object with an `_id`, or why it is none."""
-    check_text(file, "utf-8", errors)
+    check_text(file, encoding, errors)
     with readable(file, "JSON lines"), file.open("rb") as data:
         offset = 0
         while line := data.readline():
-            row = decoded_row(file, offset, line, errors)
+            row = decoded_row(file, offset, line, encoding, errors)
             if isinstance(row, Mapping) and row.get("_id") is None:
                 content = json.dumps(row, ensure_ascii=False)
                 row = Unreadable("no _id", content, "Give every line of corpus.jsonl and queries.jsonl its _id.")

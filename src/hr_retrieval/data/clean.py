@@ -47,6 +47,8 @@ class Columns:
     A cell may hold one text or a list of texts, and `anchor`, `positive` and `negative` may each name several columns:
     pairs, triplets and rows with many positives or negatives are all read alike.
 
+    A name is a text or a number, `lists` and the first three take several.
+
     Args:
         anchor: the query side; each of several texts is a query of its own.
         positive: documents that answer every anchor of the row.
@@ -66,15 +68,16 @@ class Columns:
         UserError: no anchor, no positive, a name that is no text or number, or separators that do not fit `lists`.
     """
 
-    anchor: str | Sequence[str] = "position"
-    positive: str | Sequence[str] = "description"
-    negative: str | Sequence[str] | None = None
-    group: str | None = None
-    anchor_id: str | None = None
-    positive_id: str | None = None
-    split: str | None = None
-    missing: Sequence[str] = PLACEHOLDERS
-    lists: str | Sequence[str] | None = None
+    # A command line makes a number of a name that looks like one: `Any` until `__post_init__` has made text of it.
+    anchor: Any = "position"
+    positive: Any = "description"
+    negative: Any = None
+    group: Any = None
+    anchor_id: Any = None
+    positive_id: Any = None
+    split: Any = None
+    missing: str | Sequence[str] = PLACEHOLDERS
+    lists: Any = None
     separator: str | Sequence[str] = "lines"
 
     def __post_init__(self) -> None:
@@ -281,7 +284,7 @@ def _as_names(key: str, value: Any) -> Any:
         raise UserError(
             f"data.columns.{key} to name columns",
             repr(value),
-            f"Put a name that Hydra reads as something else in quotes: 'data.columns.{key}=\"{value}\"'.",
+            f"Put a name that Hydra reads as something else in quotes: 'data.columns.{key}=\"{str(value).lower()}\"'.",
         )
     return value if value is None else str(value)
 

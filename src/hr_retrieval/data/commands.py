@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def data_command(
     reader = dict(info["options"]["reader"])
     option = _OPTIONS[reader.pop("class")]
     options = {key: info[key] for key in ("name", "licence", "source") if info.get(key) is not None}
+    if "inputs" in info and options.get("source") == usual_source(info["inputs"]):
+        del options["source"]
     own = plain_values(options | info["options"] | {"reader": reader, "folder": str(folder)}) | dict(changes or {})
     group = Path(config_dir()) / "data"
     usual = OmegaConf.merge(*(OmegaConf.load(group / f"{name}.yaml") for name in ("base", option)))
@@ -44,6 +47,11 @@ def data_command(
     if info["seed"] != 1:
         words.append(f"split_seed={info['seed']}")
     return " ".join([f"python -m hr_retrieval.{verb}", *map(shlex.quote, [*words, *more])])
+
+
+def usual_source(inputs: Iterable[object]) -> str:
+    """What `dataset.json` says of the source if nothing else is said: the first files."""
+    return ", ".join(str(path) for path in islice(inputs, 3))
 
 
 def plain_values(options: Any, path: str = "") -> dict[str, Any]:

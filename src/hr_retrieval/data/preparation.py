@@ -19,7 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hr_retrieval.config import build
 from hr_retrieval.data.clean import Columns
-from hr_retrieval.data.commands import data_command, plain_values, spoken
+from hr_retrieval.data.commands import data_command, plain_values, spoken, usual_source
 from hr_retrieval.data.duplicates import near_duplicates
 from hr_retrieval.data.intake import Intake, Occurrences, RejectedWriter, limited, take_in
 from hr_retrieval.data.keys import Codes, Distinct, Hashes, Places
@@ -198,7 +198,7 @@ class Preparation:
                 "Name another data.folder: nothing but a prepared data set is replaced.",
             )
         info = read_json(folder / "dataset.json") if (folder / "dataset.json").exists() else {}
-        if replace and (self._same_source(info) or replace == _name_of(folder, info)):
+        if (replace is True and self._same_source(info)) or str(replace) == _name_of(folder, info):
             return
         came = f"{folder}, which holds the data set {_name_of(folder, info)!r} from {info.get('source', 'a hand')}"
         raise UserError("an output folder that is new or empty", came, self._replacing(info, seed))
@@ -327,7 +327,7 @@ class Preparation:
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.name,
-            "source": self.source or ", ".join(str(path) for path in inputs[:3]),
+            "source": self.source or usual_source(inputs),
             "licence": self.licence,
             "inputs": {str(path): sha256_of(path) for path in inputs},
             "input_stamps": {str(path): _stamp(path) for path in inputs},

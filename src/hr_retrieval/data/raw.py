@@ -113,34 +113,36 @@ class CsvReader:
     """
 
     path: str | Sequence[str]
-    delimiter: str = ","
-    encoding: str = "utf-8"
+    # A command line makes numbers of digits, and null of nothing: `Any` until `__post_init__` has made text of it.
+    delimiter: Any = ","
+    encoding: Any = "utf-8"
     errors: str = "strict"
-    quote: str = '"'
-    escape: str = ""
+    quote: Any = '"'
+    escape: Any = ""
     header: bool = True
     skip: int = 0
 
     def __post_init__(self) -> None:
         for name in ("delimiter", "encoding", "quote", "escape"):
-            # A digit arrives as a number, and "none" as null.
             value = getattr(self, name)
             object.__setattr__(self, name, "" if value is None else str(value))
-        if len(self._separator()) != 1 or len(self.quote) > 1 or len(self.escape) > 1:
+        signs = [sign for sign in (self._separator(), self.quote, self.escape) if sign]
+        if (
+            len(self._separator()) != 1
+            or max(map(len, signs)) > 1
+            or len(set(signs)) < len(signs)
+            or not {"\r", "\n"}.isdisjoint(signs)
+        ):
             raise UserError(
-                "a delimiter of one character, a quote and an escape of at most one",
+                "a delimiter of one character, a quote and an escape of at most one, all different",
                 f"{self.delimiter!r}, {self.quote!r} and {self.escape!r}",
                 "Set data.reader.delimiter, quote and escape so; a tab is written \\t.",
             )
-        if not isinstance(self.skip, int) or self.skip < 0:
+        if self.skip < 0:
             raise UserError(
-                "data.reader.skip of at least 0", repr(self.skip), "Say how many lines are before the header."
+                "data.reader.skip of at least 0", str(self.skip), "Say how many lines stand before the header."
             )
         check_encoding(self.encoding, self.errors)
-        try:
-            self._parser(iter(()))
-        except (TypeError, ValueError) as error:
-            raise UserError("a delimiter, a quote and an escape that differ", str(error), "Set another one.") from None
 
     def inputs(self) -> list[Path]:
         """The files."""
@@ -304,7 +306,7 @@ class JsonLinesReader:
     """
 
     path: str | Sequence[str]
-    encoding: str = "utf-8"
+    encoding: Any = "utf-8"
     errors: str = "strict"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -33,6 +33,8 @@ _OTHER_KINDS = {
 _SAMPLE = 1 << 20
 # What is usual for Russian text beside UTF-8.
 _CYRILLIC = ("cp1251", "koi8-r", "cp866")
+# So many bytes beyond ASCII tell one from the other.
+_TELLING = 20
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def readable(file: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException, UnicodeError, OverflowError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
         raise UserError(
             f"{kind} at {file}", reason, "Check that the file is whole and may be read, or write it anew."
         ) from error
@@ -124,9 +126,10 @@ def check_text(file: Path, encoding: str, errors: str) -> None:
     if start[:64].count(0) > len(start[:64]) // 4:
         order = "le" if start[1:2] == b"\0" else "be"
         raise _other_encoding(file, encoding, "a zero byte beside every letter", f"utf-16-{order}")
-    spoken, sound = _utf8_lines([start[: start.rfind(b"\n") + 1] or start])
+    whole = start[: start.rfind(b"\n") + 1] or start
+    lines, spoken, sound = _utf8_lines([whole])
     if _is_utf8(encoding):
-        if errors != "strict" and sound < spoken / 2:
+        if errors != "strict" and spoken - sound > lines / 2:
             raise undecodable(file, encoding)
     elif spoken and sound >= 0.9 * spoken:
         raise _other_encoding(file, encoding, f"utf-8 in {sound} of the first {spoken} lines beyond ASCII", "utf-8")
@@ -140,18 +143,20 @@ def undecodable(file: Path, encoding: str) -> UserError:
         remedy = "Without a byte order mark the order must be said: data.reader.encoding=utf-16-le (or utf-16-be)."
         return UserError(f"{file} to be {encoding}", came, remedy)
     with file.open("rb") as data:
-        spoken, sound = _utf8_lines(iter(lambda: b"".join(data.readlines(_SAMPLE)), b""))
-    if sound >= spoken / 2:
+        lines, spoken, sound = _utf8_lines(iter(lambda: b"".join(data.readlines(_SAMPLE)), b""))
+    if sound:
         came += f", while {sound:,} of the {spoken:,} lines beyond ASCII are utf-8"
-        remedy = "" if _is_utf8(encoding) else "Set data.reader.encoding=utf-8. "
-        if sound < spoken:
-            remedy += (
-                "data.reader.errors=replace puts a mark in the place of broken bytes, "
-                "data.reader.errors=reject leaves their rows out."
-            )
-        return UserError(f"{file} to be {encoding}", came, remedy.strip())
-    came += f", and only {sound:,} of the {spoken:,} lines beyond ASCII are utf-8"
-    return UserError(f"{file} to be {encoding}", came, _advice(file, encoding))
+    advice = []
+    if sound < spoken / 2:
+        advice.append(_advice(file, encoding))
+    elif not _is_utf8(encoding):
+        advice.append("Set data.reader.encoding=utf-8.")
+    if 0 < spoken - sound <= lines / 2:
+        advice.append(
+            "data.reader.errors=replace puts a mark in the place of broken bytes, data.reader.errors=reject leaves their "
+            "rows out."
+        )
+    return UserError(f"{file} to be {encoding}", came, " ".join(advice))
 
 
 def json_rows(file: Path, encoding: str, errors: str) -> Iterator[Mapping[str, Any] | Unreadable | None]:
@@ -188,12 +193,15 @@ def json_row(line: str) -> Mapping[str, Any] | Unreadable | None:
         return _no_object(json.dumps(line.rstrip("\r\n"), ensure_ascii=False))
 
 
-def decoded_row(file: Path, offset: int, line: bytes, errors: str) -> Mapping[str, Any] | Unreadable | None:
-    """The object of a line of UTF-8 at that offset of the file; a byte order mark at its beginning is none of it."""
+def decoded_row(
+    file: Path, offset: int, line: bytes, encoding: str, errors: str
+) -> Mapping[str, Any] | Unreadable | None:
+    """The object of the line at that offset of the file; a byte order mark at its beginning is none of it."""
     try:
-        return json_row(line.decode("utf-8-sig" if offset == 0 else "utf-8", _HANDLERS[errors]))
+        text = line.decode(encoding, _HANDLERS[errors])
     except UnicodeDecodeError:
-        raise undecodable(file, "utf-8") from None
+        raise undecodable(file, encoding) from None
+    return json_row(text if offset else text.removeprefix("\ufeff"))
 
 
 def broken(text: str) -> Unreadable:
@@ -249,13 +257,12 @@ def _is_utf8(encoding: str) -> bool:
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
-def _utf8_lines(blocks: Any) -> tuple[int, int]:
-    """How many lines of whole-line blocks hold more than ASCII, and how many of these are UTF-8."""
-    spoken = sound = 0
+def _utf8_lines(blocks: Iterable[bytes]) -> tuple[int, int, int]:
+    """How many lines blocks of whole lines have, how many hold more than ASCII, and how many of these are UTF-8."""
+    lines = spoken = sound = 0
     for block in blocks:
-        if block.isascii():
-            continue
-        for line in block.split(b"\n"):
+        lines += block.count(b"\n") + (not block.endswith(b"\n"))
+        for line in () if block.isascii() else block.split(b"\n"):
             if not line.isascii():
                 spoken += 1
                 try:
@@ -263,7 +270,7 @@ def _utf8_lines(blocks: Any) -> tuple[int, int]:
                     sound += 1
                 except UnicodeDecodeError:
                     pass
-    return spoken, sound
+    return lines, spoken, sound
 
 
 def _first_broken(file: Path, encoding: str) -> tuple[int, bytes]:
@@ -295,7 +302,7 @@ def _advice(file: Path, encoding: str) -> str:
     for name in _CYRILLIC:
         # The wrong one of these shows capitals, signs and frames in the place of small letters.
         small = sum("а" <= letter <= "я" for letter in sample.decode(name, "ignore"))
-        if name != encoding and small > 0.6 * beyond:
+        if name != encoding and beyond >= _TELLING and small > 0.6 * beyond:
             return f"Set data.reader.encoding={name}: so decoded, most letters are small Russian ones."
     return (
         "Set data.reader.encoding: cp1251 is usual for Russian files from Windows, utf-16 for exports of Excel; others "

@@ -75,6 +75,20 @@ def test_the_yaml_of_a_strategy_names_every_option_with_its_default() -> None:
             assert set(parameters) == {str(key) for key in part} - {"_target_"}
 
 
+@pytest.mark.parametrize("option", ["csv", "jsonl", "parquet", "pickle", "beir"])
+def test_the_yaml_of_a_reader_names_every_option_with_its_default(option: str) -> None:
+    config = OmegaConf.to_container(composed("prepare", f"data={option}").data, resolve=False)
+    assert isinstance(config, dict)
+    for part in (config, config["reader"], config["columns"]):
+        parameters = inspect.signature(get_object(part["_target_"])).parameters
+        own = {str(key): value for key, value in part.items() if key != "_target_"}
+        assert set(own) == set(parameters)
+        for key, parameter in parameters.items():
+            usual = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+            if parameter.default is not parameter.empty and key not in ("reader", "columns") and option != "beir":
+                assert own[key] == usual, key
+
+
 @pytest.mark.parametrize(
     ("launcher", "package"), [("joblib", "hydra_joblib_launcher"), ("submitit_slurm", "hydra_submitit_launcher")]
 )

@@ -28,11 +28,17 @@ ALLOWED_TARGETS = re.compile(
 
 @dataclass
 class PrepareConfig:
-    """What `prepare` reads."""
+    """What `prepare` reads.
+
+    Attributes:
+        split_seed: of the split.
+        replace: whether a prepared data set of the same source may be replaced; or the name of the one that may be,
+            whatever its source.
+    """
 
     data: Any = MISSING
     split_seed: int = 1
-    replace: bool = False
+    replace: Any = False
 
 
 @dataclass

@@ -11,7 +11,8 @@ def main(config: DictConfig) -> None:
     # pyarrow and pandas take a second to import; `--help` needs neither.
     from hr_retrieval.data.preparation import configured
 
-    dataset = configured(config.data).run(config.split_seed, config.replace)
+    preparation = configured(config.data)
+    dataset = preparation.run(config.split_seed, config.replace)
     counts = dataset.info["counts"]
     for name, numbers in counts["splits"].items():
         print(
@@ -19,10 +20,12 @@ def main(config: DictConfig) -> None:
         )
     for reason, number in counts["rejected"].items():
         print(f"rejected   {number:>10,} rows: {reason}")
+    for reason, number in counts["skipped_values"].items():
+        print(f"left out   {number:>10,} values: {reason}")
     print(
         f"The data set is in {dataset.folder}; rejected rows with their reasons are in {dataset.folder / 'rejected.parquet'}."
     )
-    print(f"Next: python -m hr_retrieval.train data.folder={dataset.folder} (with the same data= options)")
+    print(f"Next: {preparation.command('train', config.split_seed)}")
 
 
 if __name__ == "__main__":

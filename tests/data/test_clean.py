@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.data.clean import Columns, Record, clean, normalise, read_record
+from hr_retrieval.data.clean import PLACEHOLDERS, Columns, Record, clean, list_style, normalise, read_record
+from hr_retrieval.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -52,9 +53,26 @@ def test_the_same_when_normalised(one: str, other: str) -> None:
     assert normalise(one) == normalise(other)
 
 
-@pytest.mark.parametrize(("one", "other"), [("C++", "C#"), ("C", "C++"), ("мир", "мира")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("C++", "C#"), ("C", "C++"), ("мир", "мира"), ("की", "के"), ("کِتاب", "کُتاب"), ("กิน", "กัน"), ("รู้", "รู")],
+)
 def test_not_the_same_when_normalised(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("हिन्दी भाषा", "हिन्दी भाषा"),
+        ("love ❤️ it", "love it"),
+        ("\u0301a", "a"),
+        ("и\u0306од", "йод"),
+        ("a -\u0301 b", "a b"),
+    ],
+)
+def test_marks_stay_with_their_letter(text: str, key: str) -> None:
+    assert normalise(text) == key
 
 
 @settings(max_examples=100, deadline=None)
@@ -68,7 +86,7 @@ def read(row: dict[str, Any], **columns: Any) -> Record | str:
 
 
 def test_a_pair() -> None:
-    assert read({"a": " x ", "p": "y"}) == Record(["x"], ["y"], [], None, None, None, None, 0)
+    assert read({"a": " x ", "p": "y"}) == Record(["x"], ["y"], [], None, None, None, None)
 
 
 @pytest.mark.parametrize("value", [None, math.nan, pd.NA, pd.NaT, [], [None]])
@@ -85,10 +103,6 @@ def test_unusable_texts_say_why(value: Any, reason: str) -> None:
     assert read({"a": "x", "p": value}) == f"p: {reason}"
 
 
-def test_the_word_nan_is_a_word() -> None:
-    assert isinstance(read({"a": "nan", "p": "y"}), Record)
-
-
 def test_lists_and_several_columns_are_the_same() -> None:
     record = read(
         {"a": ["x", "x2", "x"], "p": "y", "p2": np.array(["z", ""], object), "n": None, "n2": ["k"]},
@@ -98,7 +112,7 @@ def test_lists_and_several_columns_are_the_same() -> None:
     assert isinstance(record, Record)
     assert (record.anchors, record.positives, record.negatives) == (["x", "x2"], ["y", "z"], ["k"])
     # The empty text in a list is counted; a column without a value is not.
-    assert record.skipped == 1
+    assert record.skipped == ["p2: empty"]
 
 
 def test_a_row_of_negatives_alone_is_kept_and_documents_need_no_anchor() -> None:
@@ -133,3 +147,108 @@ def test_unknown_splits_are_rejected(value: Any) -> None:
 def test_column_names_once_each() -> None:
     columns = Columns("a", ["p", "q"], ["q", "n"], group="g", anchor_id="a", positive_id="i", split="s")
     assert columns.names() == ["a", "p", "q", "n", "g", "i", "s"]
+
+
+@pytest.mark.parametrize("value", [*PLACEHOLDERS, "N/A", " NULL ", "NaN", "None", r"\N", "#N/A", "#Н/Д"])
+@pytest.mark.parametrize("key", ["anchor", "positive", "negative", "group", "anchor_id", "positive_id"])
+def test_placeholders_say_nothing(value: str, key: str) -> None:
+    columns = {"negative": "n", "group": "g", "anchor_id": "i", "positive_id": "j"}
+    row = {"a": "x", "p": "y", "n": "z", "g": "1", "i": "2", "j": "3"}
+    assert isinstance(read(row, **columns), Record)
+    name = {"anchor": "a", "positive": "p"}.get(key) or columns[key]
+    result = read(row | {name: value} | ({"n": None} if key == "positive" else {}), **columns)
+    if key == "negative":
+        assert isinstance(result, Record)
+        assert (result.negatives, len(result.skipped)) == ([], 1)
+    elif key in ("anchor", "positive"):
+        assert (
+            result
+            == f"{name}: the placeholder {next(text for text in PLACEHOLDERS if text.casefold() == value.strip().casefold())}"
+        )
+    else:
+        assert result == f"{name}: missing or empty"
+
+
+def test_the_placeholders_are_an_option() -> None:
+    assert isinstance(read({"a": "None", "p": "nan"}, missing=[]), Record)
+    assert read({"a": "see above", "p": "y"}, missing=["See above"]) == "a: the placeholder See above"
+    assert read({"a": "see above", "p": "y"}, missing="see above") == "a: the placeholder see above"
+    assert read({"a": ["x", "n/a"], "p": "y"}) == Record(
+        ["x"], ["y"], [], None, None, None, None, ["a: the placeholder n/a"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "separator", "texts"),
+    [
+        ("one\ntwo\r\n three\n", "lines", ["one", "two", "three"]),
+        ("one; two;;three;", ";", ["one", "two", "three"]),
+        ("C++, SQL", ",", ["C++", "SQL"]),
+        ("one and two", ";", ["one and two"]),
+        ("['one', \"it's\"]", "lines", ["one", "it's"]),
+        ('["one", "a\\/b", null]', ";", ["one", "a/b"]),
+        ("['one' 'two'\n 'three four']", ",", ["one", "two", "three four"]),
+        ("('one', None, nan)", ",", ["one"]),
+        (r"['a\\b', 'c\d']", ",", ["a\\b", r"c\d"]),
+        ("[Senior] cook; baker", ";", ["[Senior] cook", "baker"]),
+        (["one; two"], ";", ["one; two"]),
+    ],
+)
+def test_lists_within_a_cell(cell: Any, separator: str, texts: list[str]) -> None:
+    record = read({"a": cell, "p": "y; z"}, lists="a", separator=separator)
+    assert isinstance(record, Record)
+    assert (record.anchors, record.positives) == (texts, ["y; z"])
+
+
+@pytest.mark.parametrize("cell", ["", "[]", "\n", ";"])
+def test_a_list_of_nothing_is_a_missing_value(cell: str) -> None:
+    assert read({"a": cell, "p": "y"}, lists="a", separator=";" if cell == ";" else "lines") == "a: missing"
+
+
+def test_each_column_may_have_its_own_separator() -> None:
+    record = read({"a": "x|z", "p": "1\n2", "n": "3|4"}, negative="n", lists=["a", "p"], separator=["|", "lines"])
+    assert isinstance(record, Record)
+    assert (record.anchors, record.positives, record.negatives) == (["x", "z"], ["1", "2"], ["3|4"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "style"),
+    [
+        ("['one', 'two']", "brackets"),
+        ('["one"]', "brackets"),
+        ("accountant\nsenior accountant", "lines"),
+        ("Java | SQL", "|"),
+        ("Java; SQL; teamwork", ";"),
+        ("Java, C++, SQL", ","),
+        ("Engineer, senior", None),
+        ("A cook, who bakes, and sells.", None),
+        ("First we cook.\nThen we eat.", None),
+        ("[Senior] cook", None),
+        ("cook", None),
+        ("", None),
+    ],
+)
+def test_how_lists_look(cell: str, style: str | None) -> None:
+    assert list_style(cell) == style
+
+
+def test_names_that_look_like_numbers_are_names() -> None:
+    columns = Columns(0, [1, 1.0], group=2)
+    assert columns.names() == ["0", "1", "1.0", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"anchor": None}, "a column for data.columns.anchor"),
+        ({"positive": []}, "a column for data.columns.positive"),
+        ({"group": True}, "in quotes"),
+        ({"anchor": ["a", {"b": 1}]}, "to name columns"),
+        ({"lists": ["b"]}, "'b'"),
+        ({"lists": ["a", "p"], "separator": [";", ",", "|"]}, "one for each"),
+        ({"lists": ["a"], "separator": ""}, "separator"),
+    ],
+)
+def test_columns_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Columns(**{"anchor": "a", "positive": "p"} | options)

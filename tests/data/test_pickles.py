@@ -115,5 +115,5 @@ def test_other_contents_and_compressed_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a list"):
         read_frame(tmp_path / "list.pkl")
     (tmp_path / "train.pkl.gz").write_bytes(gzip.compress(pickle.dumps(FRAME)))
-    with pytest.raises(UserError, match="compressed"):
+    with pytest.raises(UserError, match=r"which is gzip\. Unpack"):
         read_frame(tmp_path / "train.pkl.gz")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import random
 from collections import defaultdict
 from dataclasses import replace
@@ -318,7 +319,7 @@ def test_what_dataset_json_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ([{"a": None, "p": "1"}], {}, r"none: a: missing \(1 rows\)"),
+        ([{"a": None, "p": "1"}], {}, r"none; 1 rows were rejected: a: missing \(1\)"),
         ([{"a": "x", "p": "1"}, {"a": "y", "p": " 1"}], {}, "one text only"),
         ([{"a": "x", "p": str(number)} for number in range(9)], {"test_share": 0.1}, "separate groups"),
     ],
@@ -346,7 +347,7 @@ def test_options_are_checked_before_reading(tmp_path: Path, options: Row) -> Non
 def test_a_taken_folder_is_kept_unless_replaced(tmp_path: Path) -> None:
     made = preparation(tmp_path, many(9))
     made.run()
-    with pytest.raises(UserError, match="already holds"):
+    with pytest.raises(UserError, match=r"'made'.*data\.reader\.path=\S+rows\.jsonl .* replace=true"):
         made.run()
     assert replace(made, max_rows=5).run(replace=True).query_count == 5
 
@@ -377,3 +378,146 @@ def test_a_config_builds_it(tmp_path: Path) -> None:
     assert prepared_dataset(config, 1).query_count == 9
     with pytest.raises(UserError, match="together below 1"):
         prepared_dataset(config | {"test_share": 2.0}, 1)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_set_of_another_source_is_replaced_by_name_only(tmp_path: Path) -> None:
+    made = preparation(tmp_path, many(9))
+    made.run()
+    kept = files_of(tmp_path / "prepared")
+    (tmp_path / "other.jsonl").write_text(
+        "".join(json.dumps({"a": f"x{n}", "p": f"y{n}", "n": None}) + "\n" for n in range(4))
+    )
+    other = replace(made, reader=JsonLinesReader(str(tmp_path / "other.jsonl")), name="other")
+    for said in (False, True, "other", "true"):
+        with pytest.raises(UserError, match=r"'made' from .*may be lost: .*data\.name=other .*replace=made$"):
+            other.run(replace=said)
+        assert files_of(tmp_path / "prepared") == kept
+    # What fails on its way leaves the old one.
+    with pytest.raises(UserError, match="the column 'b'"):
+        replace(other, columns=Columns("b", "p")).run(replace="made")
+    assert files_of(tmp_path / "prepared") == kept
+    assert other.run(replace="made").query_count == 4
+
+
+def test_only_a_prepared_data_set_is_ever_replaced(tmp_path: Path) -> None:
+    made = preparation(tmp_path, many(9))
+    made.run()
+    (tmp_path / "prepared" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"which holds notes\.txt"):
+        made.run(replace=True)
+    for said in (True, str(tmp_path.name)):
+        with pytest.raises(UserError, match="nothing but a prepared data set is replaced"):
+            replace(made, folder=str(tmp_path)).run(replace=said)
+    with pytest.raises(UserError, match=r"rows\.jsonl"):
+        replace(made, folder=str(tmp_path / "rows.jsonl")).run(replace=True)
+    assert (tmp_path / "prepared" / "notes.txt").read_text() == "mine"
+
+
+def test_a_set_made_by_hand_is_replaced_by_the_name_of_its_folder(tmp_path: Path) -> None:
+    made = preparation(tmp_path, many(9))
+    made.run()
+    (tmp_path / "prepared" / "dataset.json").unlink()
+    with pytest.raises(UserError, match="replace=prepared"):
+        made.run(replace=True)
+    assert made.run(replace="prepared").query_count == 9
+
+
+def test_changed_files_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = preparation(tmp_path, many(9))
+    made = replace(made, reader=JsonLinesReader(str(tmp_path / "*.jsonl")))
+    fingerprint = made.open_or_run().fingerprint
+    rows = tmp_path / "rows.jsonl"
+    # Touched, and the same.
+    os.utime(rows, (1, 1))
+    assert made.open_or_run().fingerprint == fingerprint
+    content = rows.read_bytes()
+    rows.write_bytes(content.replace(b"text 1", b"text 7"))
+    with pytest.raises(UserError, match=r"rows\.jsonl has changed since\. Prepare it again: .*replace=true"):
+        made.open_or_run()
+    rows.write_bytes(content)
+    (tmp_path / "second.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=r"second\.jsonl is new"):
+        made.open_or_run()
+    made.run(replace=True)
+    rows.unlink()
+    with pytest.raises(UserError, match=r"rows\.jsonl is gone"):
+        made.open_or_run()
+    (tmp_path / "second.jsonl").unlink()
+    assert made.open_or_run().query_count == 9
+    # As long as size and time stay, nothing is read.
+    made = preparation(tmp_path, many(9))
+    made.run(replace="made")
+    monkeypatch.setattr("hr_retrieval.data.preparation.sha256_of", lambda path: pytest.fail(f"{path} is read"))
+    made.open_or_run()
+
+
+def test_the_text_that_ties_all_together_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"a": [f"title {number}", "see above"], "p": f"text {number}", "g": number} for number in range(30)]
+    shares = {"validation_share": 0.1, "test_share": 0.1}
+    with pytest.raises(
+        UserError, match=r"query 'see above' alone goes with 30 of 30 documents.*data\.columns\.missing"
+    ):
+        prepare(tmp_path / "query", rows, GROUPED, **shares)
+    columns = replace(GROUPED, missing=["see above"])
+    data = prepare(tmp_path / "missing", rows, columns, **shares)
+    assert data.query_count == 30
+    assert data.info["counts"]["skipped_values"] == {"a: the placeholder see above": 30}
+    rows = [{"a": f"title {number}", "p": [f"text {number}", "a text"]} for number in range(30)]
+    with pytest.raises(UserError, match=r"document 'a text' alone goes with 30 of 30 queries"):
+        prepare(tmp_path / "document", rows, **shares)
+    rows = [{"a": f"title {number}", "p": f"text {number}", "g": "all"} for number in range(30)]
+    with pytest.raises(UserError, match=r"group 'all' alone goes with 30 of 30 queries"):
+        prepare(tmp_path / "group", rows, GROUPED, **shares)
+    # Where nothing is split, it is said all the same.
+    prepare(tmp_path / "whole", [{"a": f"title {number}", "p": [f"text {number}", "a text"]} for number in range(30)])
+    assert "the document 'a text' alone goes with 30 of 30 queries" in caplog.text
+
+
+def test_later_errors_say_what_was_rejected_before(tmp_path: Path) -> None:
+    made = preparation(tmp_path, [{"a": "title", "p": "text"}], test_share=0.1)
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write("{...\n" * 49)
+    with pytest.raises(UserError, match=r"49 rows were rejected: not a JSON object \(49\)\. Write one object a line"):
+        made.run()
+
+
+def test_many_rejected_rows_are_said_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = preparation(tmp_path, many(9))
+    made.run()
+    assert caplog.text == ""
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write("{...\n" * 2)
+    made.run(replace=True)
+    assert "2 rows were rejected: not a JSON object (2). Write one object a line" in caplog.text
+
+
+def test_lists_within_cells_are_proposed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"a": f"cook {number}\nbaker {number}", "p": f"Cooks, bakes, and sells {number}."} for number in range(9)]
+    made = preparation(tmp_path, rows)
+    assert made.run().query_count == 9
+    assert "the column 'a' look like lists (one text a line)" in caplog.text
+    assert "data.columns.lists=[a] data.columns.separator=lines" in caplog.text.replace("'", "")
+    assert "column 'p'" not in caplog.text
+    caplog.clear()
+    assert replace(made, columns=replace(PAIRS, lists=["a"])).run(replace=True).query_count == 18
+    assert caplog.text == ""
+    rows = [{"a": "Java; SQL; C++", "p": [f"text {number}"], "n": "a|b"} for number in range(9)]
+    preparation(tmp_path / "two", rows, replace(PAIRS, lists=["n"], separator="|")).run()
+    assert "data.columns.lists=[n,a]" in caplog.text
+    assert 'data.columns.separator=["|",";"]' in caplog.text
+
+
+@pytest.mark.parametrize(("split", "other"), [("validation", "test"), ("test", "validation")])
+def test_the_way_to_a_split_that_is_empty(tmp_path: Path, split: str, other: str) -> None:
+    remedy = prepare(tmp_path, many(9)).empty_split(split).remedy
+    assert remedy.startswith(
+        f"Give {split} a share: python -m hr_retrieval.prepare data=jsonl data.name=made data.reader"
+    )
+    # A tenth is what is usual.
+    assert f"data.{split}_share" not in remedy
+    assert f"data.{other}_share=0.0" in remedy
+    assert remedy.endswith("replace=true")

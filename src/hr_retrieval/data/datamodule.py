@@ -215,11 +215,7 @@ class RetrievalDataModule(pl.LightningDataModule):
             if len(groups) < 2:
                 groups |= set(np.unique(data.query_group[part][in_train])[:2].tolist())
         if anchors == 0:
-            raise UserError(
-                "a training split with queries",
-                f"none in {self.dataset.folder}",
-                "Prepare it with a larger training share.",
-            )
+            raise data.empty_split("train")
         check_batch_fits(self.batch_size, pairs)
         if len(groups) == 1:
             raise UserError(

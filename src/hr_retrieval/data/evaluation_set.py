@@ -67,9 +67,7 @@ def evaluation_set(
     check_corpus(corpus, "corpus")
     rows = np.flatnonzero(dataset.query_split == SPLITS[split])
     if len(rows) == 0:
-        raise UserError(
-            f"queries in the {split} split", f"none in {dataset.folder}", f"Prepare it with a larger {split} share."
-        )
+        raise dataset.empty_split(split)
     documents = np.arange(dataset.document_count)
     if corpus == "split":
         documents = _of_split(dataset, guard, rows, documents)

@@ -2,18 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hr_retrieval.data.clean import Columns, Record, is_missing, normalise, read_record
+from hr_retrieval.data.clean import Columns, Record, is_missing, list_style, normalise, read_record
 from hr_retrieval.data.keys import hashes_of, keys_of
 from hr_retrieval.data.raw import RawBatch, Rejected
 from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS
@@ -75,7 +76,9 @@ class Intake:
         negatives: likewise.
         negative_rows: which row of the source each negative pair comes from.
         sources: the files, each with the number that its first row has in `negative_rows`.
-        skipped: values left out beside others of the same row that are used.
+        rows: how many rows are used.
+        skipped: how many values were left out beside others of the same row that are used, by reason.
+        list_styles: how the cells of a column look like lists, by its name; see `list_style`.
     """
 
     documents: Occurrences
@@ -85,7 +88,9 @@ class Intake:
     negatives: Column
     negative_rows: Column
     sources: dict[str, int]
-    skipped: int
+    rows: int
+    skipped: Counter[str]
+    list_styles: dict[str, str]
 
     def source_of(self, row: int) -> tuple[str, int]:
         """File and place in it of a row numbered as in `negative_rows`."""
@@ -94,10 +99,11 @@ class Intake:
 
 
 class RejectedWriter:
-    """Writes `rejected.parquet`, and counts by reason."""
+    """Writes `rejected.parquet`; counts by reason, and keeps what helps against each."""
 
     def __init__(self, path: Path) -> None:
-        self.counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
+        self.remedies: dict[str, str] = {}
         self._writer = pq.ParquetWriter(path, SCHEMAS["rejected"], compression="zstd")
 
     def __enter__(self) -> "RejectedWriter":
@@ -111,7 +117,8 @@ class RejectedWriter:
     def write(self, rejected: Sequence[Rejected]) -> None:
         """Add rows."""
         for row in rejected:
-            self.counts[row.reason] = self.counts.get(row.reason, 0) + 1
+            self.counts[row.reason] += 1
+            self.remedies.setdefault(row.reason, row.remedy)
         rows = [{name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names} for row in rejected]
         if rows:
             self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["rejected"]))
@@ -120,9 +127,11 @@ class RejectedWriter:
 def take_in(batches: Iterable[RawBatch], columns: Columns, folder: Path, rejected: RejectedWriter) -> Intake:
     """Read and clean all rows; what they say goes to files in `folder`."""
     documents, queries, pairs = _Spool(folder, "documents"), _Spool(folder, "queries"), _Pairs(folder)
+    styles = _ListStyles(columns)
     for batch in batches:
         pairs.begin_batch(batch)
         faults = list(batch.rejected)
+        styles.look_at(batch.values)
         for row, values in zip(batch.rows, batch.values, strict=True):
             record = read_record(values, columns, batch.corpus_only)
             if isinstance(record, str):
@@ -133,7 +142,33 @@ def take_in(batches: Iterable[RawBatch], columns: Columns, folder: Path, rejecte
         documents.flush()
         pairs.flush()
         rejected.write(faults)
-    return pairs.intake(documents.close(), queries.close())
+    return pairs.intake(documents.close(), queries.close(), styles.found())
+
+
+class _ListStyles:
+    """Whether cells that are read as one text look like several, by the first ones of each column."""
+
+    # Cells that are looked at; and the share from which a style is the column's: commas stand in titles, too.
+    _CELLS = 5000
+    _SHARES: ClassVar[dict[str, float]] = {"brackets": 0.2, "lines": 0.2, "|": 0.2, ";": 0.5, ",": 0.5}
+
+    def __init__(self, columns: Columns) -> None:
+        self._counts = {name: Counter[str]() for name in columns.text_names() if name not in columns.separators}
+
+    def look_at(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Count the styles of some rows."""
+        for name, counts in self._counts.items():
+            cells = [row[name] for row in rows[: max(self._CELLS - counts.total(), 0)]]
+            counts.update(list_style(cell) or "" for cell in cells if isinstance(cell, str) and cell)
+
+    def found(self) -> dict[str, str]:
+        """The style of each column whose cells look like lists."""
+        styles = {}
+        for name, counts in self._counts.items():
+            likely = [style for style, share in self._SHARES.items() if counts[style] >= max(share * counts.total(), 2)]
+            if likely:
+                styles[name] = max(likely, key=counts.__getitem__)
+        return styles
 
 
 class _Pairs:
@@ -141,7 +176,8 @@ class _Pairs:
 
     def __init__(self, folder: Path) -> None:
         self._sources: dict[str, int] = {}
-        self._rows_before = self._rows = self._skipped = 0
+        self._rows_before = self._rows = self._used = 0
+        self._skipped: Counter[str] = Counter()
         self._split_column = Column(folder / "splits", np.int8)
         self._positive_column = Column(folder / "positives", np.int32, 2)
         self._negative_column = Column(folder / "negatives", np.int32, 2)
@@ -164,7 +200,8 @@ class _Pairs:
         self._negatives += [(anchor, negative) for anchor in anchors for negative in negatives]
         self._negative_rows += [self._rows_before + row] * (len(anchors) * len(negatives))
         self._rows = max(self._rows, self._rows_before + row + 1)
-        self._skipped += record.skipped
+        self._skipped.update(record.skipped)
+        self._used += 1
 
     def flush(self) -> None:
         """Write what was gathered."""
@@ -174,10 +211,10 @@ class _Pairs:
         self._row_column.append(self._negative_rows)
         self._clear()
 
-    def intake(self, documents: Occurrences, queries: Occurrences) -> Intake:
+    def intake(self, documents: Occurrences, queries: Occurrences, list_styles: dict[str, str]) -> Intake:
         """Everything."""
         columns = (self._split_column, self._positive_column, self._negative_column, self._row_column)
-        return Intake(documents, queries, *columns, self._sources, self._skipped)
+        return Intake(documents, queries, *columns, self._sources, self._used, self._skipped, list_styles)
 
     def _clear(self) -> None:
         self._splits: list[int] = []

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from hr_retrieval.data.text_files import other_kind
 from hr_retrieval.errors import UserError
 
 # Where today's pandas and numpy keep what a frame is pickled as, and under which modules older ones named it.
@@ -69,11 +70,10 @@ def read_frame(path: Path) -> pd.DataFrame:
         UserError: the stream asks for anything that a frame of texts and numbers does not need (nothing of it is run),
             is broken or compressed, or holds something else.
     """
+    kind = other_kind(path)
+    if kind:
+        raise UserError("an uncompressed pickle", f"{path}, which is {kind[0]}", kind[1])
     with path.open("rb") as file:
-        start = file.read(6)
-        if start.startswith((b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ")):
-            raise UserError("an uncompressed pickle", f"{path}, which is compressed", "Unpack it first.")
-        file.seek(0)
         try:
             frame = _FrameUnpickler(file).load()
         except _BROKEN as error:

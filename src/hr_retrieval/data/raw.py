@@ -1,24 +1,36 @@
 """Raw files as batches of rows: one reader a format, none of which holds a whole file (but a pickle)."""
 
-import codecs
 import csv
 import glob
 import itertools
 import json
+import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.pickles import read_frame
+from hr_retrieval.data.text_files import (
+    BROKEN,
+    BROKEN_BYTES,
+    Unreadable,
+    broken,
+    check_encoding,
+    json_rows,
+    readable,
+    text_lines,
+    undecodable,
+)
 from hr_retrieval.errors import UserError
 
 BATCH_ROWS = 2048
 # An unclosed quote makes the rest of the file one cell; it is noticed here and not when memory is full.
 _LONGEST_CELL = 1 << 24
+_MAP_COLUMNS = "Map data.columns.* to the columns of the file."
 
 
 @dataclass(frozen=True)
@@ -30,12 +42,19 @@ class Rejected:
         row: its place in the file, from 0, as the format counts: CSV records behind the header, JSON lines.
         reason: why.
         content: the row as JSON.
+        remedy: what helps where many rows are so; empty if that is to map other columns.
     """
 
     source: str
     row: int
     reason: str
     content: str
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, source: Path, row: int, piece: Unreadable) -> "Rejected":
+        """A piece of a file that is no row."""
+        return cls(str(source), row, piece.reason, piece.content, piece.remedy)
 
 
 @dataclass(frozen=True)
@@ -69,35 +88,61 @@ class Reader(Protocol):
         """The rows in the order of the files, with the wanted columns.
 
         Raises:
-            UserError: a wanted column is missing in a file, or a file is empty or cannot be decoded.
+            UserError: a wanted column is missing in a file, or a file is empty, damaged or cannot be decoded.
         """
         ...
 
 
 @dataclass(frozen=True)
 class CsvReader:
-    """Delimited text with a header line.
+    """Delimited text.
+
+    A record whose quotes do not match loses its first line only, which is rejected; the next one begins behind it.
 
     Args:
-        path: a file, a glob pattern or a list of them.
+        path: a file, a folder, a glob pattern or a list of them.
         delimiter: one character: `,`, `;` (as in exports of hh.ru), or `\\t` for a tab, which a shell does not pass on easily.
         encoding: any encoding that Python knows: utf-8, cp1251, utf-16.
+        errors: what bytes do that the encoding does not know: `strict` is an error, `replace` puts U+FFFD in their
+            place, `reject` leaves the row out.
         quote: the quote character, or an empty string if quotes have no meaning.
+        escape: what stands before a quote, a delimiter, a line end or itself that is text: `\\` in files of Spark and
+            MySQL; before anything else it is text. Empty for none.
+        header: whether the first line names the columns; otherwise they are called 0, 1, 2, ...
+        skip: lines before the header.
     """
 
     path: str | Sequence[str]
-    delimiter: str = ","
-    encoding: str = "utf-8"
-    quote: str = '"'
+    # A command line makes numbers of digits, and null of nothing: `Any` until `__post_init__` has made text of it.
+    delimiter: Any = ","
+    encoding: Any = "utf-8"
+    errors: str = "strict"
+    quote: Any = '"'
+    escape: Any = ""
+    header: bool = True
+    skip: int = 0
 
     def __post_init__(self) -> None:
-        if len(self._separator()) != 1 or len(self.quote) > 1:
+        for name in ("delimiter", "encoding", "quote", "escape"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, "" if value is None else str(value))
+        signs = [sign for sign in (self._separator(), self.quote, self.escape) if sign]
+        if (
+            len(self._separator()) != 1
+            or max(map(len, signs)) > 1
+            or len(set(signs)) < len(signs)
+            or not {"\r", "\n"}.isdisjoint(signs)
+        ):
             raise UserError(
-                "a delimiter of one character and a quote of at most one",
-                f"{self.delimiter!r} and {self.quote!r}",
-                "Mend the reader's settings; a tab is written \\t.",
+                "a delimiter of one character, a quote and an escape of at most one, all different",
+                f"{self.delimiter!r}, {self.quote!r} and {self.escape!r}",
+                "Set data.reader.delimiter, quote and escape so; a tab is written \\t.",
             )
-        _check_encoding(self.encoding)
+        if self.skip < 0:
+            raise UserError(
+                "data.reader.skip of at least 0", str(self.skip), "Say how many lines stand before the header."
+            )
+        check_encoding(self.encoding, self.errors)
 
     def inputs(self) -> list[Path]:
         """The files."""
@@ -107,7 +152,8 @@ class CsvReader:
         """The rows; one whose number of cells is not that of the header is rejected."""
         files = self.inputs()
         for file in files:
-            check_columns(file, self._header(file), wanted)
+            header = self._header(file)
+            check_columns(file, header, wanted, self._column_remedy(header))
         for file in files:
             yield from self._read(file, wanted)
 
@@ -115,49 +161,110 @@ class CsvReader:
         return "\t" if self.delimiter == "\\t" else self.delimiter
 
     def _header(self, file: Path) -> list[str]:
-        header: list[str] = next(self._records(file), [])
-        if not header:
-            raise UserError("a header line", f"{file}, which is empty", "Give a file with rows.")
-        return header
+        first = next(self._records(file), [])
+        if isinstance(first, Unreadable):
+            if first.reason == BROKEN_BYTES:
+                raise undecodable(file, self.encoding)
+            raise UserError(f"a first line of cells in {file}", f"{first.content} ({first.reason})", first.remedy)
+        if not first:
+            raise UserError("a first line of cells", f"{file}, which has none", "Give a file with rows.")
+        return first if self.header else [str(place) for place in range(len(first))]
+
+    def _column_remedy(self, header: Sequence[str]) -> str:
+        others = [sign for sign in (";", "\t", "|", ",") if sign != self._separator()]
+        likely = [sign for sign in others if len(header) == 1 and sign in header[0]]
+        if likely:
+            sign = "\\t" if likely[0] == "\t" else likely[0]
+            return f"The cells look separated by {sign!r}: set 'data.reader.delimiter=\"{sign}\"'."
+        return (
+            f"{_MAP_COLUMNS} If its columns have no names: data.reader.header=false calls them 0, 1, ...; if lines "
+            "stand before them: data.reader.skip=1."
+        )
 
     def _read(self, file: Path, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        records = self._records(file)
-        header = next(records)
+        header = self._header(file)
         places = {name: header.index(name) for name in wanted}
-        numbered = enumerate(records)
+        numbered = enumerate(itertools.islice(self._records(file), int(self.header), None))
         while block := list(itertools.islice(numbered, BATCH_ROWS)):
             rows, values, rejected = [], [], []
             for row, cells in block:
-                if len(cells) == len(header):
+                if isinstance(cells, Unreadable):
+                    rejected.append(Rejected.of(file, row, cells))
+                elif len(cells) == len(header):
                     rows.append(row)
                     values.append({name: cells[place] for name, place in places.items()})
                 elif cells:
                     reason = f"{len(cells)} cells under a header of {len(header)}"
-                    rejected.append(Rejected(str(file), row, reason, json.dumps(cells, ensure_ascii=False)))
+                    content = json.dumps(cells, ensure_ascii=False)
+                    rejected.append(Rejected(str(file), row, reason, content, self._quote_remedy(content)))
             yield RawBatch(str(file), rows, values, rejected)
 
-    def _records(self, file: Path) -> Iterator[list[str]]:
+    def _records(self, file: Path) -> Iterator[list[str] | Unreadable]:
         csv.field_size_limit(_LONGEST_CELL)
-        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
-        encoding = "utf-8-sig" if codecs.lookup(self.encoding).name == "utf-8" else self.encoding
-        with file.open(encoding=encoding, newline="") as lines:
-            records = csv.reader(
-                lines,
-                delimiter=self._separator(),
-                quotechar=self.quote or None,
-                quoting=quoting,
-                strict=bool(self.quote),
-            )
+        lines = _RecordLines(self._lines(file))
+        records = self._parser(lines)
+        while True:
+            lines.record.clear()
             try:
-                yield from records
-            except UnicodeError:
-                raise undecodable(file, self.encoding) from None
+                cells = next(records)
+            except StopIteration:
+                return
             except csv.Error as error:
-                raise UserError(
-                    f"cells separated by {self.delimiter!r} and quoted by {self.quote!r}",
-                    f"{file}, line {records.line_num}: {error}",
-                    "Set delimiter and quote as the file has them (quote: '' if quotes have no meaning in it).",
-                ) from None
+                # The parser begins anew at each record.
+                first = lines.give_back()
+                yield Unreadable(str(error), json.dumps(first, ensure_ascii=False), self._quote_remedy(first))
+                continue
+            if self.errors == "reject" and any(BROKEN in line for line in lines.record):
+                yield broken("".join(lines.record))
+            else:
+                yield cells
+
+    def _lines(self, file: Path) -> Iterator[str]:
+        lines = itertools.islice(text_lines(file, self.encoding, self.errors), self.skip, None)
+        if not self.escape:
+            return lines
+        # The parser takes any escaped character for text and drops the escape: before others it is doubled.
+        escape, meant = re.escape(self.escape), re.escape(self.escape + self.quote + self._separator() + "\r\n")
+        lone = re.compile(f"{escape}(?:(?P<meant>[{meant}])|)")
+        return (lone.sub(lambda found: found[0] if found["meant"] else found[0] * 2, line) for line in lines)
+
+    def _parser(self, lines: Iterator[str]) -> Any:
+        return csv.reader(
+            lines,
+            delimiter=self._separator(),
+            quotechar=self.quote or None,
+            escapechar=self.escape or None,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+            strict=bool(self.quote),
+        )
+
+    def _quote_remedy(self, content: str) -> str:
+        if self.quote and not self.escape and "\\" + self.quote in content:
+            return "Quotes stand behind backslashes: set 'data.reader.escape=\\\\', as for files of Spark and MySQL."
+        other = "quote='' if quotes have no meaning in it" if self.quote else "quote='\"' if its cells are quoted"
+        return f"Set data.reader.delimiter, quote and escape as the file has them (data.reader.{other})."
+
+
+class _RecordLines:
+    """Lines, of which those of the present record are remembered and can be given back."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.record: list[str] = []
+        self._lines, self._waiting = lines, deque[str]()
+
+    def __iter__(self) -> "_RecordLines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._waiting.popleft() if self._waiting else next(self._lines)
+        self.record.append(line)
+        return line
+
+    def give_back(self) -> str:
+        """The record's first line; the others come again."""
+        first, *others = self.record
+        self._waiting.extendleft(reversed(others))
+        return first
 
 
 @dataclass(frozen=True)
@@ -165,7 +272,7 @@ class ParquetReader:
     """Parquet files; a cell may be a list.
 
     Args:
-        path: a file, a glob pattern or a list of them.
+        path: a file, a folder of parts, a glob pattern or a list of them.
     """
 
     path: str | Sequence[str]
@@ -178,11 +285,11 @@ class ParquetReader:
         """The rows."""
         files = self.inputs()
         for file in files:
-            with _open_parquet(file) as table:
+            with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
                 check_columns(file, table.schema_arrow.names, wanted)
         for file in files:
             row = 0
-            with _open_parquet(file) as table:
+            with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
                 for batch in table.iter_batches(BATCH_ROWS, columns=list(wanted)):
                     yield RawBatch(str(file), range(row, row + batch.num_rows), batch.to_pylist())
                     row += batch.num_rows
@@ -190,18 +297,21 @@ class ParquetReader:
 
 @dataclass(frozen=True)
 class JsonLinesReader:
-    """One JSON object a line; a cell may be a list. A key that a line lacks is null there.
+    """One JSON object a line, or one array of objects; a cell may be a list. A key that a row lacks is null there.
 
     Args:
-        path: a file, a glob pattern or a list of them.
+        path: a file, a folder, a glob pattern or a list of them.
         encoding: of the files.
+        errors: as of `CsvReader`.
     """
 
     path: str | Sequence[str]
-    encoding: str = "utf-8"
+    encoding: Any = "utf-8"
+    errors: str = "strict"
 
     def __post_init__(self) -> None:
-        _check_encoding(self.encoding)
+        object.__setattr__(self, "encoding", str(self.encoding))
+        check_encoding(self.encoding, self.errors)
 
     def inputs(self) -> list[Path]:
         """The files."""
@@ -212,17 +322,16 @@ class JsonLinesReader:
         for file in self.inputs():
             names: set[str] = set()
             checked = False
-            lines = enumerate(json_lines(file, self.encoding))
-            while block := list(itertools.islice(lines, BATCH_ROWS)):
+            numbered = enumerate(json_rows(file, self.encoding, self.errors))
+            while block := list(itertools.islice(numbered, BATCH_ROWS)):
                 rows, values, rejected = [], [], []
                 for row, line in block:
-                    if isinstance(line, Mapping):
+                    if isinstance(line, Unreadable):
+                        rejected.append(Rejected.of(file, row, line))
+                    elif line is not None:
                         rows.append(row)
                         values.append({name: line.get(name) for name in wanted})
                         names.update(line)
-                    elif line is not None:
-                        content = json.dumps(line, ensure_ascii=False)
-                        rejected.append(Rejected(str(file), row, "not a JSON object", content))
                 if rows and not checked:
                     # Keys may be left out where they are null; what no line of the first block has is misspelt.
                     check_columns(file, sorted(names), wanted)
@@ -235,20 +344,23 @@ class PickleReader:
     """A pickled DataFrame, such as the original system's `train.pkl`; nothing that a pickle may carry is run.
 
     Args:
-        path: the file.
+        path: a file, a folder, a glob pattern or a list of them.
     """
 
-    path: str
+    path: str | Sequence[str]
 
     def inputs(self) -> list[Path]:
-        """The file."""
+        """The files."""
         return find_files(self.path)
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        """The rows of the frame."""
+        """The rows of the frames."""
         for file in self.inputs():
-            frame = read_frame(file)
-            check_columns(file, [str(name) for name in frame.columns], wanted)
+            with readable(file, "a pickled DataFrame"):
+                frame = read_frame(file)
+            # pandas numbers the columns of what had no header.
+            frame.columns = [str(name) for name in frame.columns]
+            check_columns(file, list(frame.columns), wanted)
             for begin in range(0, len(frame), BATCH_ROWS):
                 part = frame.iloc[begin : begin + BATCH_ROWS]
                 columns = [part[name].tolist() for name in wanted]
@@ -257,99 +369,44 @@ class PickleReader:
 
 
 def find_files(path: str | Sequence[str]) -> list[Path]:
-    """The files that a path, a glob pattern or a list of them names, each once, patterns in sorted order.
+    """The files that a path, a folder, a glob pattern or a list of them names, each once, in sorted order within each.
+
+    Of a folder these are all files below it but those whose name, or whose folder's, begins with a dot or an underscore:
+    so Spark marks what is no data.
 
     Raises:
         UserError: one of them names no file.
     """
     files: dict[Path, None] = {}
-    for name in (path,) if isinstance(path, str) else path:
-        found = [Path(name)] if Path(name).is_file() else sorted(map(Path, glob.glob(str(name), recursive=True)))
-        found = [file for file in found if file.is_file()]
-        if not found:
-            raise UserError(f"a file at {name}", "none", "Check data.reader.path.")
-        files.update(dict.fromkeys(found))
+    for name in (path,) if not isinstance(path, list | tuple) else path:
+        found = [Path(str(name))]
+        if not found[0].exists():
+            found = sorted(map(Path, glob.glob(str(name), recursive=True)))
+        there = [file for place in found for file in (_parts(place) if place.is_dir() else [place])]
+        if not there:
+            came = f"no file in the folder {found[0]}" if found else f"nothing under the folder {Path.cwd()}"
+            raise UserError(f"a file at {name}", came, "Check data.reader.path.")
+        files.update(dict.fromkeys(there))
     return list(files)
 
 
-def check_columns(file: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
+def _parts(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    )
+
+
+def check_columns(file: Path, found: Sequence[str], wanted: Sequence[str], remedy: str = _MAP_COLUMNS) -> None:
     """Raise `UserError` if a wanted column is missing or stands twice."""
     missing = [name for name in wanted if name not in found]
     if missing:
         raise UserError(
             f"the column {', '.join(map(repr, missing))} in {file}",
             f"the columns {', '.join(map(repr, found))}",
-            "Map data.columns.* to the columns of the file (and check the delimiter, if this is CSV).",
+            remedy,
         )
     twice = [name for name in wanted if list(found).count(name) > 1]
     if twice:
         raise UserError(f"one column {twice[0]!r} in {file}", "several of that name", "Rename the others.")
-
-
-def json_lines(file: Path, encoding: str = "utf-8") -> Iterator[Any]:
-    """What each line holds: parsed JSON, the text of a line that does not parse, `None` for a blank line."""
-    encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    empty = True
-    with file.open(encoding=encoding) as lines:
-        try:
-            for line in lines:
-                empty = False
-                yield parse_line(line)
-        except UnicodeError:
-            raise undecodable(file, encoding) from None
-    if empty:
-        raise UserError("JSON lines", f"{file}, which is empty", "Give a file with rows.")
-
-
-def parse_line(line: str) -> Any:
-    """See `json_lines`."""
-    if not line.strip():
-        return None
-    try:
-        return json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        return line.rstrip("\r\n")
-
-
-def undecodable(file: Path, encoding: str) -> UserError:
-    """The error for a file that is not in the encoding, with the first byte that is wrong."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    offset, value = 0, b""
-    with file.open("rb") as data:
-        while True:
-            block = data.read(1 << 20)
-            pending = len(decoder.getstate()[0])
-            try:
-                decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                offset, value = offset - pending + error.start, error.object[error.start : error.start + 1]
-                break
-            except UnicodeError:
-                break
-            if not block:
-                break
-            offset += len(block)
-    return UserError(
-        f"{file} to be {encoding}",
-        f"byte 0x{value.hex()} at offset {offset}",
-        "Set data.reader.encoding: cp1251 is usual for Russian files from Windows, utf-16 for exports of Excel; "
-        "others are koi8-r and latin-1.",
-    )
-
-
-def _check_encoding(encoding: str) -> None:
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise UserError(
-            "an encoding that Python knows", repr(encoding), "Say utf-8, cp1251, utf-16 or the like."
-        ) from None
-
-
-def _open_parquet(file: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise UserError(
-            f"a Parquet file at {file}", str(error), "Check the file, or use the reader of its format."
-        ) from None

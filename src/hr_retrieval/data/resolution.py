@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from hr_retrieval.data.intake import Intake, Occurrences, stored
 from hr_retrieval.data.keys import Codes, Distinct, Hashes, Places, distinct_numbers, mix
+from hr_retrieval.data.split import NAMES as SPLIT_NAMES
 from hr_retrieval.data.split import Splits, alone, count_leaks, draw_split, join
 
 Pairs = npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ def resolve(
 
     Args:
         group_stated: whether a column states the group; queries are then one only within their group.
-        split_stated: whether a column states the split.
+        split_stated: whether a column states the split; what it gives to training is divided where it states no validation.
         clusterer: finds near-duplicates beyond equal normalised texts.
     """
     documents, document_codes = _documents(intake)
@@ -97,6 +98,9 @@ def resolve(
     component = _components(documents, queries, clusters, positives)
     if split_stated:
         splits = intake.splits.read()[queries.places]
+        rest = splits == SPLIT_NAMES.index("train")
+        if validation_share and rest.any() and not (splits == SPLIT_NAMES.index("validation")).any():
+            splits[rest] = draw_split(component[rest], queries.norms[rest], validation_share, 0.0, seed)
         leaks = count_leaks(component, splits)
     else:
         splits, leaks = draw_split(component, queries.norms, validation_share, test_share, seed), 0

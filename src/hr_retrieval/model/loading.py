@@ -179,10 +179,10 @@ def choose_pooling(pooling: str | None, module: Any) -> Pooling:
 def choose_length(max_length: int | None, loaded: Any) -> int:
     """Tokens read of each text, special tokens included."""
     table, own = _positions(loaded[0].auto_model), own_length(loaded)
-    if max_length is None and own is None:
+    chosen = own if max_length is None else max_length
+    if chosen is None:
         raise UserError("a model that says how much it reads", "one that does not", "Set max_length.")
     least = len(loaded.tokenizer("").input_ids) + 1
-    chosen = own if max_length is None else max_length
     if chosen < least or (table is not None and chosen > table):
         raise UserError(
             f"a max_length from {least} to {table or 'what the model was trained for'}", str(chosen), "Set max_length."
@@ -217,10 +217,10 @@ def own_prefixes(loaded: Any) -> dict[Kind, str]:
     }
 
 
-def named_prompts(prefixes: Mapping[Kind, str], prompts: Mapping[str, str]) -> dict[str, str]:
+def named_prompts(prefixes: dict[Kind, str], prompts: Mapping[str, str]) -> dict[str, str]:
     """The prefixes under `query` and `document` and under each other name that `prompts` has for the same."""
-    others = {name: prefixes[kind] for name in prompts if (kind := _kind_of(name)) is not None}
-    return {**others, **prefixes}
+    kinds = {**{name: _kind_of(name) for name in prompts}, "query": "query", "document": "document"}
+    return {name: prefixes[kind] for name, kind in kinds.items() if kind is not None}
 
 
 def default_prompt(loaded: Any, prefixes: Mapping[Kind, str]) -> str | None:

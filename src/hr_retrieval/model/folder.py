@@ -91,15 +91,16 @@ def check_folder(folder: Path, trust_remote_code: bool = False) -> None:
     """Raise `UserError` unless `folder` is a plain Hugging Face or Sentence Transformers folder without code of its
     own: known module classes only, nothing outside the folder, weights in safetensors only.
     """
-    if (folder / "adapter_config.json").exists():
-        raise UserError(
-            f"a whole model in {folder}", "an adapter", "Merge the adapter into its base model and save that model."
-        )
     if (folder / "modules.json").exists():
         for kind, path in _listed_modules(folder)[2:]:
             if kind == "Dense":
                 _check_dense(folder / path)
-    _check_transformer(transformer_folder(folder), trust_remote_code)
+    transformer = transformer_folder(folder)
+    if any((place / "adapter_config.json").exists() for place in (folder, transformer)):
+        raise UserError(
+            f"a whole model in {folder}", "an adapter", "Merge the adapter into its base model and save that model."
+        )
+    _check_transformer(transformer, trust_remote_code)
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -200,10 +201,7 @@ def _listed_modules(folder: Path) -> list[tuple[str, str]]:
                 repr(kind),
                 "Use a model that consists of a transformer, pooling and dense layers.",
             )
-        if PureWindowsPath(path).anchor or PurePosixPath(path).is_absolute() or ".." in PureWindowsPath(path).parts:
-            raise UserError(
-                f"module paths inside {folder}", repr(path), "Do not use this folder: it points out of itself."
-            )
+        _check_inside(folder, path)
     named = [(_MODULE_TYPES[kind], path) for kind, path in modules]
     order = [kind for kind, _ in named]
     if not re.fullmatch("Transformer Pooling( Dense)*( Normalize)*", " ".join(order)):
@@ -214,6 +212,11 @@ def _listed_modules(folder: Path) -> list[tuple[str, str]]:
         )
     _check_kind(folder)
     return named
+
+
+def _check_inside(folder: Path, path: str) -> None:
+    if PureWindowsPath(path).anchor or PurePosixPath(path).is_absolute() or ".." in PureWindowsPath(path).parts:
+        raise UserError(f"paths inside {folder}", repr(path), "Do not use this folder: it points out of itself.")
 
 
 def _check_kind(folder: Path) -> None:
@@ -237,6 +240,10 @@ def _check_transformer(folder: Path, trust_remote_code: bool) -> None:
             "none of " + ", ".join(_TOKENIZER_FILES),
             "Copy the model's tokenizer files there.",
         )
+    settings = folder / "tokenizer_config.json"
+    others = _object(settings).get("fast_tokenizer_files", []) if settings.exists() else []
+    for name in others if isinstance(others, list) else []:
+        _check_inside(folder, str(name))
 
 
 def _check_no_code(folder: Path) -> None:

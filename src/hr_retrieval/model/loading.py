@@ -73,7 +73,7 @@ def load(folder: Path, trust_remote_code: bool) -> Any:
         raise UserError(
             f"a model in {folder} that transformers can load",
             f"{type(error).__name__}: {error}",
-            "Get the folder anew.",
+            "Install what is named there." if isinstance(error, ImportError) else "Get the folder anew.",
         ) from error
     if missing:
         # The library draws them at random and only prints so.
@@ -341,14 +341,14 @@ def report_overruled(
         for kind, prefix in prefixes.items()
         if own[kind] and own[kind] != prefix
     ]
-    unused = [name for name, text in loaded.prompts.items() if text and text not in prefixes.values()]
+    unused = [name for name, text in loaded.prompts.items() if text not in ("", *own.values()) and not _kind_of(name)]
     if unused and not all(prefixes.values()):
         lines.append(
-            f"there are prompts {', '.join(unused)}: none of them is used, set query_prefix and document_prefix if they are meant"
+            f"there are prompts {', '.join(unused)}: none of them is used, set query_prefix and document_prefix for one"
         )
-    default = loaded.prompts.get(loaded.default_prompt_name)
-    if default and loaded.default_prompt_name not in unused and set(prefixes.values()) != {default}:
-        lines.append(f"default_prompt_name is {loaded.default_prompt_name}: here only for texts of that kind")
+    kind_of_default = _kind_of(loaded.default_prompt_name or "")
+    if kind_of_default and set(own.values()) != {loaded.prompts[loaded.default_prompt_name]}:
+        lines.append(f"default_prompt_name is {loaded.default_prompt_name}: here only before each {kind_of_default}")
     for line in lines:
         _say_once(f"{name}: in the folder {line}.")
 

@@ -155,6 +155,28 @@ def test_missing_weights_are_not_drawn_at_random(folder: Path) -> None:
         Encoder(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer.json", {}),
+        ("tokenizer.json", {"model": {"type": "Odd"}}),
+        ("tokenizer_config.json", []),
+        ("tokenizer_config.json", {"truncation_side": "up"}),
+        ("config.json", {"model_type": "odd"}),
+        ("config.json", {"model_type": "bert", "hidden_size": "many"}),
+        ("1_Pooling/config.json", {"odd": 1}),
+        ("2_Dense/config.json", []),
+        ("3_Normalize/config.json", []),
+        ("config_sentence_transformers.json", {"prompts": None}),
+        ("config_sentence_transformers.json", {"default_prompt_name": "odd"}),
+    ],
+)
+def test_files_that_say_something_odd_are_an_error_for_the_user(folder: Path, file: str, content: Any) -> None:
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(UserError):
+        Encoder(str(folder))
+
+
 def test_damaged_weights_are_an_error_for_the_user(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError, match="load"):

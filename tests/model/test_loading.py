@@ -121,6 +121,14 @@ def test_another_pooling_than_the_folder_s_is_taken_by_name_only(
         Encoder(str(tmp_path / "own"), pooling="median")
 
 
+def test_the_length_of_vectors_is_that_of_the_weights(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "own")
+    edit(tmp_path / "own" / "1_Pooling" / "config.json", embedding_dimension=32)
+    torch.testing.assert_close(
+        Encoder(str(tmp_path / "own")).encode(TEXTS, "query"), reference(tmp_path / "own", TEXTS), atol=1e-5, rtol=0
+    )
+
+
 def test_texts_that_are_read_otherwise_are_refused(tmp_path: Path) -> None:
     write_tiny(tmp_path / "own")
     reading = {"text": {"method": "forward", "method_output_name": "pooler_output"}}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as library
@@ -54,6 +55,19 @@ _MIXED_TEXTS = (
     " ",
 )
 
+# What the libraries raise where a file of the folder is not what they expect.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    ImportError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+    StrictDataclassError,
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +83,7 @@ def load(folder: Path, trust_remote_code: bool) -> Any:
                 # float32 whatever the folder holds: weights are trained in it, and autocast does the rest.
                 model_kwargs={"dtype": torch.float32, "use_safetensors": True},
             )
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+    except _UNREADABLE as error:
         raise UserError(
             f"a model in {folder} that transformers can load",
             f"{type(error).__name__}: {error}",
@@ -138,16 +152,13 @@ def _check_tokenizer(folder: Path, loaded: Any) -> None:
     path = transformer_folder(folder) / "tokenizer.json"
     if not path.exists():
         return
-    own, used = (
-        Tokenizer.from_str(text) for text in (path.read_text("utf-8"), loaded.tokenizer.backend_tokenizer.to_str())
-    )
-    for tokenizer in (own, used):
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
+    own = Tokenizer.from_file(str(path))
+    own.no_padding()
+    own.no_truncation()
     for text in _MIXED_TEXTS:
         # An option of the folder, which the library adds to the tokenizer.
         text = text.lower() if loaded[0].do_lower_case else text
-        expected, found = own.encode(text).ids, used.encode(text).ids
+        expected, found = own.encode(text).ids, loaded.tokenizer(text).input_ids
         if expected != found:
             raise UserError(
                 f"the token ids of {path} for {text!r}: {expected}",
@@ -276,7 +287,7 @@ def projections_of(loaded: Any) -> list[Any]:
 def full_dimension(loaded: Any) -> int:
     """Length of the embeddings before they are cut."""
     dense = projections_of(loaded)
-    size: int = (dense[-1] if dense else loaded[1]).get_embedding_dimension()
+    size: int = (dense[-1] if dense else loaded[0]).get_embedding_dimension()
     return size
 
 

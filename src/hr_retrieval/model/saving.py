@@ -8,7 +8,7 @@ from sentence_transformers.sentence_transformer import modules as library
 
 from hr_retrieval.files import read_json, write_json
 from hr_retrieval.model.folder import MODULES
-from hr_retrieval.model.loading import Kind, default_prompt, named_prompts, selection
+from hr_retrieval.model.loading import Kind, default_prompt, full_dimension, named_prompts, selection
 from hr_retrieval.model.pooling import Pooling
 from hr_retrieval.model.quiet import quiet
 
@@ -44,7 +44,7 @@ def save_encoder(
     """
     transformer = loaded[0]
     transformer.max_seq_length = max_length
-    width = projections[-1].out_features if projections else transformer.get_embedding_dimension()
+    width = full_dimension(loaded)
     picked = [] if dimensions in (None, width) else [selection(width, dimensions)]
     model = SentenceTransformer(
         modules=[

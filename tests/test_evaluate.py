@@ -218,7 +218,9 @@ def test_fingerprints_follow_weights_and_data(toy_dataset: Path, tmp_path: Path)
 def test_the_encoder_before_training_is_what_the_model_card_names(toy_dataset: Path, tmp_path: Path) -> None:
     folder = tmp_path / "encoder"
     write_tiny(folder, seed=5)
-    (folder / "README.md").write_text("---\nbase_model: tiny\n---\n\n# An encoder\n", encoding="utf-8")
+    # In the words of this package, which go before those of the hub.
+    card = "---\nbase_model: owner/other\ntrained_from: tiny\n---\n\n# An encoder\n"
+    (folder / "README.md").write_text(card, encoding="utf-8")
     before = evaluate("tiny", toy_dataset, tmp_path / "base")["systems"][ENCODER]
     systems = evaluate(str(folder), toy_dataset, tmp_path / "with")["systems"]
     assert systems[BEFORE] == before != systems[ENCODER]

@@ -30,6 +30,21 @@ def test_a_file_is_written_whole_and_readable_like_any_other(tmp_path: Path) -> 
     assert (tmp_path / "new" / "a.txt").stat().st_mode == other.stat().st_mode
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_whatever_lies_in_a_folder_is_readable_like_any_other_file(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with whole_folder(tmp_path / "folder") as partial:
+            (partial / "within").mkdir(mode=0o700)
+            for file in (partial / "private", partial / "within" / "private"):
+                file.touch(mode=0o600)
+    finally:
+        os.umask(before)
+    modes = {path: path.stat().st_mode & 0o777 for path in [tmp_path / "folder", *(tmp_path / "folder").rglob("*")]}
+    assert len(modes) == 4
+    assert all(mode == (0o777 if path.is_dir() else 0o666) & ~umask for path, mode in modes.items())
+
+
 def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")

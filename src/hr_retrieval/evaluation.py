@@ -241,7 +241,7 @@ def _before_training(run: Run | None, folder: Path, encoder: Encoder, base: str 
 
 
 def _stated_base(folder: Path) -> str | None:
-    """The base model in the front matter of a folder's model card."""
+    """What the front matter of a folder's model card says that it was trained from: in our words, or in the hub's."""
     card = folder / "README.md"
     parts = card.read_text(encoding="utf-8").split("---\n", 2) if card.is_file() else []
     if len(parts) < 3 or parts[0]:
@@ -251,7 +251,7 @@ def _stated_base(folder: Path) -> str | None:
     except yaml.YAMLError:
         # Somebody's card that is no YAML says nothing; the encoder is none the worse.
         return None
-    base = stated.get("base_model") if isinstance(stated, dict) else None
+    base = stated.get("trained_from", stated.get("base_model")) if isinstance(stated, dict) else None
     return base if isinstance(base, str) else None
 
 

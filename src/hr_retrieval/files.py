@@ -69,9 +69,12 @@ def whole_folder(path: Path, replace: bool = False, first_stands: bool = False) 
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
         try:
             yield partial
+            umask = _umask()
             for file in sorted(partial.rglob("*")):
+                # Some libraries make files private to the user, as mkdtemp does: outputs follow the umask.
+                file.chmod((0o777 if file.is_dir() else 0o666) & ~umask)
                 _flush(file)
-            partial.chmod(0o777 & ~_umask())
+            partial.chmod(0o777 & ~umask)
             if first_stands and _identity(path) != before:
                 return
             if path.exists():

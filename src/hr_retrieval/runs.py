@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCardData
 from omegaconf import DictConfig, OmegaConf
 
 from hr_retrieval.checkpoints import load_checkpoint, newest_checkpoint
@@ -13,6 +14,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.model.encoder import Encoder
+from hr_retrieval.model.folder import hub_name
 
 
 @dataclass(frozen=True)
@@ -146,17 +148,23 @@ def model_card(config: DictConfig, figures: Mapping[str, Any]) -> str:
     settings = OmegaConf.to_yaml(
         OmegaConf.create({name: config[name] for name in ("model", "optimizer", "scheduler", "datamodule", "seed")})
     )
+    name = config.model.encoder.name_or_path
+    head = ModelCardData(
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=["sentence-transformers", "feature-extraction", "retrieval", "hr"],
+        # The hub refuses anything but the name of a model on it; `trained_from` is what `evaluate` compares with.
+        base_model=hub_name(name),
+        trained_from=name,
+    )
     lines = [
         "---",
-        "library_name: sentence-transformers",
-        "pipeline_tag: sentence-similarity",
-        "tags: [sentence-transformers, feature-extraction, retrieval, hr]",
-        f"base_model: {config.model.encoder.name_or_path}",
+        head.to_yaml(),
         "---",
         "",
         f"# {config.project}",
         "",
-        f"An encoder for HR retrieval, trained with hr_retrieval from `{config.model.encoder.name_or_path}` "
+        f"An encoder for HR retrieval, trained with hr_retrieval from `{name}` "
         f"on `{config.data.name}` ({config.data.licence}).",
         "",
         *_figures(figures),

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hr_retrieval.model.packing import NAME, layout, length_groups, packed_attention, waste_on
+from hr_retrieval.model.packing import NAME, Parted, layout, length_groups, packed_attention, waste_on
+from hr_retrieval.model.tiles import Tiles
 
 CPU = torch.device("cpu")
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=20).map(sorted)
@@ -71,6 +72,23 @@ def test_packed_attention_is_attention_within_each_sequence(lengths: list[int], 
         strict=True,
     ):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_short_sequences_in_tiles_and_long_ones_behind_them() -> None:
+    lengths = [2, 5, 5, 9, 11]
+    parts = random_row(sum(lengths))
+    parted = Parted(Tiles(lengths[:3], heads=2), 12, layout(lengths[3:], 0, CPU))
+    found, _ = packed_attention(Layer(), *parts, None, scaling=0.3, packed_layout=parted, is_causal=False)
+    expected = attention_of_each(lengths, *parts, scaling=0.3)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.03)
+    upstream = torch.linspace(-1, 1, found.numel()).view_as(found)
+    for one, other in zip(
+        torch.autograd.grad((found * upstream).sum(), parts),
+        torch.autograd.grad((expected * upstream).sum(), parts),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, atol=0.05, rtol=0.05)
 
 
 def test_attention_is_in_float32_on_a_cpu_whatever_comes() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from hr_retrieval.model import rounding
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.rounding import native_bfloat16, prepacked, rounds_on_cpu
 from hr_retrieval.model.tiny import Architecture
@@ -123,6 +124,45 @@ def test_many_texts_are_encoded_with_prepacked_weights(monkeypatch: pytest.Monke
     many = encoder.encode(TEXTS, "query", precision="bf16")
     assert used == [encoder.transformer]
     assert torch.nn.functional.cosine_similarity(few, many).min() > 0.9999
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError])
+def test_without_its_two_operations_torch_encodes_with_plain_layers(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """As where torch has them no more, they fail on the processor, or they take other arguments."""
+    encoder = Encoder("tiny")
+    expected = encoder.encode(TEXTS, "query", precision="bf16")
+
+    def absent(*given: object) -> torch.Tensor:
+        raise error("no such operation")
+
+    rounding._prepacks.cache_clear()
+    monkeypatch.setattr(rounding, "_lay_out", absent)
+    monkeypatch.setattr("hr_retrieval.model.encoder.native_bfloat16", lambda: True)
+    monkeypatch.setattr("hr_retrieval.model.encoder._PREPACKED_TOKENS", 1)
+    try:
+        assert torch.equal(encoder.encode(TEXTS, "query", precision="bf16"), expected)
+    finally:
+        rounding._prepacks.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "native"), [(True, False, True), (False, True, False), (None, True, True), (None, None, False)]
+)
+def test_the_processor_is_asked_in_public_first(
+    monkeypatch: pytest.MonkeyPatch, told: bool | None, asked: bool | None, native: bool
+) -> None:
+    for name, answer in (("get_capabilities", {"avx512_bf16": told}), ("_is_avx512_bf16_supported", asked)):
+        if None in (answer, told if isinstance(answer, dict) else asked):
+            monkeypatch.delattr(torch.cpu, name, raising=False)
+        else:
+            monkeypatch.setattr(torch.cpu, name, lambda answer=answer: answer, raising=False)
+    rounding._has_bfloat16.cache_clear()
+    try:
+        assert native_bfloat16() is (native and torch.backends.mkldnn.is_available())
+    finally:
+        rounding._has_bfloat16.cache_clear()
 
 
 def test_whether_this_thread_rounds_follows_its_autocast() -> None:

@@ -1,11 +1,12 @@
 """Tiled attention against attention of each sequence by itself."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hr_retrieval.model.tiles import LONGEST, Tiles, tiled_attention
+from hr_retrieval.model.tiles import LONGEST, Tiles, _softmax_backward, tiled_attention
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=9).map(sorted)
 
@@ -38,6 +39,15 @@ def test_vectors_and_gradients_are_those_of_each_sequence_alone(
     torch.testing.assert_close(
         torch.autograd.grad((found * weights).sum(), inputs), torch.autograd.grad((expected * weights).sum(), inputs)
     )
+
+
+def test_the_gradient_is_the_same_without_torch_s_own_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
+    probabilities, upstream = scores.softmax(-1), torch.randn(3, 4, 5, dtype=torch.float64)
+    (expected,) = torch.autograd.grad((probabilities * upstream).sum(), scores)
+    torch.testing.assert_close(_softmax_backward(upstream, probabilities), expected)
+    monkeypatch.delattr(torch, "_softmax_backward_data")
+    torch.testing.assert_close(_softmax_backward(upstream, probabilities), expected)
 
 
 def test_a_tile_has_a_bound_and_a_long_sequence_has_its_own() -> None:

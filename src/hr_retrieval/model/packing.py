@@ -35,6 +35,24 @@ class Group:
     real: Bool[Tensor, "g l"] | None
 
 
+@dataclass(frozen=True)
+class Parted:
+    """Short sequences in tiles, and the longer ones behind them in groups.
+
+    Attributes:
+        tiles: of the short ones.
+        tokens: how many tokens these have.
+        groups: of the others.
+    """
+
+    tiles: Tiles
+    tokens: int
+    groups: list[Group]
+
+
+Layout = list[Group] | Tiles | Parted
+
+
 def waste_on(device: torch.device, cpu: int) -> int:
     """Places of padding that are worth one call less: `cpu` there, more on an accelerator, where a call is a launch."""
     return cpu if device.type == "cpu" else 8192
@@ -68,7 +86,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    packed_layout: list[Group] | Tiles | None = None,
+    packed_layout: Layout | None = None,
     **others: Any,
 ) -> tuple[Float[Tensor, "b n heads k"], None]:
     """Attention as transformers calls it: packed if the model was called with `packed_layout`, else the library's own.
@@ -84,6 +102,15 @@ def packed_attention(
     asked = [name for name in ("sliding_window", "position_bias", "softcap", "s_aux") if others.get(name) is not None]
     if asked or others.get("is_causal", getattr(module, "is_causal", False)):
         raise NotImplementedError(f"packed attention with {asked or 'a causal mask'}")
+    if isinstance(packed_layout, Parted):
+        cuts = [packed_layout.tokens, query.shape[2] - packed_layout.tokens]
+        queries, keys, values = (torch.split(part, cuts, dim=2) for part in (query, key, value))
+        layouts: tuple[Layout, Layout] = packed_layout.tiles, packed_layout.groups
+        short, long = (
+            packed_attention(module, q, k, v, None, dropout, scaling, own)[0]
+            for q, k, v, own in zip(queries, keys, values, layouts, strict=True)
+        )
+        return torch.cat([short, long.to(short.dtype)], dim=1), None
     on_cpu = query.device.type == "cpu"
     if isinstance(packed_layout, Tiles):
         with torch.autocast("cpu", enabled=False):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,12 +14,18 @@ _POST_NORM = {"bert", "camembert", "distilbert", "electra", "mpnet", "roberta", 
 
 def native_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself; elsewhere torch emulates it, which is slower than float32."""
-    native: bool = (
-        torch.cpu._is_avx512_bf16_supported()
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
-    return native
+    mkldnn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return mkldnn and _has_bfloat16()
+
+
+@cache
+def _has_bfloat16() -> bool:
+    # Public from torch 2.11 on.
+    told = getattr(torch.cpu, "get_capabilities", None)
+    if told is not None:
+        return bool(told().get("avx512_bf16"))
+    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(asked is not None and asked())
 
 
 def rounds_on_cpu() -> bool:
@@ -54,13 +61,13 @@ def prepacked(transformer: nn.Module) -> Iterator[None]:
     """Within it, linear layers under a CPU's autocast to bfloat16 use weights that are rounded and laid out once.
 
     Otherwise each batch rounds all weights again, and each product lays them out: 7 % of the time of encoding. Values are
-    the same. Layers that record gradients, or another thread that computes in float32, go on as before.
+    the same. Layers that record gradients, or another thread that computes in float32, go on as before; so do all where
+    this torch has not the two operations.
     """
-    layers: list[Any] = [module for module in transformer.modules() if type(module) is nn.Linear]
+    layers: list[Any] = [module for module in transformer.modules() if type(module) is nn.Linear and _prepacks()]
     with torch.no_grad():
         for layer in layers:
-            weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.bfloat16())
-            layer.packed = weight, None if layer.bias is None else layer.bias.bfloat16()
+            layer.packed = _lay_out(layer.weight), None if layer.bias is None else layer.bias.bfloat16()
             layer.__class__ = _Prepacked
     try:
         yield
@@ -81,5 +88,25 @@ class _Prepacked(nn.Linear):
         packed = self.__dict__.get("packed")
         if packed is None or torch.is_grad_enabled() or not rounds_on_cpu():
             return super().forward(input)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(input.bfloat16(), *packed, "none", [], "")
-        return product
+        return _multiply(input, *packed)
+
+
+def _lay_out(weight: Tensor) -> Tensor:
+    laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16())
+    return laid_out
+
+
+def _multiply(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(input.bfloat16(), weight, bias, "none", [], "")
+    return product
+
+
+@cache
+def _prepacks() -> bool:
+    """Whether the two operations, which torch keeps to itself, are here and still mean this."""
+    rows = torch.eye(16)[:2]
+    try:
+        product = _multiply(rows, _lay_out(torch.eye(16)), torch.ones(16).bfloat16())
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.equal(product.float(), rows + 1)

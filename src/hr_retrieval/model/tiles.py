@@ -124,11 +124,21 @@ class _Tiled(torch.autograd.Function):
         by_tile = _by_tile(tiles, queries, keys, values, given, *found)
         for p, (_, q, k, v, g, dq, dk, dv) in zip(kept, by_tile, strict=True):
             torch.bmm(p.transpose(1, 2), g, out=dv)
-            scores = torch._softmax_backward_data(torch.bmm(g, v.transpose(1, 2)), p, -1, p.dtype)
+            scores = _softmax_backward(torch.bmm(g, v.transpose(1, 2)), p)
             torch.bmm(scores, k, out=dq)
             torch.bmm(scores.transpose(1, 2), q, out=dk)
         dq, dk, dv = (part.index_select(0, tiles.places) for part in found)
         return dq.mul_(ctx.scaling), dk.mul_(ctx.scaling), dv, None, None
+
+
+def _softmax_backward(gradient: Tensor, probabilities: Tensor) -> Tensor:
+    """The gradient of the scores. torch's own function for it, in one pass, is not for others: it may go."""
+    own = getattr(torch, "_softmax_backward_data", None)
+    if own is not None:
+        found: Tensor = own(gradient, probabilities, -1, probabilities.dtype)
+        return found
+    weighted = gradient * probabilities
+    return weighted - probabilities * weighted.sum(-1, keepdim=True)
 
 
 def _by_tile(tiles: Tiles, *parts: Tensor) -> Any:

@@ -1,6 +1,7 @@
 """A vector for each token: texts of a batch in one row without padding, or padded where an architecture needs it."""
 
 import logging
+from bisect import bisect_right
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from torch.nn import functional as F
 from hr_retrieval.errors import UserError
 from hr_retrieval.model.loading import first_position
 from hr_retrieval.model.packing import NAME as PACKED
-from hr_retrieval.model.packing import Group, layout, length_groups, waste_on
+from hr_retrieval.model.packing import Layout, Parted, layout, length_groups, waste_on
+from hr_retrieval.model.quiet import quiet
 from hr_retrieval.model.rounding import native_bfloat16, rounds_on_cpu
 from hr_retrieval.model.tiles import LONGEST, Tiles
 from hr_retrieval.ragged import Ragged
@@ -78,14 +80,17 @@ class TokenVectors:
         hidden: Tensor = output.last_hidden_state[0]
         return hidden
 
-    def layout(self, lengths: list[int], device: torch.device) -> list[Group] | Tiles:
-        """Tiles for short texts in bfloat16 on a CPU that has it, which do without dropout; else groups."""
-        heads = getattr(self.transformer.config, "num_attention_heads", None)
+    def layout(self, lengths: list[int], device: torch.device) -> Layout:
+        """Tiles for short texts in bfloat16 on a CPU that has it, which do without dropout; groups for all others."""
+        heads: int = getattr(self.transformer.config, "num_attention_heads", 0)
         fast = device.type == "cpu" and rounds_on_cpu() and native_bfloat16()
         tiled = fast and not (self.transformer.training and self.dropout)
-        if tiled and heads and lengths[-1] <= LONGEST:
-            return Tiles(lengths, heads)
-        return layout(lengths, waste_on(device, _PACKED_WASTE), device)
+        short = bisect_right(lengths, LONGEST) if tiled and heads else 0
+        groups = layout(lengths[short:], waste_on(device, _PACKED_WASTE), device)
+        if not short:
+            return groups
+        tiles = Tiles(lengths[:short], heads)
+        return Parted(tiles, sum(lengths[:short]), groups) if groups else tiles
 
     def _padded(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
         """Padded sub-batches of similar length."""
@@ -103,15 +108,15 @@ class TokenVectors:
     def _try_packing(self, max_length: int) -> tuple[bool, str]:
         """Turn packing on if it gives the token vectors that padding gives; say how far they differ, or what failed."""
         config = self.transformer.config
-        before, training = config._attn_implementation, self.transformer.training
+        # What it was has no public name; sdpa is transformers' own default.
+        before, training = getattr(config, "_attn_implementation", "sdpa"), self.transformer.training
         tokens = _probe(config.vocab_size, max_length)
         lengths = tokens.lengths.tolist()
         self.transformer.eval()
         try:
             with torch.inference_mode():
                 expected = F.normalize(self._padded_group(tokens), dim=-1)
-                # Not by set_attn_implementation, which prints a warning where the class does not use the interface.
-                config._attn_implementation = PACKED
+                self._attend_by(PACKED)
                 found = F.normalize(self.from_words(self.table(tokens.ids), lengths), dim=-1)
             difference = float((found - expected).abs().max())
             reason = f"packed and padded differ by {difference:.1e}"
@@ -121,8 +126,13 @@ class TokenVectors:
             self.transformer.train(training)
         equal = difference < _EQUAL
         if not equal:
-            config._attn_implementation = before
+            self._attend_by(before)
         return equal, reason
+
+    def _attend_by(self, implementation: str) -> None:
+        # It warns where the class of the transformer has but one attention: what the check finds is said instead.
+        with quiet():
+            self.transformer.set_attn_implementation(implementation)
 
 
 def _report_padding(name: str, reason: str, insisted: bool) -> None:

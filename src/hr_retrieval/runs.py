@@ -7,8 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hr_retrieval.buildable import check_targets
 from hr_retrieval.checkpoints import load_checkpoint, newest_checkpoint
-from hr_retrieval.config import build, check_targets
+from hr_retrieval.config import build
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
 from hr_retrieval.model.encoder import Encoder

@@ -31,7 +31,11 @@ class Alarms(Callback):
 
     def __init__(self, alike: float = 0.999) -> None:
         if not 0 < alike <= 1:
-            raise UserError("callbacks.alarms.alike above 0 and up to 1", str(alike), "Mend this key.")
+            raise UserError(
+                "callbacks.alarms.alike above 0 and up to 1",
+                str(alike),
+                "0.999 is the default; callbacks.alarms=null sounds none.",
+            )
         self.alike = alike
         self._alike_said = False
         self._first: tuple[int, Tensor, list[Tensor]] | None = None

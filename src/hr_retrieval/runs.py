@@ -44,8 +44,9 @@ class Run:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise UserError(f"settings in {path}", "a list", "Restore the file that the run wrote.")
-        content = OmegaConf.to_container(config, resolve=True)
-        check_targets(content)
+        # The run wrote plain values: a reference to another key, or to the environment, is none of its own.
+        content = OmegaConf.to_container(config)
+        check_targets(content, str(path))
         written = OmegaConf.select(config, "trainer.default_root_dir")
         if isinstance(written, str) and written:
             # A copy, or a run that was moved: its callbacks must not write to where it was.

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ import hr_retrieval
 from hr_retrieval.buildable import HOMES, KINDS, MODULES, buildable, check_hydra, check_targets
 from hr_retrieval.config import build
 from hr_retrieval.errors import UserError
+from hr_retrieval.runs import Run
 
 
 def own_modules() -> list[ModuleType]:
@@ -110,7 +112,7 @@ def test_any_name_is_answered(parts: list[str]) -> None:
     assert buildable(".".join(parts)) is None
 
 
-def test_a_stranger_s_module_is_not_imported(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stranger_s_module_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stranger.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)
     for target in ("stranger.Thing", "hr_retrieval.stranger.Thing", "hr_retrieval.data.clean.stranger.Thing"):
@@ -202,3 +204,12 @@ def test_what_hydra_may_be_told_passes() -> None:
             },
         }
     )
+
+
+def test_the_config_of_a_run_holds_plain_values(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("project: ${oc.env:HOME}\n")
+    with pytest.raises(UserError, match=r"config\.yaml\.project to be a plain value"):
+        Run.open(tmp_path)
+    (tmp_path / "config.yaml").write_text("model: {encoder: {_target_: hr_retrieval.runs.Run}}\n")
+    with pytest.raises(UserError, match=r"encoder\._target_"):
+        Run.open(tmp_path)

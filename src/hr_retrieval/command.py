@@ -223,8 +223,10 @@ def _samples(lines: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _message(error: Exception, arguments: Sequence[str], folder: Path | None) -> str:
     """What to say to the user; the traceback is written down unless the message says it all."""
-    if isinstance(error, UserError):
-        return str(error)
+    # A resolver's own message comes wrapped in OmegaConf's.
+    told = next((one for one in (error, error.__cause__) if isinstance(one, UserError)), None)
+    if told:
+        return str(told)
     if isinstance(error, OverrideParseException):
         return str(_unparsed(error, list(arguments)))
     if isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError):

@@ -4,11 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # For example TORCH_INDEX=https://download.pytorch.org/whl/cpu (or .../cu128): where to take torch from.
 TORCH_INDEX ?=
+# The environment of `make newest`, made anew each time: 7 GB with the CUDA build of torch.
+NEWEST ?= .venv-newest
 # Overrides for the run, for example ARGS="model/mixing=none seed=2".
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint format benchmark wheel clean
+.PHONY: help install train test newest lint format benchmark wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,6 +31,14 @@ train: install ## prepare the built-in ESCO data, train with the defaults, compa
 test: lint ## lint, types and the test suite, offline
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
+newest: ## the test suite with the newest releases that pyproject.toml allows, whatever is pinned
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(if $(TORCH_INDEX),$(NEWEST)/bin/python -m pip install --quiet torch --index-url $(TORCH_INDEX),)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[builtin,sweeps,dev]'
+	@echo "Other than pinned:"; $(NEWEST)/bin/python -m pip freeze --exclude-editable | grep -vixFf constraints.txt || true
+	HF_HUB_OFFLINE=1 $(NEWEST)/bin/python -m pytest -n 2
+
 lint: install ## style and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +55,4 @@ wheel: install ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean: ## remove what was built, not what was trained
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(NEWEST) dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,49 +1,16 @@
-"""Where configs are found, and what they may build."""
+"""Where configs are found, and how their parts are built."""
 
 from pathlib import Path
 
 import pytest
-from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from hr_retrieval.config import build, check_targets, config_dir, leaves
+from hr_retrieval.config import build, config_dir, leaves
 from hr_retrieval.errors import UserError
 
 
 def test_the_config_folder_holds_the_verbs() -> None:
     assert {"train.yaml", "prepare.yaml", "export.yaml"} <= {path.name for path in Path(config_dir()).iterdir()}
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "os.system",
-        "builtins.eval",
-        "hr_retrieval.data.raw.os.system",
-        "pytorch_lightning.callbacks.os.system",
-        "pytorch_lightning.callbacks.model_checkpoint.os.system",
-        "torch.optim.adam.torch.load",
-        "torch.load",
-        "hydra.utils.get_method",
-        "hr_retrieval.data.raw.subprocess.Popen.x",
-    ],
-)
-def test_a_config_from_a_stranger_builds_nothing_else(target: str) -> None:
-    with pytest.raises(UserError, match=r"config\.callbacks\[0\]\.x\._target_"):
-        check_targets({"callbacks": [{"x": {"_target_": target}}]})
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "torch.optim.AdamW",
-        "pytorch_lightning.Trainer",
-        "pytorch_lightning.loggers.CSVLogger",
-        "hr_retrieval.model.encoder.Encoder",
-    ],
-)
-def test_what_the_project_builds_is_allowed(target: str) -> None:
-    check_targets({"part": {"_target_": target, "nested": {"_target_": target}}})
 
 
 def test_the_run_folder_is_the_resumed_one_the_named_one_or_a_new_one() -> None:
@@ -67,7 +34,7 @@ def test_build_raises_what_the_constructor_raised() -> None:
     assert build(node).margin == 0.3
     with pytest.raises(UserError, match=r"margin of at least 0; got -1\.0"):
         build(node, margin=-1.0)
-    with pytest.raises(InstantiationException, match="colour"):
+    with pytest.raises(UserError, match=r"TripletLoss takes; got a refusal .*'colour'.* takes: margin, negatives"):
         build(node, colour="red")
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import MissingConfigException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from hr_retrieval.config import check_targets, config_dir
+from hr_retrieval.buildable import buildable, check_hydra
+from hr_retrieval.config import config_dir
 
 ROOT = Path(config_dir())
 GROUPS = {
@@ -18,8 +20,7 @@ GROUPS = {
     for path in ROOT.rglob("*.yaml")
     if path.parent != ROOT
 }
-# `base` options are what others build on; experiments name whole runs.
-OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options if option != "base"]
+OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 VERBS = {"data": "prepare"}
 
 
@@ -42,7 +43,7 @@ def built(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
 def test_an_option_composes_and_fits_what_it_builds(group: str, option: str) -> None:
     if option == "wandb":
         pytest.importorskip("wandb")
-    config = composed(VERBS.get(group.split("/")[0], "train"), f"{group}={option}")
+    config = composed(VERBS.get(group, "train"), f"{group}={option}")
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     hydra = plain.pop("hydra")
@@ -58,11 +59,32 @@ def test_an_option_composes_and_fits_what_it_builds(group: str, option: str) -> 
 
 def test_everything_composed_is_allowed_to_be_built() -> None:
     for group, option in OPTIONS:
-        config = composed(VERBS.get(group.split("/")[0], "train"), f"{group}={option}")
-        plain = OmegaConf.to_container(config, resolve=False)
-        assert isinstance(plain, dict)
-        plain.pop("hydra")
-        check_targets(plain)
+        config = OmegaConf.to_container(composed(VERBS.get(group, "train"), f"{group}={option}"), resolve=False)
+        assert isinstance(config, dict)
+        check_hydra(config.pop("hydra"))
+        for path, part in built(config):
+            assert buildable(part["_target_"]), path
+
+
+@pytest.mark.parametrize("verb", ["train", "prepare"])
+def test_a_source_composes_for_training_too(verb: str) -> None:
+    for option in GROUPS["data"]:
+        assert composed(verb, f"data={option}").data._target_ == "hr_retrieval.data.preparation.Preparation"
+
+
+@pytest.mark.parametrize("group", ["data", "model"])
+def test_what_options_build_on_is_no_option_itself(group: str) -> None:
+    assert (ROOT / f"{group}_base.yaml").exists()
+    with pytest.raises(MissingConfigException) as raised:
+        composed("train", f"{group}=base")
+    assert raised.value.options == GROUPS[group]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "export", "compare", "time"])
+def test_the_help_of_a_verb_without_options_offers_none(verb: str) -> None:
+    help_text = composed(verb).hydra.help
+    assert "GROUPS" not in help_text.template
+    assert help_text.app_name == f"hr_retrieval.{verb}"
 
 
 def test_the_yaml_of_a_strategy_names_every_option_with_its_default() -> None:

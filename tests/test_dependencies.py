@@ -24,6 +24,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "pyarrow": ("CVE-2023-47248: an IPC or Parquet file runs code", ["0.14.0", "14.0.0"]),
     "scikit-learn": ("CVE-2024-5206: a vectoriser keeps texts of the training data", ["1.4.2"]),
     "scipy": ("CVE-2023-25399: a leak of memory in linear algebra", ["1.9.3"]),
+    "hydra-core": ("a `_target_` or a logger in a config runs any command", ["1.3.2", "1.3.5"]),
     "PyYAML": ("CVE-2020-14343: a YAML file runs code", ["5.3.1"]),
 }
 

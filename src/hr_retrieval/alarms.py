@@ -35,7 +35,11 @@ class Alarms(Callback):
 
     def __init__(self, alike: float = 0.999, tied: float = TIED) -> None:
         if not 0 < alike <= 1:
-            raise UserError("callbacks.alarms.alike above 0 and up to 1", str(alike), "Mend this key.")
+            raise UserError(
+                "callbacks.alarms.alike above 0 and up to 1",
+                str(alike),
+                "0.999 is the default; callbacks.alarms=null sounds none.",
+            )
         if not 0 < tied <= 1:
             raise UserError("callbacks.alarms.tied above 0 and up to 1", str(tied), "Take 0.05, or 1 for no alarm.")
         self.alike, self.tied = alike, tied

@@ -1,29 +1,19 @@
-"""Where `configs/` is found, what the verbs read of a composed config, and what a config may name."""
+"""Where `configs/` is found, what the verbs read of a composed config, and how its parts are built."""
 
-import functools
+import inspect
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.errors import CompactHydraException, InstantiationException
-from hydra.utils import instantiate
-from omegaconf import MISSING, DictConfig, OmegaConf
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import MISSING, OmegaConf
 
+from hr_retrieval.buildable import check_targets
 from hr_retrieval.errors import UserError
-
-# `_target_` in a config is code execution: these are the only things it may name. The last part must be a class (or one of our
-# own builders), so that no path leads through a module to what that module imports.
-ALLOWED_TARGETS = re.compile(
-    r"hr_retrieval\.(data|model|callbacks|board|alarms)(\.[a-z_]+)*\.[A-Z]\w*"
-    r"|pytorch_lightning\.Trainer"
-    r"|pytorch_lightning\.(callbacks|loggers|plugins|strategies|profilers)\.[A-Z]\w*"
-    r"|torch\.optim\.[A-Z]\w*"
-)
 
 
 @dataclass
@@ -179,44 +169,31 @@ def config_dir() -> str:
     return str(packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs")
 
 
-def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], Callable[[], None]]:
-    """Turn `verb(config)` into a command line over `configs/<name>.yaml`; a `UserError` ends it with its message alone.
-
-    What the verb returns is what a sweep optimises.
-    """
-
-    def decorate(verb: Callable[[DictConfig], float | None]) -> Callable[[], None]:
-        @functools.wraps(verb)
-        def checked(config: DictConfig) -> float | None:
-            try:
-                resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-                check_targets(resolved)
-                settings = OmegaConf.create(resolved)
-                assert isinstance(settings, DictConfig)
-                return verb(settings)
-            except UserError as error:
-                raise CompactHydraException(str(error)) from None
-
-        command: Callable[[], None] = hydra.main(version_base="1.3", config_path=config_dir(), config_name=name)(
-            checked
-        )
-        return command
-
-    return decorate
-
-
 def build(node: Any, **given: Any) -> Any:
     """What a node of a config describes, with further arguments by name.
 
     Raises:
-        UserError: as the constructor raised it; Hydra wraps it in an exception of its own.
+        UserError: the node names what no config may build, or the constructor refuses a key or a value.
     """
+    for part in (node, *given.values()):
+        check_targets(OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part)
     try:
         return instantiate(node, **given)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
+        cause = error.__cause__
+        refused = isinstance(cause, ValueError) or (isinstance(cause, TypeError) and "argument" in str(cause))
+        # Lightning's own error for settings that do not fit.
+        if not refused and type(cause).__name__ != "MisconfigurationException":
+            raise cause or error from None
+        # The part itself, or one within it, which only Hydra's message names.
+        named = re.search(r"target '([\w.]+)'", str(error))
+        target = named[1] if named else node["_target_"]
+        name = target.rpartition(".")[2]
+        raise UserError(
+            f"keys and values that {name} takes",
+            f"a refusal ({' '.join(str(cause).split()).rstrip('.')})",
+            f"{name} takes: {', '.join(inspect.signature(get_class(target)).parameters)}.",
+        ) from error
 
 
 def leaves(node: Any, path: str = "") -> dict[str, Any]:
@@ -225,27 +202,6 @@ def leaves(node: Any, path: str = "") -> dict[str, Any]:
         parts = [leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
         return {key: value for part in parts for key, value in part.items()}
     return {path: node if node is None or isinstance(node, bool | int | float | str) else str(node)}
-
-
-def check_targets(node: Any, path: str = "config") -> None:
-    """Refuse a resolved config that would build anything but `ALLOWED_TARGETS`.
-
-    Raises:
-        UserError: names the key and the target.
-    """
-    if isinstance(node, dict):
-        target = node.get("_target_")
-        if target is not None and not ALLOWED_TARGETS.fullmatch(str(target)):
-            raise UserError(
-                f"{path}._target_ to be a class of hr_retrieval, a part of Lightning or an optimizer of torch",
-                str(target),
-                "A config builds nothing else: put other code into the package.",
-            )
-        for key, value in node.items():
-            check_targets(value, f"{path}.{key}")
-    elif isinstance(node, list):
-        for number, item in enumerate(node):
-            check_targets(item, f"{path}[{number}]")
 
 
 def _run_folder(resume: str | None, output: str | None, project: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hr_retrieval.config import entry_point
+from hr_retrieval.command import entry_point
 
 
 @entry_point("export")

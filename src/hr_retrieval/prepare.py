@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from hr_retrieval.config import entry_point
+from hr_retrieval.command import entry_point
 
 
 @entry_point("prepare")

@@ -8,8 +8,9 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from omegaconf import DictConfig, OmegaConf
 
+from hr_retrieval.buildable import check_targets
 from hr_retrieval.checkpoints import load_checkpoint, newest_checkpoint
-from hr_retrieval.config import build, check_targets
+from hr_retrieval.config import build
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
 from hr_retrieval.markdown import markdown_table
@@ -46,8 +47,9 @@ class Run:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise UserError(f"settings in {path}", "a list", "Restore the file that the run wrote.")
-        content = OmegaConf.to_container(config, resolve=True)
-        check_targets(content)
+        # The run wrote plain values: a reference to another key, or to the environment, is none of its own.
+        content = OmegaConf.to_container(config)
+        check_targets(content, str(path))
         written = OmegaConf.select(config, "trainer.default_root_dir")
         if isinstance(written, str) and written:
             # A copy, or a run that was moved: its callbacks must not write to where it was.

@@ -4,7 +4,7 @@ import gc
 
 from omegaconf import DictConfig
 
-from hr_retrieval.config import entry_point
+from hr_retrieval.command import entry_point
 from hr_retrieval.processes import one_of_several
 
 

@@ -806,7 +806,7 @@ def test_enqueueing_does_not_break_an_open_graph() -> None:
 
 @pytest.mark.parametrize("size", [(0, 3), (3, 0)])
 def test_wrong_queue(size: tuple[int, int]) -> None:
-    with pytest.raises(UserError, match="queue"):
+    with pytest.raises(ValueError, match="a queue of"):
         MemoryQueue(*size)
 
 

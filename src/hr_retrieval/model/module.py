@@ -63,7 +63,7 @@ class RetrievalModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         if mini_batch is not None and mini_batch < 1:
-            raise UserError("model.mini_batch of at least 1, or null", str(mini_batch), "Mend this key.")
+            raise UserError("model.mini_batch of at least 1, or null", str(mini_batch), "null takes the batch whole.")
         self.encoder, self.mixing, self.loss = encoder, mixing, loss
         self.optimizer, self.scheduler, self.mini_batch = optimizer, scheduler, mini_batch
         _check_queue(mixing, queue_size, queue_negatives, queue_start_step)
@@ -286,7 +286,7 @@ def _check_queue(mixing: Mixing, size: int, negatives: bool, start_step: int) ->
         raise UserError(
             "model.queue_start_step of at least 0, and 0 without a queue",
             f"{start_step} with model.queue_size={size}",
-            "Mend this key, or set model.queue_size.",
+            "Set model.queue_start_step=0 to fill the queue from the first step, or model.queue_size to have one.",
         )
     if negatives and isinstance(mixing, SoftLabelMixing) and mixing.side == "anchors":
         raise UserError(

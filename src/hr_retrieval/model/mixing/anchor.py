@@ -44,12 +44,28 @@ class AnchorMixing(NeighbourMixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.positive_weight >= 0, "positive_weight", "of at least 0", self.positive_weight)
-        check(self.negative_weight >= 0, "negative_weight", "of at least 0", self.negative_weight)
+        check(
+            self.positive_weight >= 0,
+            "positive_weight",
+            "of at least 0",
+            self.positive_weight,
+            "0 leaves positives out.",
+        )
+        check(
+            self.negative_weight >= 0,
+            "negative_weight",
+            "of at least 0",
+            self.negative_weight,
+            "0 leaves negatives out.",
+        )
         total = self.positive_weight + self.negative_weight
-        check(total < 1, "positive_weight + negative_weight", "below 1", total)
-        check(self.weights in ("mean", "softmax"), "weights", 'to be "mean" or "softmax"', self.weights)
-        check(self.temperature > 0, "temperature", "above 0", self.temperature)
+        check(
+            total < 1, "positive_weight + negative_weight", "below 1", total, "Lower one: the rest is the anchor's own."
+        )
+        remedy = "mean weighs neighbours alike, softmax the nearest one most."
+        check(self.weights in ("mean", "softmax"), "weights", 'to be "mean" or "softmax"', self.weights, remedy)
+        remedy = "The smaller it is, the more the nearest neighbour weighs; 0.05 is the default."
+        check(self.temperature > 0, "temperature", "above 0", self.temperature, remedy)
 
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)

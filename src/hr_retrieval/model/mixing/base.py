@@ -103,7 +103,7 @@ class Mixing(nn.Module, ABC):
     def __post_init__(self) -> None:
         super().__init__()
         for key in ("start_step", "ramp_steps", "seed"):
-            check(getattr(self, key) >= 0, key, "at least 0", getattr(self, key))
+            check(getattr(self, key) >= 0, key, "of at least 0", getattr(self, key), f"Leave {key} out to have 0.")
 
     def forward(
         self,
@@ -174,7 +174,7 @@ def with_synthetic(
     return Mixed(given.anchors, given.documents, given.labels, synthetic, labels, diagnostics)
 
 
-def check(right: bool, key: str, expected: str, got: object) -> None:
+def check(right: bool, key: str, expected: str, got: object, remedy: str) -> None:
     """Raise `UserError` about `model.mixing.<key>` unless the value is right."""
     if not right:
-        raise UserError(f"model.mixing.{key} {expected}", str(got), "Mend this key of the mixing.")
+        raise UserError(f"model.mixing.{key} {expected}", str(got), remedy)

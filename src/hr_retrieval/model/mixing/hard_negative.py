@@ -31,8 +31,8 @@ class NegativeNegativeMixing(NeighbourMixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.count >= 1, "count", "of at least 1", self.count)
-        check(0 < self.alpha <= 1, "alpha", "in (0, 1]", self.alpha)
+        check(self.count >= 1, "count", "of at least 1", self.count, "model/mixing=none adds no points.")
+        check(0 < self.alpha <= 1, "alpha", "in (0, 1]", self.alpha, "It is the partner's share; 1 is the default.")
 
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)
@@ -65,8 +65,9 @@ class AnchorNegativeMixing(NeighbourMixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.count >= 1, "count", "of at least 1", self.count)
-        check(0 < self.beta <= 0.5, "beta", "in (0, 0.5]: the smaller share is the anchor's", self.beta)
+        check(self.count >= 1, "count", "of at least 1", self.count, "model/mixing=none adds no points.")
+        remedy = "It is the anchor's share, which is the smaller one; 0.5 is the default."
+        check(0 < self.beta <= 0.5, "beta", "in (0, 0.5]", self.beta, remedy)
 
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)

@@ -29,8 +29,9 @@ class NeighbourMixing(Mixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.k >= 1, "k", "of at least 1", self.k)
-        check(self.source in ("batch", "queue"), "source", 'to be "batch" or "queue"', self.source)
+        check(self.k >= 1, "k", "of at least 1", self.k, "model/mixing=none takes no neighbours.")
+        remedy = "queue also looks among past documents, and needs model.queue_size."
+        check(self.source in ("batch", "queue"), "source", 'to be "batch" or "queue"', self.source, remedy)
 
     def candidates(self, given: Given) -> Neighbours:
         """The documents of the batch, then those beyond it; constants if `detach` says so."""

@@ -36,7 +36,7 @@ class NeighbourPositiveMixing(NeighbourMixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 < self.weight <= 1, "weight", "in (0, 1]", self.weight)
+        check(0 < self.weight <= 1, "weight", "in (0, 1]", self.weight, "1 replaces the positive by its neighbours.")
 
     def mix(self, given: Given) -> Mixed:
         size = len(given.anchors)

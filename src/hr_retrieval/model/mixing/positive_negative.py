@@ -27,7 +27,8 @@ class PositiveNegativeMixing(NeighbourMixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 < self.weight <= 0.5, "weight", "in (0, 0.5]", self.weight)
+        remedy = "It is the positive's share: beyond a half the point is more positive than negative."
+        check(0 < self.weight <= 0.5, "weight", "in (0, 0.5]", self.weight, remedy)
 
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)

@@ -36,7 +36,7 @@ class PositivePositiveMixing(NeighbourMixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.points >= 1, "points", "of at least 1", self.points)
+        check(self.points >= 1, "points", "of at least 1", self.points, "model/mixing=none adds no points.")
 
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)

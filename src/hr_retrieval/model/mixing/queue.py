@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hr_retrieval.model.mixing.base import check
-
 
 class MemoryQueue(nn.Module):
     """The latest `size` document embeddings `q` and the rows of their documents, oldest overwritten first.
@@ -28,8 +26,8 @@ class MemoryQueue(nn.Module):
 
     def __init__(self, size: int, dimension: int) -> None:
         super().__init__()
-        check(size >= 1, "queue.size", "of at least 1", size)
-        check(dimension >= 1, "queue.dimension", "of at least 1", dimension)
+        if size < 1 or dimension < 1:
+            raise ValueError(f"a queue of {size} embeddings of {dimension} numbers")
         self.register_buffer("embeddings", torch.zeros(size, dimension))
         self.register_buffer("rows", torch.zeros(size, dtype=torch.long))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))

@@ -28,8 +28,9 @@ class SoftLabelMixing(Mixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.alpha > 0, "alpha", "above 0", self.alpha)
-        check(self.side in ("anchors", "documents"), "side", 'to be "anchors" or "documents"', self.side)
+        check(self.alpha > 0, "alpha", "above 0", self.alpha, "1 mixes by every share alike.")
+        remedy = "It is the side that is mixed; anchors is the default."
+        check(self.side in ("anchors", "documents"), "side", 'to be "anchors" or "documents"', self.side, remedy)
 
     def mix(self, given: Given) -> Mixed:
         plain = given.anchors if self.side == "anchors" else given.documents

@@ -4,6 +4,7 @@ import inspect
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,26 @@ class TrainConfig:
     trainer: Any = MISSING
     callbacks: Any = field(default_factory=dict)
     logger: Any = field(default_factory=dict)
+
+
+Sampler = Enum("Sampler", "tpe random grid")
+Pruner = Enum("Pruner", "median hyperband none")
+
+
+@dataclass
+class SweepConfig:
+    """What a sweep with Optuna reads; `configs/hydra/sweeper/optuna.yaml` says what each key does."""
+
+    _target_: str = MISSING
+    n_trials: int | None = MISSING
+    timeout_s: float | None = MISSING
+    n_jobs: int = MISSING
+    sampler: Sampler = MISSING
+    seed: int = MISSING
+    pruner: Pruner = MISSING
+    startup_trials: int = MISSING
+    retry_failed: bool = MISSING
+    params: Any = MISSING
 
 
 @dataclass
@@ -225,6 +246,7 @@ OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, use_cac
 _store = ConfigStore.instance()
 _store.store(name="prepare_schema", node=PrepareConfig)
 _store.store(name="train_schema", node=TrainConfig)
+_store.store(group="hydra/sweeper", name="optuna_schema", node=SweepConfig)
 _store.store(name="export_schema", node=ExportConfig)
 _store.store(name="evaluate_schema", node=EvaluateConfig)
 _store.store(name="compare_schema", node=CompareConfig)

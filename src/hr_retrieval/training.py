@@ -43,7 +43,7 @@ from hr_retrieval.model.sharding import ShardedStrategy
 from hr_retrieval.process_group import first_process_first, further_processes
 from hr_retrieval.run_report import log_final, report
 from hr_retrieval.runs import Run, check_new, encoder_weights
-from hr_retrieval.trial import TrialReference
+from hr_retrieval.trial import trial_of_this_job
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +151,8 @@ def _end_terminated(trainer: pl.Trainer, folder: Path) -> NoReturn:
 
 def _trial_report(config: DictConfig) -> list[TrialReport]:
     """What tells the sweep of each validation; nothing where this run is no trial of a sweep."""
-    trial, best = TrialReference.of_this_job(), config.callbacks.get("best")
-    return [TrialReport(best.monitor, trial.open())] if trial and best else []
+    trial, best = trial_of_this_job(), config.callbacks.get("best")
+    return [TrialReport(best.monitor, trial)] if trial and best else []
 
 
 def _best_value(config: DictConfig, trainer: pl.Trainer) -> float | None:

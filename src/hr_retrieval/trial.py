@@ -1,78 +1,71 @@
-"""How a job of a sweep finds its trial, also in another process or on another machine."""
+"""The trial of a sweep that a job is: how the job finds it, also in another process or on another machine."""
 
 import json
 import os
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # A run outside of a sweep needs no Optuna, which is an extra.
-    from optuna.pruners import BasePruner
-    from optuna.storages import BaseStorage
+    from optuna.storages import JournalStorage
+    from optuna.study import Study
     from optuna.trial import Trial
 
-ENVIRONMENT = "HR_RETRIEVAL_TRIAL"
-PRUNERS = ("median", "hyperband", "none")
+_ENVIRONMENT, _STUDY = "HR_RETRIEVAL_TRIAL", "sweep"
 
 
-@dataclass(frozen=True)
-class TrialReference:
-    """Where a trial is kept.
+def trial_override(number: int, journal: str, *study: str | int) -> str:
+    """The override that tells a job its trial: Hydra sets the variable wherever the launcher runs the job.
 
-    Attributes:
-        storage: a file of Optuna's journal, or a URL of an Optuna storage.
-        study: the study's name.
-        number: of the trial in it.
-        pruner: one of `PRUNERS`.
-        startup_trials: finished trials before the pruner judges.
+    Args:
+        number: of the trial.
+        journal: the file of the study.
+        study: the other arguments of `open_study`.
     """
-
-    storage: str
-    study: str
-    number: int
-    pruner: str
-    startup_trials: int
-
-    @classmethod
-    def of_this_job(cls) -> "TrialReference | None":
-        """The trial that this process runs; `None` outside of a sweep with Optuna."""
-        text = os.environ.get(ENVIRONMENT)
-        return cls(**json.loads(text)) if text else None
-
-    def override(self) -> str:
-        """The override that hands this to a job: Hydra sets the variable wherever the launcher runs it."""
-        text = json.dumps(asdict(self), ensure_ascii=False).replace("'", "\\'")
-        return f"++hydra.job.env_set.{ENVIRONMENT}='{text}'"
-
-    def open(self) -> "Trial":
-        """The trial, to report to."""
-        import optuna
-
-        study = optuna.load_study(
-            study_name=self.study,
-            storage=open_storage(self.storage),
-            sampler=optuna.samplers.RandomSampler(),
-            pruner=pruner(self.pruner, self.startup_trials),
-        )
-        number_of = study._storage.get_trial_id_from_study_id_trial_number
-        return optuna.trial.Trial(study, number_of(study._study_id, self.number))
+    text = json.dumps([number, journal, study], ensure_ascii=False).replace("'", "\\'")
+    return f"++hydra.job.env_set.{_ENVIRONMENT}='{text}'"
 
 
-def open_storage(where: str) -> "BaseStorage":
-    """Optuna's storage at a URL, or its journal in a file."""
-    import optuna
+def trial_of_this_job() -> "Trial | None":
+    """The trial to report to; `None` outside of a sweep with Optuna."""
+    if _ENVIRONMENT not in os.environ:
+        return None
+    from optuna.trial import Trial
+
+    number, journal, study = json.loads(os.environ[_ENVIRONMENT])
+    storage = open_journal(journal)
+    number_of = storage.get_trial_id_from_study_id_trial_number
+    return Trial(open_study(storage, *study), number_of(storage.get_study_id_from_name(_STUDY), number))
+
+
+def open_journal(path: str) -> "JournalStorage":
+    """The file as Optuna's storage, new if there is none."""
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-    return optuna.storages.get_storage(where) if "://" in where else JournalStorage(JournalFileBackend(where))
+    return JournalStorage(JournalFileBackend(path))
 
 
-def pruner(name: str, startup_trials: int) -> "BasePruner":
-    """A pruner by one of the names in `PRUNERS`; what a trial reports is counted by validations.
+def open_study(storage: "JournalStorage", pruner: str, startup_trials: int) -> "Study":
+    """The study of a sweep, new if there is none.
 
-    Sources: the median stopping rule of Golovin et al. 2017 (Google Vizier); Hyperband, Li et al. 2018.
+    Args:
+        storage: that of the sweep alone.
+        pruner: median, hyperband or none; what a trial reports is counted by validations. Sources: the median stopping rule of
+            Golovin et al. 2017 (Google Vizier); Hyperband, Li et al. 2018.
+        startup_trials: finished trials before the median is judged by.
     """
-    from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
+    from optuna import create_study, logging
+    from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 
-    if name == "median":
-        return MedianPruner(n_startup_trials=startup_trials)
-    return HyperbandPruner() if name == "hyperband" else NopPruner()
+    logging.set_verbosity(logging.WARNING)
+    pruners: dict[str, BasePruner] = {
+        "median": MedianPruner(n_startup_trials=startup_trials),
+        "hyperband": HyperbandPruner(),
+        "none": NopPruner(),
+    }
+    return create_study(
+        storage=storage,
+        study_name=_STUDY,
+        direction="maximize",
+        load_if_exists=True,
+        pruner=pruners[pruner],
+    )

@@ -16,14 +16,11 @@ class OptunaSweeper(Sweeper):
 
     Args:
         params: overrides with the values to sweep over, by key; the command line goes before them.
-        settings: the fields of `hr_retrieval.sweeping.Settings`.
+        settings: the other fields of `hr_retrieval.config.SweepConfig`.
     """
 
     def __init__(self, params: dict[str, str] | None = None, **settings: Any) -> None:
         self.params, self.settings = params or {}, settings
-        self.config: DictConfig | None = None
-        self.launcher: Any = None
-        self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands over, and build the launcher that the config names."""
@@ -33,28 +30,23 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the trials.
-
-        Args:
-            arguments: the overrides of the command line that are not Hydra's own.
-        """
+        """Run the trials, with the overrides of the command line that are not Hydra's own."""
         # Hydra imports every plugin at each start; Optuna takes half a second and only a sweep needs it.
+        from hr_retrieval.config import SweepConfig
         from hr_retrieval.errors import UserError
         from hr_retrieval.search_space import SearchSpace
-        from hr_retrieval.sweeping import Settings, Sweep
+        from hr_retrieval.sweeping import Sweep
 
-        assert self.config is not None
-        assert self.hydra_context is not None
-        lines = [f"{key}={value}" for key, value in self.params.items()] + list(arguments)
+        lines = [f"{key}={value}" for key, value in self.params.items()] + arguments
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        folder = Path(self.config.hydra.sweep.dir)
+        folder = Path(self.config.hydra.sweep.dir).absolute()
         try:
             space = SearchSpace.of(parser.parse_overrides(lines))
-            settings = Settings(**self.settings)
+            sweep = Sweep(SweepConfig(**self.settings), space, folder, self.launcher.launch)
             # Every value composes once before the first trial: a mistyped option is no failed trial.
             self.validate_batch_is_legal(space.samples())
             folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(self.config, folder / "multirun.yaml")
-            Sweep(settings, space, folder.absolute(), self.launcher.launch).run()
+            sweep.run()
         except UserError as error:
             raise CompactHydraException(str(error)) from None

@@ -4,7 +4,6 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -241,18 +240,28 @@ def check_targets(node: Any, path: str = "config") -> None:
 
 
 def _run_folder(resume: str | None, output: str | None, project: str) -> str:
-    now = datetime.now()
-    return resume or output or f"outputs/{project}/{now:%Y-%m-%d_%H-%M-%S}"
+    # It reads run directories, which are described by configs.
+    from hr_retrieval.run_folder import run_folder
+
+    try:
+        return str(run_folder(resume, output, project))
+    except UserError as error:
+        # OmegaConf would wrap any other exception in one of its own.
+        raise SystemExit(str(error)) from None
 
 
-def _fastest_precision() -> str:
+def _fastest_precision(accelerator: str = "auto") -> str:
+    """The fastest precision that what `trainer.accelerator` names computes by itself; emulation is slower than float32."""
     import torch
 
     from hr_retrieval.model.rounding import native_bfloat16
 
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "bf16-mixed" if native_bfloat16() else "32-true"
+    if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
+        capability = torch.cuda.get_device_capability()
+        return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        return "bf16-mixed" if native_bfloat16() else "32-true"
+    return "32-true"
 
 
 OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True, replace=True)

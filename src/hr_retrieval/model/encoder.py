@@ -171,7 +171,7 @@ class Encoder(nn.Module):
             self.train(training)
         return embeddings
 
-    def save(self, folder: Path, model_card: str | None = None) -> None:
+    def save(self, folder: Path, model_card: str | None = None, replace: bool = False) -> None:
         """Write a folder that `SentenceTransformer(folder)` and `Encoder(folder)` load, with the same embeddings.
 
         Prefixes become the prompts `query` and `document`, `dimensions` its `truncate_dim`; weights are in safetensors.
@@ -179,9 +179,10 @@ class Encoder(nn.Module):
         Args:
             folder: a new or empty folder.
             model_card: text of its README.md; None for no such file.
+            replace: whether what stands at `folder` may be replaced; it stays until the new one is whole.
 
         Raises:
-            UserError: `folder` holds something or cannot be written to.
+            UserError: `folder` holds something and `replace` is false, or it cannot be written to.
         """
         (loaded,) = self._loaded
         loaded[0].max_seq_length = self.max_length
@@ -196,7 +197,7 @@ class Encoder(nn.Module):
             similarity_fn_name="cosine",
             device=str(self.device),
         )
-        with quiet(), whole_folder(folder) as partial:
+        with quiet(), whole_folder(folder, replace) as partial:
             model.save_pretrained(str(partial), create_model_card=False)
             if model_card is not None:
                 (partial / "README.md").write_text(model_card, encoding="utf-8")

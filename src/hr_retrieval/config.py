@@ -42,8 +42,8 @@ class TrainConfig:
         project: names the folder under `outputs/` and the run in the loggers.
         seed: of the data order, the mixing weights and the dropout.
         split_seed: of the split into train, validation and test; apart from `seed`, so that runs of several seeds share one split.
-        resume: a run directory to go on with; its own config holds, and only plain values may be changed beside it.
-        output: the run directory; by default `outputs/<project>/<time>`.
+        resume: a run directory to go on with; its own config holds, and plain values may be changed beside it (`resuming.py`).
+        output: the run directory; by default a new `outputs/<project>/<time>`.
         zero_shot: whether the encoder is measured before training too.
         test: whether the test split is measured, before and after.
         export: whether the best encoder is written to `<run>/encoder`.

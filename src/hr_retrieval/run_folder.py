@@ -4,7 +4,6 @@ import itertools
 from datetime import datetime
 from pathlib import Path
 
-from hr_retrieval.errors import UserError
 from hr_retrieval.files import readable_write_errors
 from hr_retrieval.processes import outside_place
 from hr_retrieval.runs import check_new, check_run

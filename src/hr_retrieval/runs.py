@@ -107,7 +107,9 @@ class Run:
         found = best if best.exists() else self.checkpoints / "last.ckpt"
         if not found.exists():
             raise UserError(
-                f"a checkpoint in {self.checkpoints}", "none", f"Train first: resume={self.folder} goes on with the run."
+                f"a checkpoint in {self.checkpoints}",
+                "none",
+                f"Train first: resume={self.folder} goes on with the run.",
             )
         return found
 
@@ -171,7 +173,9 @@ def check_run(folder: Path) -> None:
     raise UserError(
         "a run directory with config.yaml",
         got,
-        "Name a folder such as outputs/<project>/<time>." if around is None else f"Name {around}, the run that it is in.",
+        "Name a folder such as outputs/<project>/<time>."
+        if around is None
+        else f"Name {around}, the run that it is in.",
     )
 
 
@@ -218,7 +222,11 @@ def model_card(config: DictConfig, figures: Mapping[str, Any], parts: Sequence[P
         *_figures(figures),
         "## Settings",
         "",
-        *(["Of the newest part of the training; it was changed", "", *(f"* {part}" for part in parts), ""] if parts else []),
+        *(
+            ["Of the newest part of the training; it was changed", "", *(f"* {part}" for part in parts), ""]
+            if parts
+            else []
+        ),
         "```yaml",
         settings.rstrip(),
         "```",

@@ -81,7 +81,10 @@ def _check_strategy(strategy: Any, optimizer: str | None) -> None:
 
 
 def _check_limits(keys: DictConfig) -> None:
-    for split, instead in (("val", "datamodule.evaluation_queries=200 measures fewer"), ("test", "test=false leaves it out")):
+    for split, instead in (
+        ("val", "datamodule.evaluation_queries=200 measures fewer"),
+        ("test", "test=false leaves it out"),
+    ):
         name = f"limit_{split}_batches"
         limit = keys.get(name)
         # A share as a float; batches as a whole number. Validation may be left out altogether.
@@ -93,7 +96,9 @@ def _check_limits(keys: DictConfig) -> None:
             f"Leave it at 1.0; {instead}.",
         )
     if keys.get("limit_train_batches") == 0:
-        raise UserError("batches to train on", "trainer.limit_train_batches=0", "Measure an encoder as it is with evaluate.")
+        raise UserError(
+            "batches to train on", "trainer.limit_train_batches=0", "Measure an encoder as it is with evaluate."
+        )
     if isinstance(keys.get("val_check_interval"), str | DictConfig):
         raise UserError(
             "trainer.val_check_interval in batches or as a share of an epoch",

@@ -50,6 +50,7 @@ from hr_retrieval.trial import TrialReference
 
 log = logging.getLogger(__name__)
 
+
 def run(config: DictConfig) -> float | None:
     """Train by the config, or go on with `config.resume`.
 
@@ -195,7 +196,10 @@ def _say_done(trainer: pl.Trainer, stay: StayStopped) -> None:
     elif trainer.global_step == trainer.max_steps:
         why, more = "trainer.max_steps is reached", f"trainer.max_steps={2 * trainer.global_step}"
     else:
-        why, more = "trainer.max_epochs or trainer.max_time is reached", f"trainer.max_epochs={trainer.current_epoch + 3}"
+        why, more = (
+            "trainer.max_epochs or trainer.max_time is reached",
+            f"trainer.max_epochs={trainer.current_epoch + 3}",
+        )
     log.info("nothing is left to train after step %d: %s. To train on: resume=... %s", trainer.global_step, why, more)
 
 

@@ -54,7 +54,9 @@ def changed(run: Run, overrides: Sequence[str], groups: Collection[str], steps: 
         OmegaConf.resolve(config)
     except OmegaConfBaseException as error:
         raise UserError(
-            "values that resolve in the run's own config", str(error).splitlines()[0], "Write the value out."
+            "values that resolve in the run's own config",
+            f"{' '.join(overrides)}: {str(error).splitlines()[0]}",
+            "Write the value out.",
         ) from None
     if config == run.config:
         return run

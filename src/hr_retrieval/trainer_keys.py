@@ -15,6 +15,8 @@ _STRATEGIES = re.compile(
     r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
     r"|hr_retrieval\.model\.sharding\.ShardedStrategy"
 )
+# Lightning's shorter names are the same.
+_PRECISIONS = ("32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed", "None")
 # They look at whole matrices, of which a process has a piece.
 _UNSHARDED_OPTIMIZERS = ("Adafactor", "LBFGS", "Muon")
 
@@ -48,7 +50,7 @@ def check_trainer(config: DictConfig) -> None:
         )
     _check_limits(keys)
     _check_length(keys)
-    _check_cpu_precision(keys)
+    _check_precision(keys)
 
 
 def check_callbacks(callbacks: Sequence[Callback]) -> None:
@@ -115,7 +117,13 @@ def _check_length(keys: DictConfig) -> None:
             )
 
 
-def _check_cpu_precision(keys: DictConfig) -> None:
+def _check_precision(keys: DictConfig) -> None:
+    if str(keys.get("precision")) not in _PRECISIONS:
+        raise UserError(
+            "trainer.precision=32-true, bf16-mixed or 16-mixed",
+            str(keys.precision),
+            "Weights in less than float32 round small steps away, and nothing here gains by more.",
+        )
     # Lightning would compute in bfloat16 and say so only in a warning.
     if keys.get("accelerator") == "cpu" and str(keys.get("precision")) in ("16", "16-mixed"):
         raise UserError(

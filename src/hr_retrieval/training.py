@@ -17,9 +17,11 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from hr_retrieval.callbacks import (
@@ -75,6 +77,7 @@ def run(config: DictConfig) -> float | None:
 def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -> float | None:
     begun = time.monotonic()
     resumed = config.resume is not None
+    _check_sweep(config)
     this_run, newest = Run(folder, config), None
     if resumed:
         before = Run.open(folder)
@@ -108,7 +111,8 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
         prepared_dataset(config.data, config.split_seed)
         module, datamodule = _build(config, encoder, guide)
         made_from["data set"] = datamodule.dataset.fingerprint
-        this_run.check_made_from(made_from)
+        if resumed:
+            this_run.check_made_from(made_from)
         check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
         _check_negatives(module, datamodule, trainer)
         datamodule.prepare_data()
@@ -147,6 +151,16 @@ def _changes() -> list[str]:
     overrides: list[str] = list(HydraConfig.get().overrides.task)
     parsed = OverridesParser.create().parse_overrides(overrides)
     return [text for text, override in zip(overrides, parsed, strict=True) if override.key_or_group != "resume"]
+
+
+def _check_sweep(config: DictConfig) -> None:
+    for name in ("resume", "output"):
+        if config[name] is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise UserError(
+                "a sweep whose runs have folders of their own",
+                f"{name}={config[name]} with -m",
+                "Name the folder of the sweep with hydra.sweep.dir=; go on with one run of it without -m.",
+            )
 
 
 def _check_export(this_run: Run) -> None:

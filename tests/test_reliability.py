@@ -306,12 +306,13 @@ def test_a_run_in_bfloat16_on_two_threads_killed_and_resumed_ends_as_one_never_k
     start: Callable[..., BaseProcess], tmp_path: Path
 ) -> None:
     """Several layers of a BERT, whose texts are packed, as on any CPU that multiplies bfloat16."""
-    write_tiny(tmp_path / "bert", hidden=128, layers=4)
+    write_tiny(tmp_path / "bert", layers=3)
     options = (
-        *OPTIONS, "model.encoder.name_or_path=bert", "trainer.precision=bf16-mixed", "zero_shot=false", "trainer.limit_train_batches=6",
+        *OPTIONS, "model.encoder.name_or_path=bert", "trainer.precision=bf16-mixed", "zero_shot=false", "test=false",
+        "trainer.limit_train_batches=3",
     )  # fmt: skip
     assert "Run directory" in ended(start(*options, "output=whole", prepare=two_threads, values=("", 0)), tmp_path)
-    killed = ended(start(*options, "output=run", prepare=two_threads, values=("a step", 8)), tmp_path)
+    killed = ended(start(*options, "output=run", prepare=two_threads, values=("a step", 5)), tmp_path)
     assert killed.startswith("exit -9")
     assert "Run directory" in ended(start("resume=run", prepare=two_threads, values=("", 0)), tmp_path)
     assert_same_run(tmp_path / "run", tmp_path / "whole")

@@ -6,12 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from hr_retrieval.checkpoints import CheckedCheckpointIO, checkpoint_problem, load_checkpoint, newest_checkpoint
+from hr_retrieval.checkpoints import (
+    CheckedCheckpointIO,
+    checkpoint_problem,
+    load_checkpoint,
+    newest_checkpoint,
+    progress,
+)
 from hr_retrieval.errors import UserError
 
 
 def save(path: Path, value: float = 1.0) -> Path:
-    CheckedCheckpointIO().save_checkpoint({"state_dict": {"w": torch.full((100,), value)}, "step": 3}, path)
+    content = {"state_dict": {"w": torch.full((100,), value)}, "step": 3, "global_step": 7, "optimizer_states": []}
+    CheckedCheckpointIO().save_checkpoint(content, path)
     return path
 
 
@@ -31,7 +38,7 @@ def test_a_file_cut_short_is_named_with_the_intact_ones_beside_it(tmp_path: Path
     with pytest.raises(UserError, match=r"a\.ckpt.*cut short(.|\n)*b\.ckpt"):
         load_checkpoint(path)
     os.utime(other, (1, 1))
-    assert newest_checkpoint(tmp_path) == other
+    assert newest_checkpoint(tmp_path) == (other, 7)
 
 
 def test_every_flipped_byte_of_a_tensor_is_noticed(tmp_path: Path) -> None:
@@ -50,6 +57,15 @@ def test_all_damaged_is_an_error_and_none_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.ckpt").write_bytes(b"no archive")
     with pytest.raises(UserError, match="1 damaged"):
         newest_checkpoint(tmp_path)
+
+
+def test_weights_alone_are_nothing_to_go_on_from(tmp_path: Path) -> None:
+    CheckedCheckpointIO().save_checkpoint({"state_dict": {}, "global_step": 9}, tmp_path / "best.ckpt")
+    assert newest_checkpoint(tmp_path) is None
+    assert progress(tmp_path / "best.ckpt") == (9, False)
+    whole = save(tmp_path / "step.ckpt")
+    os.utime(whole, (1, 1))
+    assert newest_checkpoint(tmp_path) == (whole, 7)
 
 
 class Bomb:

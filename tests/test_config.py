@@ -13,19 +13,32 @@ def test_the_config_folder_holds_the_verbs() -> None:
     assert {"train.yaml", "prepare.yaml", "export.yaml"} <= {path.name for path in Path(config_dir()).iterdir()}
 
 
-def test_the_run_folder_is_the_resumed_one_the_named_one_or_a_new_one() -> None:
-    def resolve(**values: str | None) -> str:
-        keys = {
-            "resume": None,
-            "output": None,
-            "project": "p",
-            "folder": "${run_folder:${resume},${output},${project}}",
-        }
-        return str(OmegaConf.create(keys | values).folder)
-
-    assert resolve(resume="outputs/a/b", output="elsewhere") == "outputs/a/b"
-    assert resolve(output="elsewhere") == "elsewhere"
-    assert resolve().startswith("outputs/p/20")
+@pytest.mark.parametrize(
+    ("accelerator", "capability", "native", "expected"),
+    [
+        ("auto", (8, 0), True, "bf16-mixed"),
+        ("gpu", (7, 5), True, "16-mixed"),
+        ("cuda", (6, 0), True, "32-true"),
+        ("cpu", (8, 0), True, "bf16-mixed"),
+        ("cpu", (8, 0), False, "32-true"),
+        ("auto", None, True, "bf16-mixed"),
+        ("auto", None, False, "32-true"),
+        ("mps", None, True, "32-true"),
+    ],
+)
+def test_the_fastest_precision_is_one_that_the_accelerator_computes_itself(
+    monkeypatch: pytest.MonkeyPatch,
+    accelerator: str,
+    capability: tuple[int, int] | None,
+    native: bool,
+    expected: str,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: capability is not None)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: capability)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    monkeypatch.setattr("hr_retrieval.model.rounding.native_bfloat16", lambda: native)
+    node = OmegaConf.create({"accelerator": accelerator, "precision": "${fastest_precision:${accelerator}}"})
+    assert node.precision == expected
 
 
 def test_build_raises_what_the_constructor_raised() -> None:

@@ -24,8 +24,8 @@ def test_further_processes_would_resume_the_run_and_nothing_is_left_of_it(
     trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False)
 
     def within() -> None:
-        with further_processes(folder, ["trainer.max_epochs=3"], trainer):
-            assert sys.argv == ["train", f'resume="{tmp_path}/a \\"run\\""', "trainer.max_epochs=3", *QUIET]
+        with further_processes(folder, trainer):
+            assert sys.argv == ["train", f'resume="{tmp_path}/a \\"run\\""', *QUIET]
             # As Lightning does.
             os.environ |= {"LOCAL_RANK": "1", "MASTER_PORT": "8"}
             if fails:

@@ -107,7 +107,7 @@ def test_a_strategy_that_cuts_parameters_into_pieces_otherwise_is_refused(comman
     ("options", "message"),
     [
         (("trainer.devices=1",), "several devices with trainer=fsdp"),
-        (("trainer.devices=2", "trainer.precision=16-true"), "trainer.precision=32-true or bf16-mixed"),
+        (("trainer.devices=2", "trainer.precision=16-true"), "trainer.precision=32-true, bf16-mixed"),
         (
             ("trainer.devices=2", "trainer.precision=32-true", "callbacks=mining", "datamodule.mined_per_anchor=1"),
             "with callbacks=mining",

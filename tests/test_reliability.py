@@ -22,8 +22,10 @@ import torch
 from hr_retrieval import train
 from hr_retrieval.callbacks import BatchSize, MetricsFile, StepCheckpoint
 from hr_retrieval.checkpoints import load_checkpoint
+from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.module import RetrievalModule
+from hr_retrieval.model.tiny import write_tiny
 from tests.conftest import small_disk_at, write_toy_dataset
 
 SOAK = "HR_RETRIEVAL_SOAK" in os.environ
@@ -81,8 +83,8 @@ MOMENTS: dict[str, tuple[Callable[[int], None], int]] = {
     "a step": (lambda count: at_call(RetrievalModule, "training_step", count, kill), 5),
     "a validation": (lambda count: at_call(RetrievalModule, "validation_step", count, kill), 2),
     "a checkpoint half written": (die_half_written, 2),
-    "a checkpoint not yet linked": (lambda count: at_call(StepCheckpoint, "_link_checkpoint", count, kill), 2),
-    "an old checkpoint not yet removed": (lambda count: at_call(StepCheckpoint, "_remove_checkpoint", count, kill), 1),
+    "a checkpoint not yet linked": (lambda count: at_call(StepCheckpoint, "_link", count, kill), 2),
+    "an old checkpoint not yet removed": (lambda count: at_call(StepCheckpoint, "_remove_old", count, kill), 1),
     "a row of figures": (lambda count: at_call(MetricsFile, "_write", count, kill), 6),
     "the export": (lambda count: at_call(Encoder, "save", count, kill), 1),
 }
@@ -251,6 +253,71 @@ def test_sigterm_outside_training_says_how_to_go_on_too(
     assert_same_run(tmp_path / "run", whole_run)
 
 
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt_at(owner: type, name: str, *counts: int) -> None:
+    for count in counts:
+        at_call(owner, name, count, interrupt)
+
+
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(
+    start: Callable[..., BaseProcess], tmp_path: Path, whole_run: Path
+) -> None:
+    """Exit status 130; as SIGTERM otherwise."""
+    printed = ended(
+        start(*OPTIONS, "output=run", prepare=interrupt_at, values=(RetrievalModule, "training_step", 5)), tmp_path
+    )
+    assert printed.startswith("exit 130")
+    assert f"Stopped by Ctrl-C at step 5. Go on with: python -m hr_retrieval.train resume={tmp_path / 'run'}" in printed
+    assert "Traceback" not in printed
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "interrupted.ckpt")["global_step"] == 5
+    assert "Run directory" in ended(start("resume=run"), tmp_path)
+    assert_same_run(tmp_path / "run", whole_run)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "counts", "said"),
+    [
+        (RetrievalModule, "test_step", (1,), "Go on with"),
+        (RetrievalModule, "training_step", (3, 4), "Go on with"),
+        (RetrievalDataModule, "prepare_data", (1,), "before the training began"),
+    ],
+    ids=["before training", "twice within a step", "before the run"],
+)
+def test_ctrl_c_at_any_other_time_stops_at_once(
+    start: Callable[..., BaseProcess], tmp_path: Path, owner: type, name: str, counts: tuple[int, ...], said: str
+) -> None:
+    options = ("trainer.accumulate_grad_batches=4", "output=run")
+    printed = ended(start(*OPTIONS, *options, prepare=interrupt_at, values=(owner, name, *counts)), tmp_path)
+    assert printed.startswith("exit 130")
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+def two_threads(name: str, count: int) -> None:
+    torch.set_num_threads(2)
+    if count:
+        apply_moment(name, count)
+
+
+def test_a_run_in_bfloat16_on_two_threads_killed_and_resumed_ends_as_one_never_killed(
+    start: Callable[..., BaseProcess], tmp_path: Path
+) -> None:
+    """Several layers of a BERT, whose texts are packed, as on any CPU that multiplies bfloat16."""
+    write_tiny(tmp_path / "bert", layers=3)
+    options = (
+        *OPTIONS, "model.encoder.name_or_path=bert", "trainer.precision=bf16-mixed", "zero_shot=false", "test=false",
+        "trainer.limit_train_batches=3",
+    )  # fmt: skip
+    assert "Run directory" in ended(start(*options, "output=whole", prepare=two_threads, values=("", 0)), tmp_path)
+    killed = ended(start(*options, "output=run", prepare=two_threads, values=("a step", 5)), tmp_path)
+    assert killed.startswith("exit -9")
+    assert "Run directory" in ended(start("resume=run", prepare=two_threads, values=("", 0)), tmp_path)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
 def block_sockets() -> None:
     def refuse(*arguments: Any) -> None:
         raise AssertionError(f"a connection to {arguments[1:]}")
@@ -355,6 +422,19 @@ def test_a_run_that_early_stopping_ended_stays_ended(start: Callable[..., BasePr
     assert (run / "metrics.csv").read_text() == figures
     assert "Run directory" in ended(start("resume=run", "trainer.max_epochs=5"), tmp_path)
     assert load_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] > 24
+
+
+def test_a_run_that_was_good_enough_in_its_first_epoch_stays_ended_and_says_why(
+    start: Callable[..., BaseProcess], tmp_path: Path
+) -> None:
+    stop = ("callbacks.early_stopping.stopping_threshold=0.01", "zero_shot=false", "test=false")
+    assert "Run directory" in ended(start(*OPTIONS, *stop, "trainer.max_epochs=4", "output=run"), tmp_path)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    printed = ended(start("resume=run"), tmp_path)
+    assert "nothing is left to train after step 12: early stopping ended it" in printed
+    assert load_checkpoint(last)["global_step"] == 12
+    ended(start("resume=run", "callbacks.early_stopping.stopping_threshold=null", "trainer.max_epochs=2"), tmp_path)
+    assert load_checkpoint(last)["global_step"] == 24
 
 
 def record_resources(path: str) -> None:

@@ -42,8 +42,9 @@ def test_the_report_says_figures_places_and_what_comes_next(
     encoder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run(tmp_path / "a [bold] run", CONFIG)
-    monkeypatch.setattr(Run, "best_checkpoint", lambda run: run.folder / "best.ckpt")
+    monkeypatch.setattr(Run, "measured_checkpoint", lambda run: run.folder / "best.ckpt")
     summary = {"trained": FIGURES, "zero_shot": None, "queries": 12, "documents": 34, "encoder": encoder}
+    summary["checkpoint"] = "the best checkpoint, of step 28"
     report(run, summary, 61.4)
     said = capsys.readouterr().out
     assert "12 test queries, each ranked over 34 documents" in said
@@ -51,4 +52,5 @@ def test_the_report_says_figures_places_and_what_comes_next(
     assert [word for word in said.split() if word.replace(".", "").isdigit()][2:5] == ["0.5000", "0.2500", "1.0000"]
     assert f"{tmp_path / 'a [bold] run'}  (61 s)" in said
     assert (encoder is not None) == ("SentenceTransformer('a [bold] run/encoder')" in said)
+    assert said.count("the best checkpoint, of step 28") == (2 if encoder else 1)
     assert f"resume={tmp_path / 'a [bold] run'}" in said

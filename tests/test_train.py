@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from hr_retrieval import export, prepare, train
 from hr_retrieval.checkpoints import load_checkpoint
+from hr_retrieval.model.encoder import Encoder
 from hr_retrieval.model.mixing import AnchorMixing
 from hr_retrieval.model.tiny import write_tiny
 from hr_retrieval.runs import Run, model_card
@@ -138,6 +140,11 @@ def test_a_sweep_runs_each_combination_in_its_own_folder(command: Command, toy: 
     }
 
 
+@pytest.mark.parametrize("name", ["output=run", "resume=run"])
+def test_the_runs_of_a_sweep_have_folders_of_their_own(command: Command, name: str) -> None:
+    assert "hydra.sweep.dir" in command(train.main, "-m", *TOY, "seed=1,2", name)
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
     return state
@@ -188,6 +195,106 @@ def test_a_copied_run_goes_on_in_the_copy_and_leaves_the_original_alone(
     assert copied.read_text() == original.read_text()
     best = [load_checkpoint(tmp_path / folder / "checkpoints" / "best.ckpt") for folder in ("elsewhere/copy", "run")]
     assert best[0]["global_step"] == best[1]["global_step"] == 12
+
+
+def test_a_finished_run_that_goes_on_writes_its_encoder_and_its_config_anew(
+    command: Command, toy: Path, tmp_path: Path
+) -> None:
+    run, options = tmp_path / "run", (*TOY, "logger=none", "test=false", "zero_shot=false")
+    command(
+        train.main, *options, "optimizer.lr=1e-3", "callbacks.early_stopping=null", "trainer.max_epochs=1", "output=run"
+    )
+    before = Encoder(str(run / "encoder")).state_dict()
+    # Whatever the figures are, those of the first epoch are not the best.
+    newest = run / "checkpoints" / "step-0000012.ckpt"
+    state = load_checkpoint(newest)
+    for values in state["callbacks"].values():
+        if "best_model_score" in values:
+            values["best_model_score"] = torch.tensor(-1.0)
+            values["best_k_models"] = dict.fromkeys(values["best_k_models"], torch.tensor(-1.0))
+            values["kth_value"] = torch.tensor(-1.0)
+    torch.save(state, newest)
+    changes = ("trainer.max_epochs=2", "optimizer.lr=5e-4", "optimizer.weight_decay=0.1", "scheduler.final=0.5")
+    printed = command(train.main, "resume=run", *changes)
+    assert "encoder  (the best checkpoint, of step 24;" in printed
+    after, best = Encoder(str(run / "encoder")).state_dict(), Run.open(run).encoder().state_dict()
+    assert all(torch.equal(after[name], best[name]) for name in best)
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+    card = (run / "encoder" / "README.md").read_text()
+    assert "from step 12: trainer.max_epochs=2" in card
+    assert "lr: 0.0005" in card
+    written = Run.open(run)
+    assert written.config.optimizer.lr == 5e-4
+    assert written.parts[0].from_step == 12
+    groups = load_checkpoint(run / "checkpoints" / "last.ckpt")["optimizer_states"][0]["param_groups"]
+    assert groups[0]["initial_lr"] == 5e-4
+    assert groups[0]["weight_decay"] == 0.1
+    assert groups[0]["lr"] == pytest.approx(0.5 * 5e-4, rel=1e-6)
+    assert "no encoder of an earlier part" in command(train.main, "resume=run", "export=false")
+
+
+def test_a_data_set_that_has_changed_is_not_gone_on_with(command: Command, toy: Path, tmp_path: Path) -> None:
+    options = (*TOY, "logger=none", "test=false", "zero_shot=false", "export=false", "trainer.limit_train_batches=2")
+    command(train.main, *options, "trainer.max_epochs=1", "output=run")
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    table = pq.read_table(toy / "corpus.parquet")
+    texts = [text[::-1] for text in table["text"].to_pylist()]
+    pq.write_table(table.set_column(1, table.schema.field(1), [texts]), toy / "corpus.parquet")
+    printed = command(train.main, "resume=run", "trainer.max_epochs=2")
+    assert printed.startswith("exit 1:")
+    assert "the data set that the run" in printed
+    assert (tmp_path / "run" / "config.yaml").read_text() == config
+
+
+def test_a_run_that_keeps_weights_alone_begins_anew_when_resumed(command: Command, toy: Path, tmp_path: Path) -> None:
+    """As in the shipped experiments; the same in the end as a run of so many epochs."""
+    options = (
+        *TOY, "logger=none", "test=false", "zero_shot=false", "export=false", "trainer.limit_train_batches=3", "callbacks.last=null",
+        "+callbacks.best.save_weights_only=true",
+    )  # fmt: skip
+    command(train.main, *options, "trainer.max_epochs=1", "output=run")
+    assert "the run has ended" in command(train.main, "resume=run")
+    assert "it begins anew" in command(train.main, "resume=run", "trainer.max_epochs=2")
+    command(train.main, *options, "trainer.max_epochs=2", "output=whole")
+    states = [load_checkpoint(tmp_path / name / "checkpoints" / "best.ckpt")["state_dict"] for name in ("run", "whole")]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
+    assert (tmp_path / "run" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "step"),
+    [
+        (("trainer.max_steps=3",), 3),
+        (("trainer.limit_val_batches=0", "trainer.limit_train_batches=2", "trainer.max_epochs=1"), 2),
+        (("trainer.check_val_every_n_epoch=5", "trainer.limit_train_batches=2", "trainer.max_epochs=1"), 2),
+        (("trainer.limit_val_batches=0", "trainer.max_steps=2", "callbacks.last=null"), 2),
+    ],
+)
+def test_without_any_validation_the_last_weights_are_kept_and_it_is_said(
+    command: Command, toy: Path, tmp_path: Path, options: tuple[str, ...], step: int
+) -> None:
+    printed = command(train.main, *TOY, "logger=none", "zero_shot=false", *options, "output=run")
+    assert "No validation was made" in printed
+    assert f"the last checkpoint, of step {step}" in printed
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == step
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["trained"]
+
+
+def test_accumulated_batches_are_one_row_of_a_step(command: Command, toy: Path, tmp_path: Path) -> None:
+    options = (
+        *TOY,
+        "logger=none",
+        "test=false",
+        "export=false",
+        "trainer.max_epochs=1",
+        "trainer.accumulate_grad_batches=4",
+    )
+    command(train.main, *options, "trainer.log_every_n_steps=1", "output=run")
+    rows = [line.split(",") for line in (tmp_path / "run" / "metrics.csv").read_text().splitlines()]
+    loss, figure = rows[0].index("train/loss"), rows[0].index("validation/mrr")
+    assert [(row[0], bool(row[loss]), bool(row[figure])) for row in rows[1:]] == [
+        ("0", False, True), ("1", True, False), ("2", True, False), ("3", True, False), ("3", False, True),
+    ]  # fmt: skip
 
 
 def test_good_enough_stops_training(command: Command, toy: Path, tmp_path: Path) -> None:

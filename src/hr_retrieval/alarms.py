@@ -94,7 +94,7 @@ class Alarms(Callback):
         if all(torch.equal(new, old) for new, old in zip(weights, first_weights, strict=True)):
             log.warning(
                 "Nothing is learnt: no weight has changed in %d steps, with optimizer.lr=%g and trainer.precision=%s. Raise "
-                "the rate (a common one is 2e-5); a precision of bf16-true or 16-true rounds small steps away.",
+                "the rate (a common one is 2e-5).",
                 steps,
                 _peak_rate(trainer),
                 trainer.precision,

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hr_retrieval.data.batch import Batch
@@ -69,6 +71,7 @@ class MetricsFile(Callback):
         self.path = Path(path)
         self.rows = 0
         self.columns: list[str] = []
+        self._step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and trainer.global_step == 0:
@@ -78,8 +81,13 @@ class MetricsFile(Callback):
             self.rows, self.columns = len(kept), [name for row in kept for name, value in row.items() if value]
             self._rewrite([{name: row[name] for name in self.columns} for row in kept])
 
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        self._step = trainer.global_step
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
-        if trainer.is_global_zero and trainer.global_step % cast(Any, trainer).log_every_n_steps == 0:
+        # Where gradients are accumulated, most batches make no step.
+        made = trainer.global_step > self._step
+        if made and trainer.is_global_zero and trainer.global_step % cast(Any, trainer).log_every_n_steps == 0:
             self._write(trainer, "train/", "loss/", "mixing/", "guard/", "mining/")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -235,42 +243,103 @@ def check_mining(callbacks: Sequence[Callback], mined_per_anchor: int) -> None:
         )
 
 
-class StepCheckpoint(ModelCheckpoint):
-    """Lightning's checkpoints by steps, but where a validation is due only after it, and after every validation.
+class StepCheckpoint(Checkpoint):
+    """Checkpoints by steps, but where a validation is due only after it, after every validation, and at the last step.
 
     From a checkpoint of the step before a validation Lightning goes on as if that had been done: the resumed run would
-    lack its figures, and perhaps the best checkpoint and the stop that they call for.
+    lack its figures, and perhaps the best checkpoint and the stop that they call for. Its own checkpoints by steps know
+    none of these moments.
+
+    Args:
+        dirpath: where `step-0000100.ckpt` and so on are written, and `last.ckpt`, a link to the newest.
+        every_n_train_steps: optimizer steps from one to the next.
+        keep: how many are kept; with two, the one before is there if the last one is damaged.
+
+    Raises:
+        UserError: a number is below 1.
     """
+
+    def __init__(self, dirpath: str | Path, every_n_train_steps: int = 100, keep: int = 2) -> None:
+        if every_n_train_steps < 1 or keep < 1:
+            raise UserError(
+                "callbacks.last.every_n_train_steps and callbacks.last.keep of at least 1",
+                f"{every_n_train_steps} and {keep}",
+                "callbacks.last=null writes no checkpoint by steps.",
+            )
+        self.folder, self.every_n_train_steps, self.keep = Path(dirpath), every_n_train_steps, keep
+        self._step = 0
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not _validation_follows(trainer):
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        # Accumulated gradients are in no checkpoint.
+        made = trainer.global_step > self._step
+        due = trainer.global_step % self.every_n_train_steps == 0 or _ends_training(trainer)
+        if made and due and not validation_follows(trainer, batch_idx):
+            self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self._should_skip_saving_checkpoint(trainer):
-            candidates = self._monitor_candidates(trainer)
-            self._save_topk_checkpoint(trainer, candidates)
-            self._save_last_checkpoint(trainer, candidates)
+        if trainer.state.fn == "fit":
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        path = self.folder / f"step-{trainer.global_step:07d}.ckpt"
+        trainer.save_checkpoint(path, weights_only=False)
+        if trainer.is_global_zero:
+            self._link(path)
+            self._remove_old(path)
+
+    def _link(self, path: Path) -> None:
+        link = self.folder / "last.ckpt"
+        new = self.folder / ".last.ckpt.partial"
+        new.unlink(missing_ok=True)
+        new.symlink_to(path.name)
+        new.replace(link)
+
+    def _remove_old(self, newest: Path) -> None:
+        others = [path for path in self.folder.glob("step-*.ckpt") if path != newest]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime_ns)[: len(others) + 1 - self.keep]:
+            path.unlink()
 
 
 class TerminationCheckpoint(Checkpoint):
-    """On SIGTERM in training, writes `checkpoints/interrupted.ckpt` and raises `SIGTERMException`.
+    """On SIGTERM or Ctrl-C in training, writes `checkpoints/interrupted.ckpt` and raises `SIGTERMException`.
 
     The step under way is finished first, and so is a validation: Lightning's own way stops inside a validation, whose
-    embeddings no checkpoint holds.
+    embeddings no checkpoint holds. Within `with` Ctrl-C at any other time, and a second one in training, raises at once.
 
     Args:
         folder: the run directory.
+
+    Attributes:
+        received: number of the signal that was received, `None` before.
+        trainer: what trains or measures, from then on.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "checkpoints" / "interrupted.ckpt"
-        self.received = False
-        self._step = 0
+        self.received: int | None = None
+        self.trainer: pl.Trainer | None = None
+        self._process, self._training, self._step = os.getpid(), False, 0
+        self._before: Any = None
+
+    def __enter__(self) -> "TerminationCheckpoint":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.trainer = trainer
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._training = True
         # Lightning has put its own handler there, and puts back what was before when it has ended.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._receive)
@@ -278,9 +347,11 @@ class TerminationCheckpoint(Checkpoint):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
         self._step = trainer.global_step
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         # Accumulated gradients are in no checkpoint: the batch that makes the step is waited for.
-        if trainer.global_step > self._step and not _validation_follows(trainer):
+        if trainer.global_step > self._step and not validation_follows(trainer, batch_idx):
             self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -288,25 +359,60 @@ class TerminationCheckpoint(Checkpoint):
             self._stop_if_asked(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._training = False
         if trainer.is_global_zero:
             self.path.unlink(missing_ok=True)
 
     def _stop_if_asked(self, trainer: pl.Trainer) -> None:
-        received = self.received or trainer.received_sigterm
+        received = self.received is not None or trainer.received_sigterm
         if trainer.strategy.reduce_boolean_decision(received, all=False):
             trainer.save_checkpoint(self.path, weights_only=False)
             raise SIGTERMException
 
     def _receive(self, number: int, frame: Any) -> None:
-        self.received = True
+        self.received = number
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._process:
+            # A loader worker, which a terminal interrupts too: its process sees to it.
+            return
+        if not self._training or self.received is not None:
+            self.received = number
+            raise SIGTERMException
+        self.received = number
+        # What a log may be doing just now must not be done again within it.
+        os.write(2, b"\nCtrl-C: the step under way ends first; a second one stops at once.\n")
 
 
 class StayStopped(Callback):
-    """Ends the training of a resumed run that early stopping had ended before; Lightning's checkpoints do not say so."""
+    """Early stopping as the config has it: a run that it had ended stays ended, unless changes ask for more.
+
+    Lightning's checkpoints say that training was stopped, but nothing heeds it; and they bring back the old patience.
+
+    Args:
+        since: the step at which the newest changes were made; what had stopped the run until then is void.
+    """
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self.reason: str | None = None
+        self._patience: list[int] = []
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            # What the checkpoint holds is read after this.
+            self._patience = [stop.patience for stop in trainer.early_stopping_callbacks]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if any(stop.stopped_epoch > 0 or stop.wait_count >= stop.patience for stop in trainer.early_stopping_callbacks):
-            trainer.should_stop = True
+        for stop, patience in zip(trainer.early_stopping_callbacks, self._patience, strict=True):
+            stop.patience = patience
+            if stop.stopping_reason == EarlyStoppingReason.NOT_STOPPED:
+                continue
+            if trainer.global_step > self.since:
+                trainer.should_stop, self.reason = True, stop.stopping_reason_message
+            else:
+                stop.stopping_reason, stop.stopping_reason_message = EarlyStoppingReason.NOT_STOPPED, None
+                stop.stopped_epoch = stop.wait_count = 0
 
 
 class TrialReport(Callback):
@@ -371,11 +477,32 @@ class BatchSize(Callback):
         )
 
 
-def _validation_follows(trainer: pl.Trainer) -> bool:
-    """Whether Lightning validates behind the training batch that ends now; it keeps the answer to itself."""
-    loop = trainer.fit_loop
-    assert loop._data_fetcher is not None, "asked within a training epoch"
-    return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))
+def validation_follows(trainer: pl.Trainer, batch: int) -> bool:
+    """Whether Lightning validates behind the training batch that ends now, number `batch` of its epoch from 0.
+
+    It keeps the answer to itself; `tests/test_callbacks.py` compares this one with what it does.
+    """
+    every = trainer.check_val_every_n_epoch
+    if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every):
+        return False
+    if trainer.should_stop and _may_stop(trainer):
+        return True
+    due = cast(Any, trainer).val_check_batch
+    number = trainer.fit_loop.total_batch_idx if every is None else batch
+    return bool((number + 1) % due == 0)
+
+
+def _may_stop(trainer: pl.Trainer) -> bool:
+    """Whether `trainer.min_epochs` and `trainer.min_steps` are done."""
+    epochs, steps = trainer.min_epochs, trainer.min_steps
+    return (not epochs or trainer.current_epoch >= epochs) and (not steps or trainer.global_step >= steps)
+
+
+def _ends_training(trainer: pl.Trainer) -> bool:
+    """Whether the step that ends now is the last one."""
+    if trainer.global_step == trainer.max_steps or (trainer.should_stop and _may_stop(trainer)):
+        return True
+    return trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
 
 
 @contextmanager

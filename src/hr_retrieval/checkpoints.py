@@ -58,8 +58,21 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     problem = checkpoint_problem(path)
     if problem is not None:
         raise UserError(f"an intact checkpoint at {path}", problem, _other_checkpoints(path))
+    return _read(path, map_location)
+
+
+def progress(path: Path) -> tuple[int, bool]:
+    """Optimizer steps behind an intact checkpoint, and whether a training can go on from it; no tensor is read.
+
+    From weights alone none can.
+    """
+    content = _read(path, "cpu", mmap=True)
+    return int(content["global_step"]), "optimizer_states" in content
+
+
+def _read(path: Path, map_location: Any, mmap: bool = False) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(
             f"tensors and plain values in {path}",
@@ -85,8 +98,13 @@ def checkpoint_problem(path: Path) -> str | None:
     return None if damaged is None else f"a file that was changed: the checksum of its record {damaged} differs"
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The intact checkpoint written last, or `None` if there is none at all; damaged ones are named in the log.
+def newest_checkpoint(folder: Path) -> tuple[Path, int] | None:
+    """The intact checkpoint written last that a training can go on from, and the steps behind it.
+
+    Damaged ones are named in the log; those with weights alone are passed over.
+
+    Returns:
+        `None` where there is none.
 
     Raises:
         UserError: there are checkpoints, and all of them are damaged.
@@ -94,16 +112,20 @@ def newest_checkpoint(folder: Path) -> Path | None:
     # A link to a checkpoint adds nothing, and a killed run can leave one that leads nowhere.
     files = [path for path in folder.glob("*.ckpt") if not path.is_symlink()]
     found = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    damaged = []
     for path in found:
         problem = checkpoint_problem(path)
         if problem is None:
-            log.info("going on from %s", path)
-            return path
-        log.warning("%s is left out: %s", path, problem)
-    if found:
+            steps, whole = progress(path)
+            if whole:
+                return path, steps
+        else:
+            damaged.append(path.name)
+            log.warning("%s is left out: %s", path, problem)
+    if damaged and len(damaged) == len(found):
         raise UserError(
             f"an intact checkpoint in {folder}",
-            f"{len(found)} damaged: {', '.join(path.name for path in found)}",
+            f"{len(found)} damaged: {', '.join(damaged)}",
             "Restore one from a copy, or start the run anew.",
         )
     return None

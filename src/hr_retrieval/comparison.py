@@ -299,13 +299,13 @@ def _choice(chosen: Group | None, groups: Sequence[Group], metric: str) -> list[
 def _baselines(runs: Sequence[FinishedRun]) -> tuple[list[Baseline], list[str]]:
     """The baselines on what the runs were measured on, or a sentence that says why there are none."""
     settings = runs[0].settings
-    folder, *measured = (settings.get(f"datamodule.{key}") for key in ("folder", *MEASURED_KEYS))
+    folder, corpus, queries, identical_text = (settings.get(f"datamodule.{key}") for key in ("folder", *MEASURED_KEYS))
     if folder is None or not Path(folder).is_dir():
         return [], [
             f"BM25 and character TF-IDF are not measured: {folder} is no folder here (lexical=false asks for none)."
         ]
     try:
-        return lexical_baselines(Path(folder), runs[0].data, *measured), []
+        return lexical_baselines(Path(folder), runs[0].data, str(corpus), queries, str(identical_text)), []
     except UserError as error:
         return [], [f"BM25 and character TF-IDF are not measured: {error}"]
 

@@ -3,7 +3,6 @@
 import inspect
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,8 @@ class TrainConfig:
         project: names the folder under `outputs/` and the run in the loggers.
         seed: of the data order, the mixing weights and the dropout.
         split_seed: of the split into train, validation and test; apart from `seed`, so that runs of several seeds share one split.
-        resume: a run directory to go on with; its own config holds, and only plain values may be changed beside it.
-        output: the run directory; by default `outputs/<project>/<time>`.
+        resume: a run directory to go on with; its own config holds, and plain values may be changed beside it (`resuming.py`).
+        output: the run directory; by default a new `outputs/<project>/<time>`.
         zero_shot: whether the encoder is measured before training too.
         test: whether the test split is measured, before and after.
         export: whether the best encoder is written to `<run>/encoder`.
@@ -226,18 +225,24 @@ def leaves(node: Any, path: str = "") -> dict[str, Any]:
 
 
 def _run_folder(resume: str | None, output: str | None, project: str) -> str:
-    now = datetime.now()
-    return resume or output or f"outputs/{project}/{now:%Y-%m-%d_%H-%M-%S}"
+    # It reads run directories, which are described by configs.
+    from hr_retrieval.run_folder import run_folder
+
+    return str(run_folder(resume, output, project))
 
 
-def _fastest_precision() -> str:
+def _fastest_precision(accelerator: str = "auto") -> str:
+    """The fastest precision that what `trainer.accelerator` names computes by itself; emulation is slower than float32."""
     import torch
 
     from hr_retrieval.model.rounding import native_bfloat16
 
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "bf16-mixed" if native_bfloat16() else "32-true"
+    if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
+        capability = torch.cuda.get_device_capability()
+        return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        return "bf16-mixed" if native_bfloat16() else "32-true"
+    return "32-true"
 
 
 OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True, replace=True)

@@ -12,7 +12,7 @@ def main(config: DictConfig) -> None:
     """Export one run."""
     from hr_retrieval.runs import Run
 
-    folder = Path(config.output)
+    folder = Path(config.output).resolve()
     Run.open(Path(config.run)).export(folder)
     print(f"The encoder is in {folder}: SentenceTransformer({str(folder)!r}) loads it.")
 

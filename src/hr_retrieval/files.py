@@ -13,7 +13,7 @@ from typing import Any
 
 from hr_retrieval.errors import UserError
 
-# What a full disk, a read-only or lost mount, or a folder of somebody else's says.
+# What a full disk, a read-only or lost mount, a folder of somebody else's, or a file in a folder's place says.
 _WRITE_FAILURES = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -22,6 +22,10 @@ _WRITE_FAILURES = {
     errno.EPERM,
     errno.EIO,
     errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
     errno.ENODEV,
 }
 
@@ -33,7 +37,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full, or the folder cannot be written to. What stood at `path` is left as it was.
     """
-    with _readable_write_errors(path):
+    with readable_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
         os.close(descriptor)
@@ -64,7 +68,7 @@ def whole_folder(path: Path, replace: bool = False, first_stands: bool = False) 
     if not replace:
         check_vacant(path)
     before = _identity(path)
-    with _readable_write_errors(path):
+    with readable_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
         try:
@@ -156,7 +160,8 @@ def renamed(content: Any, before: str, now: str) -> Any:
 
 
 @contextmanager
-def _readable_write_errors(path: Path) -> Iterator[None]:
+def readable_write_errors(path: Path) -> Iterator[None]:
+    """Turn what writing at `path` fails with, where a user can mend it, into a `UserError`."""
     try:
         yield
     except OSError as error:

@@ -96,6 +96,9 @@ def _finished(folder: Path) -> FinishedRun:
         )
     own = str(run.config.trainer.get("default_root_dir"))
     settings = renamed(leaves(OmegaConf.to_container(run.config, resolve=True)), own, "<run>")
+    if run.parts:
+        # Trained otherwise before: not the same as a run that had these settings from the beginning.
+        settings["parts"] = "; ".join(str(part) for part in run.parts)
     return FinishedRun(
         folder,
         settings,

@@ -1,15 +1,15 @@
 """The processes of one distributed run: who goes first, who starts the others, and how they end."""
 
 import os
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.processes import QUIET, outside_place
@@ -62,7 +62,7 @@ def _check_one_node(trainer: pl.Trainer) -> None:
 
 
 @contextmanager
-def further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer) -> Iterator[None]:
+def further_processes(folder: Path, trainer: pl.Trainer) -> Iterator[None]:
     """Have Lightning start the further processes of a distributed run as resumed ones.
 
     They read the config that this process wrote, so that there is one run directory and one config, and a sweep is not
@@ -71,12 +71,7 @@ def further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer)
     arguments, hydra = sys.argv, HydraConfig.instance().cfg
     environment = {name: os.environ.get(name) for name in PROCESS_VARIABLES}
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
-    sys.argv = [
-        arguments[0],
-        f'resume="{quoted}"',
-        *changes,
-        *QUIET,
-    ]
+    sys.argv = [arguments[0], f'resume="{quoted}"', *QUIET]
     HydraConfig.instance().cfg = None
     failed = True
     try:
@@ -95,15 +90,16 @@ def further_processes(folder: Path, changes: Sequence[str], trainer: pl.Trainer)
 
 def _end_further_processes(trainer: pl.Trainer, failed: bool) -> None:
     """Wait for the processes that Lightning started, and forget them; where this one failed, they may wait for it for ever."""
-    launcher = trainer.strategy.launcher
-    if isinstance(launcher, _SubprocessScriptLauncher):
-        started = list(launcher.procs)
+    # What starts processes keeps them under this name.
+    started: list[subprocess.Popen[bytes]] | None = getattr(trainer.strategy.launcher, "procs", None)
+    if started is not None:
+        processes = list(started)
         if failed:
             # Lightning watches this list, and kills this process, and the sweep with it, where one ends with an error.
-            launcher.procs.clear()
-            for process in started:
+            started.clear()
+            for process in processes:
                 process.kill()
-        for process in started:
+        for process in processes:
             process.wait()
     elif failed:
         return

@@ -36,11 +36,13 @@ def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
     folder = this_run.folder
     lines = [
         f"Run directory   {folder}  ({seconds:.0f} s)",
-        f"Best checkpoint {this_run.best_checkpoint()}",
+        f"Checkpoint      {this_run.measured_checkpoint()}  ({summary['checkpoint']})",
         f"TensorBoard     tensorboard --logdir {folder / 'tensorboard'}",
     ]
     if summary["encoder"]:
-        lines.append(f"Encoder         {summary['encoder']}  (SentenceTransformer({summary['encoder']!r}) loads it)")
+        lines.append(
+            f"Encoder         {summary['encoder']}  ({summary['checkpoint']}; SentenceTransformer({summary['encoder']!r}) loads it)"
+        )
     lines.append(f"Next            go on: python -m hr_retrieval.train resume={folder} trainer.max_epochs=...")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
 

@@ -1,7 +1,7 @@
 """A run directory: its config, its checkpoints, its figures; the only reader of checkpoints."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,36 @@ from hr_retrieval.model.folder import hub_name
 
 
 @dataclass(frozen=True)
+class Part:
+    """From where on a run was trained with other settings.
+
+    Attributes:
+        from_step: optimizer steps that were trained before.
+        overrides: what was given beside `resume=`.
+    """
+
+    from_step: int
+    overrides: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"from step {self.from_step}: {' '.join(self.overrides)}"
+
+
+@dataclass(frozen=True)
 class Run:
     """One run directory.
 
     Attributes:
         folder: `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`, `encoder/` and `summary.json` are in it.
-        config: the resolved config that the run was started with; its own folder in it is `folder`, wherever it was.
+        config: the resolved config of the newest part; its own folder in it is `folder`, wherever it was.
+        made_from: fingerprints of what the run was begun with, by what they are of.
+        parts: the changes since it began, the oldest first.
     """
 
     folder: Path
     config: DictConfig
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -37,61 +57,77 @@ class Run:
         Raises:
             UserError: the folder is no run directory, or its config would build what no config may build.
         """
+        # A link stays right wherever the run's own files name their folder.
+        folder = folder.resolve()
+        check_run(folder)
         path = folder / "config.yaml"
-        if not path.is_file():
-            raise UserError(
-                "a run directory with config.yaml",
-                f"{folder} without it",
-                "Name a folder such as outputs/<project>/<time>.",
-            )
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise UserError(f"settings in {path}", "a list", "Restore the file that the run wrote.")
         # The run wrote plain values: a reference to another key, or to the environment, is none of its own.
-        content = OmegaConf.to_container(config)
+        content: Any = OmegaConf.to_container(config)
+        record = content.pop("record", {})
         check_targets(content, str(path))
         written = OmegaConf.select(config, "trainer.default_root_dir")
         if isinstance(written, str) and written:
             # A copy, or a run that was moved: its callbacks must not write to where it was.
-            config = OmegaConf.create(renamed(content, written, str(folder.absolute())))
-        return cls(folder, config)
+            content = renamed(content, written, str(folder))
+        parts = tuple(Part(part["from_step"], tuple(part["overrides"])) for part in record.get("parts", []))
+        return cls(folder, OmegaConf.create(content), record.get("made_from", {}), parts)
 
-    @classmethod
-    def create(cls, folder: Path, config: DictConfig) -> "Run":
-        """Begin a new run: write the resolved config. A folder that holds a run already is refused."""
-        check_new(folder)
-        with whole_file(folder / "config.yaml") as partial:
-            OmegaConf.save(config, partial)
-        return cls(folder, config)
+    def write(self) -> None:
+        """Write `config.yaml`, whole or not at all: the config, and as `record` what the run was made from and its parts."""
+        record = {"made_from": dict(self.made_from), "parts": [asdict(part) for part in self.parts]}
+        content = {**_plain(self.config), "record": record}
+        with whole_file(self.folder / "config.yaml") as partial:
+            OmegaConf.save(OmegaConf.create(content), partial)
+
+    def check_made_from(self, made_from: Mapping[str, str]) -> None:
+        """Raise `UserError`, naming what differs, unless the run was begun with what has these fingerprints."""
+        if not self.made_from:
+            raise UserError(
+                f"a record of what the run was made from in {self.folder / 'config.yaml'}",
+                "none: another version began it",
+                "Start it anew: the same options without resume=.",
+            )
+        for name, now in made_from.items():
+            before = self.made_from.get(name, now)
+            if now != before:
+                raise UserError(
+                    f"the {name} that the run in {self.folder} was begun with (fingerprint {before[:16]})",
+                    f"another content there now ({now[:16]})",
+                    "Restore it as it was, or start a new run on what is there now: the same options without resume=.",
+                )
 
     @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
         return self.folder / "checkpoints"
 
-    def newest_checkpoint(self) -> Path | None:
-        """The intact checkpoint written last, or `None` before the first."""
+    def newest_checkpoint(self) -> tuple[Path, int] | None:
+        """The intact checkpoint written last that a training can go on from, and its step; `None` if there is none."""
         return newest_checkpoint(self.checkpoints)
 
-    def best_checkpoint(self) -> Path:
-        """The checkpoint with the best validation figure.
+    def measured_checkpoint(self) -> Path:
+        """The checkpoint with the best validation figure; in a run without any validation, the last one.
 
         Raises:
             UserError: there is none.
         """
-        path = self.checkpoints / "best.ckpt"
-        if not path.exists():
+        best = self.checkpoints / "best.ckpt"
+        found = best if best.exists() else self.checkpoints / "last.ckpt"
+        if not found.exists():
             raise UserError(
-                f"a best checkpoint in {self.checkpoints}",
+                f"a checkpoint in {self.checkpoints}",
                 "none",
-                "Train for at least one epoch with validation first.",
+                f"Train first: resume={self.folder} goes on with the run.",
             )
-        return path
+        return found
 
     def encoder(self) -> Encoder:
-        """The encoder with the weights of the best checkpoint."""
+        """The encoder with the weights of `measured_checkpoint`."""
         encoder: Encoder = build(self.config.model.encoder)
-        encoder.load_state_dict(encoder_weights(self.best_checkpoint()))
+        encoder.load_state_dict(encoder_weights(self.measured_checkpoint()))
         return encoder.eval()
 
     def summary(self) -> dict[str, Any]:
@@ -99,15 +135,19 @@ class Run:
         content: dict[str, Any] = read_json(self.folder / "summary.json")
         return content
 
-    def export(self, folder: Path) -> None:
-        """Write the best encoder to a new folder, with a model card.
+    def export(self, folder: Path, replace: bool = False) -> None:
+        """Write the encoder to a new folder, with a model card.
+
+        Args:
+            replace: whether what stands there may be replaced; the old one stays until the new one is whole.
 
         Raises:
-            UserError: the folder holds something, or the run has no best checkpoint.
+            UserError: the folder holds something and `replace` is false, or the run has no checkpoint.
         """
-        check_vacant(folder)
+        if not replace:
+            check_vacant(folder)
         figures = self.summary() if (self.folder / "summary.json").exists() else {}
-        self.encoder().save(folder, model_card=model_card(self.config, figures))
+        self.encoder().save(folder, model_card=model_card(self.config, figures, self.parts), replace=replace)
 
 
 def open_encoder(name: str) -> tuple[Encoder, Run | None]:
@@ -129,6 +169,27 @@ def open_encoder(name: str) -> tuple[Encoder, Run | None]:
     return Encoder(name).eval(), None
 
 
+def check_run(folder: Path) -> None:
+    """Raise `UserError`, with what may have been meant, unless the folder is a run directory."""
+    if (folder / "config.yaml").is_file():
+        return
+    got = (
+        f"the file {folder}"
+        if folder.is_file()
+        else f"{folder} without it"
+        if folder.is_dir()
+        else f"{folder}, which does not exist"
+    )
+    around = next((parent for parent in folder.parents if (parent / "config.yaml").is_file()), None)
+    raise UserError(
+        "a run directory with config.yaml",
+        got,
+        "Name a folder such as outputs/<project>/<time>."
+        if around is None
+        else f"Name {around}, the run that it is in.",
+    )
+
+
 def check_new(folder: Path) -> None:
     """Raise `UserError` if the folder holds a run already."""
     if (folder / "config.yaml").exists():
@@ -145,7 +206,13 @@ def encoder_weights(checkpoint: Path) -> dict[str, Any]:
     return {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
 
 
-def model_card(config: DictConfig, figures: Mapping[str, Any]) -> str:
+def _plain(config: DictConfig) -> dict[Any, Any]:
+    content = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(content, dict)
+    return content
+
+
+def model_card(config: DictConfig, figures: Mapping[str, Any], parts: Sequence[Part] = ()) -> str:
     """A model card in the hub's form: data, settings, figures."""
     settings = OmegaConf.to_yaml(
         OmegaConf.create({name: config[name] for name in ("model", "optimizer", "scheduler", "datamodule", "seed")})
@@ -172,6 +239,11 @@ def model_card(config: DictConfig, figures: Mapping[str, Any]) -> str:
         *_figures(figures),
         "## Settings",
         "",
+        *(
+            ["Of the newest part of the training; it was changed", "", *(f"* {part}" for part in parts), ""]
+            if parts
+            else []
+        ),
         "```yaml",
         settings.rstrip(),
         "```",
@@ -189,6 +261,7 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
     return [
         "## Figures",
         "",
+        *([f"Weights of {figures['checkpoint']}.", ""] if figures.get("checkpoint") else []),
         f"Split `{figures['split']}`: {figures['queries']} queries, {figures['documents']} documents, exact ranks.",
         "",
         markdown_table(

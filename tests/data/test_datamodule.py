@@ -255,3 +255,28 @@ def test_how_many_texts_are_cut_is_known(toy_dataset: Path) -> None:
     cut = make(toy_dataset, Encoder("tiny", max_length=8)).cut_texts()
     assert cut["documents"] == cut["documents_cut"] == 120
     assert 0 < cut["queries_cut"] < cut["queries"] == 120
+
+
+@pytest.mark.parametrize("processes", [1, 3, 20])
+def test_every_process_has_a_batch_of_the_validation_and_all_have_every_text_once(
+    toy_dataset: Path, tiny_encoder: Encoder, processes: int
+) -> None:
+    module = make(toy_dataset, tiny_encoder)
+    module.processes = processes
+    evaluation = module.evaluation_set("validation")
+    rows: dict[str, list[int]] = {"query": [], "document": []}
+    for module.process in range(processes):
+        part = list(module.val_dataloader())
+        assert part
+        for batch in part:
+            assert len(batch.rows) == len(batch.tokens) > 0
+            rows[batch.kind] += batch.rows.tolist()
+    assert sorted(rows["query"]) == list(range(len(evaluation.query_rows)))
+    assert sorted(rows["document"]) == list(range(len(evaluation.document_rows)))
+
+
+def test_more_processes_than_texts_are_refused(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    module = make(toy_dataset, tiny_encoder)
+    module.processes = 1000
+    with pytest.raises(UserError, match=r"trainer\.devices"):
+        module.val_dataloader()

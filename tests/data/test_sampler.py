@@ -121,3 +121,22 @@ def test_a_batch_larger_than_the_data_is_refused_with_the_size_that_fits() -> No
         PairSampler(np.arange(10), 6, seed=1, processes=2)
     with pytest.raises(UserError, match="at least 1"):
         PairSampler(np.arange(10), 0, seed=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(8, 60), st.integers(1, 8), st.integers(1, 8), st.integers(0, 100))
+def test_batches_of_another_size_go_on_behind_the_pairs_consumed(
+    pairs: int, before: int, now: int, position: int
+) -> None:
+    """No pair of the pass under way comes again, and less than a batch of it is left out beside the end of the pass."""
+    first, then = (PairSampler(np.arange(pairs), size, seed=3) for size in (before, now))
+    within = position % len(first)
+    consumed = {pair for _, batch in take(first, position)[position - within :] for pair in batch}
+    then.go_on(position, before)
+    assert then.position // len(then) in (position // len(first), position // len(first) + 1)
+    left = len(then) * (position // len(first) + 1) - then.position
+    rest = [pair for _, batch in take(then, left) for pair in batch]
+    assert not consumed & set(rest)
+    assert len(consumed) + len(rest) > pairs - 2 * now
+    then.go_on(position, now)
+    assert then.position == position

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.datamodule import RetrievalDataModule
@@ -67,6 +68,33 @@ def test_gradients_are_clipped_also_for_fused_optimizers_in_bf16(
     monkeypatch.setattr(RetrievalModule, "configure_gradient_clipping", clip_and_watch)
     fit(module, toy_dataset, 1, precision="bf16-mixed", gradient_clip_val=limit, gradient_clip_algorithm=algorithm)
     assert 0 < norms[0] <= limit
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_a_fused_optimizer_trains_with_scaled_gradients_as_any_other(toy_dataset: Path, algorithm: str) -> None:
+    """As under 16-mixed on a GPU, here with torch's scaler for CPUs, whose autocast computes in bfloat16 all the same."""
+    trained = []
+    for fused in (True, False):
+        module = make()
+        module.optimizer = functools.partial(torch.optim.Adam, lr=1e-3, fused=fused)
+        plugin = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=1024.0))
+        options = {"gradient_clip_val": 0.01, "gradient_clip_algorithm": algorithm}
+        trained.append(fit(module, toy_dataset, 2, plugins=[plugin], **options).encoder.state_dict())
+    for name, value in trained[0].items():
+        torch.testing.assert_close(value, trained[1][name], rtol=1e-4, atol=1e-5)
+
+
+def test_an_optimizer_takes_its_memory_from_a_checkpoint_and_its_settings_from_the_config() -> None:
+    before, now = make(lr=1e-3), make(lr=5e-4)
+    optimizers = [module.configure_optimizers() for module in (before, now)]
+    for parameter in before.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizers[0].step()
+    optimizers[1].load_state_dict(optimizers[0].state_dict())
+    for group in optimizers[1].param_groups:
+        assert group["lr"] == 5e-4
+    state = [optimizer.state_dict()["state"] for optimizer in optimizers]
+    assert all(torch.equal(state[1][key]["exp_avg"], values["exp_avg"]) for key, values in state[0].items())
 
 
 def test_the_queue_remembers_documents_and_lends_them_to_the_mixing(toy_dataset: Path) -> None:

@@ -38,3 +38,22 @@ def test_a_warm_up_that_takes_all_steps_is_refused() -> None:
     with pytest.raises(UserError, match=r"scheduler\.warmup=0\.95 of 4 steps"):
         rates(4, 0.95, 0.0)
     assert max(rates(5, 0.7, 0.0)) == 2.0
+
+
+def test_taken_up_again_it_is_at_the_same_step_with_the_peak_and_the_length_of_now() -> None:
+    def made(peak: float, total: int, steps: int) -> WarmupLinear:
+        schedule = WarmupLinear(SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak), total, 0.3)
+        for _ in range(steps):
+            schedule.optimizer.step()
+            schedule.step()
+        return schedule
+
+    for peak, total in ((2.0, 10), (0.5, 10), (2.0, 40)):
+        resumed = made(peak, total, 0)
+        resumed.load_state_dict(made(2.0, 10, 4).state_dict())
+        expected = made(peak, total, 4)
+        for _ in range(3):
+            assert resumed.optimizer.param_groups[0]["lr"] == expected.optimizer.param_groups[0]["lr"]
+            for schedule in (resumed, expected):
+                schedule.optimizer.step()
+                schedule.step()

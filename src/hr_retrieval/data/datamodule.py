@@ -226,7 +226,7 @@ class RetrievalDataModule(pl.LightningDataModule):
 
     def _evaluation_loader(self, split: Split) -> "DataLoader[EvaluationBatch]":
         texts = EvaluationTexts(
-            self.evaluation_set(split), self.query_tokens, self.document_tokens, self.evaluation_tokens
+            self.evaluation_set(split), self.query_tokens, self.document_tokens, self.evaluation_tokens, self.processes
         )
         mine = range(self.process, len(texts), self.processes)
         return DataLoader(texts, batch_size=None, sampler=mine, num_workers=self.workers)
@@ -345,19 +345,30 @@ class ResumableLoader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The number of batches consumed since the beginning of training."""
-        return {"position": self.pair_sampler.position}
+        """The number of batches consumed since the beginning of training, and how many pairs one has over all processes."""
+        return {"position": self.pair_sampler.position, "global_batch": self.pair_sampler.global_batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on behind the batches consumed."""
-        self.pair_sampler.position = state["position"]
+        """Go on behind the pairs consumed, also where a batch had another size then."""
+        self.pair_sampler.go_on(state["position"], state["global_batch"])
 
 
 class EvaluationTexts(Dataset[EvaluationBatch]):
-    """The texts of an evaluation set in batches of similar length and about `tokens` tokens each."""
+    """The texts of an evaluation set in batches of similar length and about `tokens` tokens each.
+
+    There are at least `processes` batches, since Lightning leaves the validation out on a process that has none.
+
+    Raises:
+        UserError: there are more processes than texts.
+    """
 
     def __init__(
-        self, evaluation: EvaluationSet, query_tokens: TokenTable, document_tokens: TokenTable, tokens: int
+        self,
+        evaluation: EvaluationSet,
+        query_tokens: TokenTable,
+        document_tokens: TokenTable,
+        tokens: int,
+        processes: int = 1,
     ) -> None:
         self.evaluation = evaluation
         self.tables = {"query": query_tokens, "document": document_tokens}
@@ -370,6 +381,16 @@ class EvaluationTexts(Dataset[EvaluationBatch]):
             number = np.cumsum(lengths[order]) // tokens
             cuts = np.flatnonzero(np.diff(number)) + 1
             self.batches += [(kind, part) for part in np.split(order, cuts) if len(part)]
+        while len(self.batches) < processes:
+            largest = max(range(len(self.batches)), key=lambda number: len(self.batches[number][1]))
+            kind, part = self.batches[largest]
+            if len(part) < 2:
+                raise UserError(
+                    f"at most {len(self.batches)} processes, as many as the {evaluation.split} split has texts",
+                    str(processes),
+                    "Lower trainer.devices or trainer.num_nodes.",
+                )
+            self.batches[largest : largest + 1] = [(kind, half) for half in np.array_split(part, 2)]
 
     def __len__(self) -> int:
         return len(self.batches)

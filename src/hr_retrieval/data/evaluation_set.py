@@ -73,8 +73,8 @@ def evaluation_set(
         documents = _of_split(dataset, guard, rows, documents)
     rows = rows[np.argsort(dataset.query_lots[rows])][:queries]
     documents = documents[np.argsort(dataset.document_lots[documents])]
-    left_out = Relevance(*map(torch.from_numpy, guard.own_text(rows, documents)))
-    relevance = Relevance(*map(torch.from_numpy, guard.relevant(rows, documents)), left_out)
+    left_out = _relevance(guard.own_text(rows, documents))
+    relevance = _relevance(guard.relevant(rows, documents), left_out)
     if not len(relevance.documents):
         raise UserError(
             f"a relevant document for at least one query of the {split} split",
@@ -90,6 +90,10 @@ def check_corpus(corpus: str, key: str) -> None:
         raise UserError(
             f"{key} to be 'split' or 'all'", repr(corpus), "all is what others measure; split is cheaper and easier."
         )
+
+
+def _relevance(lists: tuple[Rows, Rows], left_out: Relevance | None = None) -> Relevance:
+    return Relevance(torch.from_numpy(lists[0]), torch.from_numpy(lists[1]), left_out)
 
 
 def _of_split(dataset: PreparedDataset, guard: Guard, rows: Rows, documents: Rows) -> Rows:

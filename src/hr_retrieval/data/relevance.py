@@ -221,7 +221,7 @@ def _through(owners: npt.NDArray[np.int64], pairs: Pairs) -> Pairs:
     return owners[pairs[0]], pairs[1]
 
 
-def _joined(wanted: Pairs, there: Pairs) -> Pairs:
+def _joined(wanted: Pairs, there: tuple[npt.NDArray[np.int64], Rows]) -> Pairs:
     """Left places of both where the codes on their right are equal; a pair may come more than once."""
     order = np.argsort(there[1], kind="stable")
     ordered = there[1][order]

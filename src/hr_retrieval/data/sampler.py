@@ -67,6 +67,15 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         """Batches of one pass."""
         return len(self.lengths) // self.global_batch
 
+    def go_on(self, position: int, global_batch: int) -> None:
+        """Go on behind the first `position` batches of so many pairs each.
+
+        Where batches have another size now, it is with the first batch of this size whose pairs were all left over in
+        the pass under way; so no pair comes twice in it.
+        """
+        passes, within = divmod(position, len(self.lengths) // global_batch)
+        self.position = passes * len(self) + min(len(self), -(-within * global_batch // self.global_batch))
+
     def __iter__(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """The next `len(self)` batches from `position` on, each with its number; whoever consumes them moves `position`."""
         start, count = self.position, len(self)

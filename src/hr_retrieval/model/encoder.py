@@ -176,7 +176,7 @@ class Encoder(nn.Module):
             self.train(training)
         return embeddings
 
-    def save(self, folder: Path, model_card: str | None = None) -> None:
+    def save(self, folder: Path, model_card: str | None = None, replace: bool = False) -> None:
         """Write a folder that `SentenceTransformer(folder)` and `Encoder(folder)` load, with the same embeddings.
 
         Prefixes become the prompts `query` and `document`; `dimensions` are picked before vectors get unit length; weights
@@ -185,12 +185,13 @@ class Encoder(nn.Module):
         Args:
             folder: a new or empty folder.
             model_card: text of its README.md; None for no such file.
+            replace: whether what stands at `folder` may be replaced; it stays until the new one is whole.
 
         Raises:
-            UserError: `folder` holds something or cannot be written to.
+            UserError: `folder` holds something and `replace` is false, or it cannot be written to.
         """
         (loaded,) = self._loaded
-        with whole_folder(folder) as partial:
+        with whole_folder(folder, replace) as partial:
             save_encoder(
                 partial,
                 loaded,

@@ -73,6 +73,7 @@ class RetrievalModule(pl.LightningModule):
         self.embedded: Embedded | None = None
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
+        self._gone_on: tuple[int, int, int] | None = None
         # Now, since a sharded weight is a flat piece of what it was.
         self._matrices = {name for name, parameter in self.named_parameters() if parameter.ndim > 1}
 
@@ -136,6 +137,7 @@ class RetrievalModule(pl.LightningModule):
             | {"weight_decay": 0.0},
         ]
         optimizer = self.optimizer(groups)
+        optimizer.register_load_state_dict_pre_hook(_keep_settings)
         if self.scheduler is None:
             return optimizer
         scheduler = self.scheduler(optimizer, total_steps=self._total_steps())
@@ -147,29 +149,42 @@ class RetrievalModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as the trainer says, also for fused optimizers, which Lightning refuses under every mixed precision although
-        only 16-mixed scales its gradients.
-        """
+        """Clip as the trainer says, also for fused optimizers, which Lightning refuses under every mixed precision."""
         if not gradient_clip_val:
             return
-        if self.trainer.precision == "16-mixed":
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_algorithm == "value":
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and any(group.get("fused") for group in optimizer.param_groups):
+            # A fused optimizer is left to undo the scale within its step; clipping comes before.
+            scaler.unscale_(optimizer)
+        if gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
         elif isinstance(self.trainer.strategy, ShardedStrategy):
             self.trainer.strategy.clip_gradients(gradient_clip_val)
         else:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["batches_in_epoch"] = self.trainer.fit_loop.batch_idx + 1
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._gone_on = checkpoint["global_step"], checkpoint["epoch"], checkpoint["batches_in_epoch"]
+
     def _total_steps(self) -> int:
-        steps = self.trainer.estimated_stepping_batches
+        """Optimizer steps of the whole run: those of a resumed one that are done, and what is left as it is configured now."""
+        trainer: Any = self.trainer
+        steps = trainer.estimated_stepping_batches
         if steps == float("inf"):
             raise UserError(
                 "a run whose last step the learning-rate schedule can count to",
                 "trainer.max_epochs=-1 and trainer.max_steps=-1",
                 "Set one of these keys.",
             )
-        return int(steps)
+        if self._gone_on is None or trainer.max_epochs == -1:
+            return int(steps)
+        done, epoch, batches = self._gone_on
+        within = [-(-count // trainer.accumulate_grad_batches) for count in (trainer.num_training_batches, batches)]
+        total = done + max(0, within[0] * (trainer.max_epochs - epoch) - within[1])
+        return int(total if trainer.max_steps == -1 else min(total, trainer.max_steps))
 
     @property
     def _data(self) -> Any:
@@ -272,6 +287,15 @@ class RetrievalModule(pl.LightningModule):
                 _COLLAPSED_STEPS,
                 self.global_step,
             )
+
+
+def _keep_settings(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """From a checkpoint take what the optimizer remembers; rate, weight decay and so on are those it was made with."""
+    groups = [
+        {**own, "params": saved["params"]}
+        for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True)
+    ]
+    return {**state, "param_groups": groups}
 
 
 def _check_queue(mixing: Mixing, size: int, negatives: bool, start_step: int) -> None:

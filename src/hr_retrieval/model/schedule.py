@@ -1,5 +1,7 @@
 """Learning-rate schedules, counted in optimizer steps."""
 
+from typing import Any
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -37,4 +39,15 @@ class WarmupLinear(LambdaLR):
                 return (step + 1) / (rising + 1)
             return final + (1 - final) * max(0.0, (total_steps - step) / max(1, total_steps - rising))
 
+        self.share = share
         super().__init__(optimizer, share)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps were made; peak and shape are settings, not state."""
+        return {"last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on behind so many steps, with the peak and the shape that this schedule was made with."""
+        self.last_epoch = state_dict["last_epoch"]
+        for group, peak in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = peak * self.share(self.last_epoch)

@@ -1,0 +1,133 @@
+"""Keys of Lightning's trainer, and callbacks of its own, that this training cannot do justice to, with what helps instead."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder
+
+from hr_retrieval.errors import UserError
+
+# DeepSpeed, and FSDP as Lightning has it, cut parameters into flat pieces: clipping by the norm of all gradients and the
+# best weights put back at the end would go wrong, the first in silence.
+_STRATEGIES = re.compile(
+    r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
+    r"|hr_retrieval\.model\.sharding\.ShardedStrategy"
+)
+# Lightning's shorter names are the same.
+_PRECISIONS = ("32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed", "None")
+# They look at whole matrices, of which a process has a piece.
+_UNSHARDED_OPTIMIZERS = ("Adafactor", "LBFGS", "Muon")
+
+
+def check_trainer(config: DictConfig) -> None:
+    """Raise `UserError` for what a config asks of the trainer and would not get."""
+    keys = config.trainer
+    _check_strategy(keys.strategy, config.optimizer.get("_target_"))
+    if keys.get("fast_dev_run"):
+        raise UserError(
+            "a run that measures what it trains",
+            f"trainer.fast_dev_run={keys.fast_dev_run}, which ranks a few texts and writes nothing",
+            "For a first try set trainer.max_steps=10 datamodule.evaluation_queries=20 output=<a new folder>.",
+        )
+    if keys.get("overfit_batches"):
+        raise UserError(
+            "training and validation on their own texts",
+            f"trainer.overfit_batches={keys.overfit_batches}",
+            "To see a model learn a few pairs by heart, prepare a small set: data.max_rows=100 data.name=small.",
+        )
+    if keys.get("num_sanity_val_steps"):
+        raise UserError(
+            "trainer.num_sanity_val_steps=0",
+            f"{keys.num_sanity_val_steps}, and a ranking needs all texts",
+            "zero_shot=true goes through the whole validation before training.",
+        )
+    if keys.get("barebones") or keys.get("inference_mode") is False:
+        name = "barebones" if keys.get("barebones") else "inference_mode"
+        raise UserError(
+            f"trainer.{name} as it is by default", str(keys[name]), "A run needs its validation; leave the key out."
+        )
+    _check_limits(keys)
+    _check_length(keys)
+    _check_precision(keys)
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Raise `UserError` where a callback is one of Lightning's tuners."""
+    for callback in callbacks:
+        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
+            raise UserError(
+                "callbacks that watch a training",
+                f"{type(callback).__name__}, which tries other trainings first",
+                "Search with Optuna: -m hydra/sweeper=optuna hydra.sweeper.n_trials=20 "
+                "'optimizer.lr=tag(log,interval(1e-5,1e-3))'.",
+            )
+
+
+def _check_strategy(strategy: Any, optimizer: str | None) -> None:
+    name = str(strategy._target_ if isinstance(strategy, DictConfig) else strategy)
+    if not _STRATEGIES.fullmatch(name):
+        raise UserError(
+            "trainer.strategy=auto or ddp, or trainer=fsdp",
+            name,
+            "Use trainer=ddp; if memory is short, set model.mini_batch and trainer.precision=bf16-mixed.",
+        )
+    own = str(optimizer).rpartition(".")[2]
+    if name.endswith("ShardedStrategy") and own in _UNSHARDED_OPTIMIZERS:
+        raise UserError(
+            "an optimizer with trainer=fsdp that changes each weight by itself, such as optimizer=adam",
+            f"{own}, which looks at whole matrices and would see pieces of them",
+            f"Use trainer=ddp with {own}.",
+        )
+
+
+def _check_limits(keys: DictConfig) -> None:
+    for split, instead in (
+        ("val", "datamodule.evaluation_queries=200 measures fewer"),
+        ("test", "test=false leaves it out"),
+    ):
+        name = f"limit_{split}_batches"
+        limit = keys.get(name)
+        # A share as a float; batches as a whole number. Validation may be left out altogether.
+        if limit is None or (isinstance(limit, float) and limit == 1.0) or (split == "val" and limit == 0):
+            continue
+        raise UserError(
+            f"trainer.{name}=1.0: a ranking needs all texts of the split",
+            str(limit),
+            f"Leave it at 1.0; {instead}.",
+        )
+    if keys.get("limit_train_batches") == 0:
+        raise UserError(
+            "batches to train on", "trainer.limit_train_batches=0", "Measure an encoder as it is with evaluate."
+        )
+    if isinstance(keys.get("val_check_interval"), str | DictConfig):
+        raise UserError(
+            "trainer.val_check_interval in batches or as a share of an epoch",
+            str(keys.val_check_interval),
+            "By the clock a resumed run would validate at other steps.",
+        )
+
+
+def _check_length(keys: DictConfig) -> None:
+    for name in ("max_epochs", "max_steps"):
+        if keys.get(name) == 0:
+            raise UserError(
+                "a training of at least one step", f"trainer.{name}=0", "Measure an encoder as it is with evaluate."
+            )
+
+
+def _check_precision(keys: DictConfig) -> None:
+    if str(keys.get("precision")) not in _PRECISIONS:
+        raise UserError(
+            "trainer.precision=32-true, bf16-mixed or 16-mixed",
+            str(keys.precision),
+            "Weights in less than float32 round small steps away, and nothing here gains by more.",
+        )
+    # Lightning would compute in bfloat16 and say so only in a warning.
+    if keys.get("accelerator") == "cpu" and str(keys.get("precision")) in ("16", "16-mixed"):
+        raise UserError(
+            "trainer.precision=bf16-mixed or 32-true with trainer.accelerator=cpu",
+            str(keys.precision),
+            "A CPU does not train in float16.",
+        )

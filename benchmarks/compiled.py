@@ -16,10 +16,10 @@ from transformers import AttentionInterface
 
 from benchmarks.interleave import comparison, interleave, table
 from benchmarks.train import STEPS, Ours, esco_pairs
-from hr_retrieval.memory import keep_freed_memory
-from hr_retrieval.model.encoder import Encoder
-from hr_retrieval.model.loss import SoftmaxLoss
-from hr_retrieval.model.packing import NAME, packed_attention
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.packing import NAME, packed_attention
+from hr_retrieval.objective.loss import SoftmaxLoss
+from hr_retrieval.train.malloc import keep_freed_memory
 
 
 def main() -> None:

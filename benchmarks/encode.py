@@ -16,8 +16,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from benchmarks.interleave import comparison, interleave, table
-from hr_retrieval.model.encoder import Encoder
-from hr_retrieval.model.folder import BUILTIN, encoder_folder
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
 
 
 def run(quick: bool, count: int | None = None) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def _worst_cosine(embeddings: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def _shared(encoder: Encoder, texts: list[str]) -> torch.Tensor:
-    with patch("hr_retrieval.model.encoder._PART_TOKENS", sys.maxsize):
+    with patch("hr_retrieval.encoder.encoder._PART_TOKENS", sys.maxsize):
         return encoder.encode(texts, "document", batch_tokens=4096, precision="bf16")
 
 

@@ -79,9 +79,9 @@ def _write_pairs(path: Path, size: int) -> None:
 
 
 def _prepare(folder: Path) -> dict[str, float]:
-    from hr_retrieval.data.clean import Columns
-    from hr_retrieval.data.preparation import Preparation
-    from hr_retrieval.data.raw import ParquetReader
+    from hr_retrieval.prepare.clean import Columns
+    from hr_retrieval.prepare.preparation import Preparation
+    from hr_retrieval.prepare.readers.files import ParquetReader
 
     begun = time.monotonic()
     reader = ParquetReader(str(folder / "pairs.parquet"))
@@ -92,8 +92,8 @@ def _prepare(folder: Path) -> dict[str, float]:
 
 def _open(folder: Path) -> dict[str, float]:
     from hr_retrieval.data.datamodule import RetrievalDataModule
-    from hr_retrieval.model.encoder import Encoder
-    from hr_retrieval.model.folder import BUILTIN
+    from hr_retrieval.encoder.encoder import Encoder
+    from hr_retrieval.encoder.folder import BUILTIN
 
     encoder = Encoder(BUILTIN)
     begun = time.monotonic()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hr_retrieval.machine import Quiet, machine
 from hr_retrieval.markdown import markdown_table
+from hr_retrieval.time.machine import Quiet, machine
 
 
 @dataclass(frozen=True)

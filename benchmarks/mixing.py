@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from hr_retrieval.config import leaves
+from hr_retrieval.config.schema import leaves
 from hr_retrieval.files import whole_file
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.significance import crossed_test, holm, spread

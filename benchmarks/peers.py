@@ -38,13 +38,13 @@ from sentence_transformers.sentence_transformer import losses
 from torch import nn
 from torch.utils.data import BatchSampler
 
+from hr_retrieval.data.dataset import PreparedDataset, Table
 from hr_retrieval.data.evaluation_set import SPLITS, Split, evaluation_set
-from hr_retrieval.data.relevance import Guard
+from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.sampler import PairSampler
-from hr_retrieval.data.tables import PreparedDataset, Table
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
 from hr_retrieval.files import whole_folder, write_json
-from hr_retrieval.model.encoder import Encoder
-from hr_retrieval.model.folder import BUILTIN, encoder_folder
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks
 

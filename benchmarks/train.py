@@ -21,16 +21,16 @@ from sentence_transformers.sentence_transformer import losses
 from torch import Tensor, nn
 
 from benchmarks.interleave import comparison, interleave, table
-from hr_retrieval.data.esco import EscoReader
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
 from hr_retrieval.markdown import markdown_table
-from hr_retrieval.memory import keep_freed_memory
-from hr_retrieval.model.encoder import Encoder
-from hr_retrieval.model.folder import BUILTIN, encoder_folder
-from hr_retrieval.model.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
-from hr_retrieval.model.similarity import cosine
+from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
+from hr_retrieval.objective.similarity import cosine
+from hr_retrieval.prepare.readers.esco import EscoReader
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks
 from hr_retrieval.retrieval.relevance import Relevance
+from hr_retrieval.train.malloc import keep_freed_memory
 
 BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
 

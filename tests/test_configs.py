@@ -11,8 +11,8 @@ from hydra.errors import MissingConfigException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from hr_retrieval.buildable import buildable, check_hydra
-from hr_retrieval.config import config_dir
+from hr_retrieval.config.buildable import buildable, check_hydra
+from hr_retrieval.config.schema import config_dir
 
 ROOT = Path(config_dir())
 GROUPS = {
@@ -69,7 +69,7 @@ def test_everything_composed_is_allowed_to_be_built() -> None:
 @pytest.mark.parametrize("verb", ["train", "prepare"])
 def test_a_source_composes_for_training_too(verb: str) -> None:
     for option in GROUPS["data"]:
-        assert composed(verb, f"data={option}").data._target_ == "hr_retrieval.data.preparation.Preparation"
+        assert composed(verb, f"data={option}").data._target_ == "hr_retrieval.prepare.preparation.Preparation"
 
 
 @pytest.mark.parametrize("group", ["data", "model"])

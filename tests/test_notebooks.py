@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hr_retrieval.model.tiny import write_tiny
+from hr_retrieval.encoder.tiny import write_tiny
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 

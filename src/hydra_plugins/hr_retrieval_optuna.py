@@ -16,7 +16,7 @@ class OptunaSweeper(Sweeper):
 
     Args:
         params: overrides with the values to sweep over, by key; the command line goes before them.
-        settings: the other fields of `hr_retrieval.config.SweepConfig`.
+        settings: the other fields of `hr_retrieval.config.schema.SweepConfig`.
     """
 
     def __init__(self, params: dict[str, str] | None = None, **settings: Any) -> None:
@@ -32,10 +32,10 @@ class OptunaSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials, with the overrides of the command line that are not Hydra's own."""
         # Hydra imports every plugin at each start; Optuna takes half a second and only a sweep needs it.
-        from hr_retrieval.config import SweepConfig
+        from hr_retrieval.config.schema import SweepConfig
         from hr_retrieval.errors import UserError
-        from hr_retrieval.search_space import SearchSpace
-        from hr_retrieval.sweeping import Sweep
+        from hr_retrieval.sweep.search_space import SearchSpace
+        from hr_retrieval.sweep.sweep import Sweep
 
         lines = [f"{key}={value}" for key, value in self.params.items()] + arguments
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)

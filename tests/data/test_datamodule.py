@@ -12,9 +12,9 @@ import torch
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.evaluation_set import SPLITS
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.guide import EncoderGuide
 from hr_retrieval.errors import UserError
-from hr_retrieval.model.encoder import Encoder
-from hr_retrieval.model.guide import EncoderGuide
 from tests.conftest import write_toy_dataset
 
 

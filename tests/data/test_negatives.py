@@ -11,7 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.data.guide import Guidance
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.guard import Guard
+from hr_retrieval.data.guidance import Guidance
 from hr_retrieval.data.negatives import (
     Hardest,
     MinedNegatives,
@@ -21,17 +23,15 @@ from hr_retrieval.data.negatives import (
     mine,
     mined_queries,
 )
-from hr_retrieval.data.relevance import Guard
-from hr_retrieval.data.tables import PreparedDataset
+from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.data.tokens import TokenTable
+from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
-from hr_retrieval.model.encoder import Encoder
-from hr_retrieval.ragged import Ragged
 from hr_retrieval.retrieval.index import ExactIndex
 from tests.conftest import write_toy_dataset
 from tests.data.test_datamodule import make
-from tests.data.test_relevance import Tables
-from tests.data.test_relevance import naive as kind
+from tests.data.test_guard import Tables
+from tests.data.test_guard import naive as kind
 
 
 def drawn_tables(generator: np.random.Generator, queries: int, documents: int) -> Tables:

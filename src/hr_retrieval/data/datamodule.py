@@ -12,12 +12,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
+from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.evaluation_set import SPLITS, EvaluationSet, Split, check_corpus, evaluation_set
-from hr_retrieval.data.guide import Guide, guidance
+from hr_retrieval.data.guard import Guard
+from hr_retrieval.data.guidance import Guide, guidance
 from hr_retrieval.data.negatives import MinedNegatives
-from hr_retrieval.data.relevance import Guard
 from hr_retrieval.data.sampler import PairSampler, check_batch_fits
-from hr_retrieval.data.tables import PreparedDataset
 from hr_retrieval.data.tokens import Tokeniser, TokenTable, token_table
 from hr_retrieval.errors import UserError
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hr_retrieval.data.relevance import Guard
-from hr_retrieval.data.tables import PreparedDataset
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.guard import Guard
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.relevance import Relevance
 

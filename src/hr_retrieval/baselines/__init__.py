@@ -1,0 +1,1 @@
+"""Rankings by shared words, without training."""

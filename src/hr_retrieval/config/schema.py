@@ -1,0 +1,258 @@
+"""Where `configs/` is found, what the verbs read of a composed config, and how its parts are built."""
+
+import inspect
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import MISSING, OmegaConf
+
+from hr_retrieval.config.buildable import check_targets
+from hr_retrieval.errors import UserError
+
+
+@dataclass
+class PrepareConfig:
+    """What `prepare` reads.
+
+    Attributes:
+        split_seed: of the split.
+        replace: whether a prepared data set of the same source may be replaced; or the name of the one that may be,
+            whatever its source.
+    """
+
+    data: Any = MISSING
+    split_seed: int = 1
+    replace: Any = False
+
+
+@dataclass
+class TrainConfig:
+    """What `train` reads; each group's own keys are the signature of what it builds.
+
+    Attributes:
+        project: names the folder under `outputs/` and the run in the loggers.
+        seed: of the data order, the mixing weights and the dropout.
+        split_seed: of the split into train, validation and test; apart from `seed`, so that runs of several seeds share one split.
+        resume: a run directory to go on with; its own config holds, and plain values may be changed beside it (`runs/resuming.py`).
+        output: the run directory; by default a new `outputs/<project>/<time>`.
+        zero_shot: whether the encoder is measured before training too.
+        test: whether the test split is measured, before and after.
+        export: whether the best encoder is written to `<run>/encoder`.
+    """
+
+    project: str = "default"
+    seed: int = 1
+    split_seed: int = 1
+    resume: str | None = None
+    output: str | None = None
+    zero_shot: bool = True
+    test: bool = True
+    export: bool = True
+    data: Any = MISSING
+    datamodule: Any = MISSING
+    model: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    trainer: Any = MISSING
+    callbacks: Any = field(default_factory=dict)
+    logger: Any = field(default_factory=dict)
+
+
+Sampler = Enum("Sampler", "tpe random grid")
+Pruner = Enum("Pruner", "median hyperband none")
+
+
+@dataclass
+class SweepConfig:
+    """What a sweep with Optuna reads; `configs/hydra/sweeper/optuna.yaml` says what each key does."""
+
+    _target_: str = MISSING
+    n_trials: int | None = MISSING
+    timeout_s: float | None = MISSING
+    n_jobs: int = MISSING
+    sampler: Sampler = MISSING
+    seed: int = MISSING
+    pruner: Pruner = MISSING
+    startup_trials: int = MISSING
+    retry_failed: bool = MISSING
+    params: Any = MISSING
+
+
+@dataclass
+class ExportConfig:
+    """What `export` reads."""
+
+    run: str = MISSING
+    output: str = MISSING
+
+
+@dataclass
+class DataFolder:
+    """Where a prepared data set lies."""
+
+    folder: str = MISSING
+
+
+@dataclass
+class EvaluateConfig:
+    """What `evaluate` reads.
+
+    Attributes:
+        encoder: a run directory, an encoder's folder, a hub name, `builtin:all-MiniLM-L6-v2` or `tiny`.
+        base: the encoder before training, for comparison: `auto` takes what the run or the folder's model card names,
+            null compares with none.
+        data: `data.folder` is the prepared data set.
+        split: train, validation or test.
+        corpus: `all` ranks every document, `split` leaves out those that answer queries of other splits only.
+        identical_text: `ignore` or `count` a document with the query's own text.
+        counterfactuals: a folder of word lists, whose counterparts are exchanged to see how far rankings move; `auto`
+            takes the built-in lists of the languages that occur, null measures none.
+        output: a new folder.
+    """
+
+    encoder: str = MISSING
+    base: str | None = "auto"
+    data: DataFolder = field(default_factory=DataFolder)
+    split: str = "test"
+    corpus: str = "all"
+    identical_text: str = "ignore"
+    counterfactuals: str | None = "auto"
+    output: str = MISSING
+
+
+@dataclass
+class CompareConfig:
+    """What `compare` reads.
+
+    Attributes:
+        runs: a glob of run directories, or a list of such; `**` goes through all folders below.
+        by: keys of the runs' config, whose equal values make a group; null takes what varies, seeds aside.
+        baseline: a part of one group's name; null compares each group with its encoder before training.
+        metric: what is compared, as `summary.json` names it.
+        lexical: whether BM25 and character TF-IDF are measured on the same test queries, where the runs' data still lie there.
+        output: a new folder.
+    """
+
+    runs: Any = field(default_factory=lambda: ["outputs/**", "multirun/**"])
+    by: Any = None
+    baseline: str | None = None
+    metric: str = "mrr"
+    lexical: bool = True
+    output: str = MISSING
+
+
+@dataclass
+class TimedTexts:
+    """Where the timed texts come from."""
+
+    folder: str | None = None
+
+
+@dataclass
+class TimeConfig:
+    """What `time` reads.
+
+    Attributes:
+        encoder: as of `evaluate`.
+        data: `data.folder` is a prepared data set; null takes the built-in ESCO texts.
+        texts: documents that are encoded and searched; repeated where there are fewer.
+        batch_size: texts that are encoded, and queries that are searched, together.
+        repeats: counted calls of what is short.
+        passes: counted calls over all texts, and builds of each index.
+        warmup: calls before those that count.
+        threads: of torch, BLAS, OpenMP and the tokenizer; null leaves them as they are.
+        ef_search: candidates that the approximate index keeps while it answers a query.
+        output: a new folder.
+    """
+
+    encoder: str = MISSING
+    data: TimedTexts = field(default_factory=TimedTexts)
+    texts: int = 10_000
+    batch_size: int = 256
+    repeats: int = 100
+    passes: int = 3
+    warmup: int = 5
+    threads: int | None = None
+    ef_search: int = 64
+    output: str = MISSING
+
+
+def config_dir() -> str:
+    """The folder of the YAML files: inside an installed wheel, else beside `src/` in a checkout."""
+    packaged = Path(__file__).parent / "configs"
+    return str(packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs")
+
+
+def build(node: Any, **given: Any) -> Any:
+    """What a node of a config describes, with further arguments by name.
+
+    Raises:
+        UserError: the node names what no config may build, or the constructor refuses a key or a value.
+    """
+    for part in (node, *given.values()):
+        check_targets(OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part)
+    try:
+        return instantiate(node, **given)
+    except InstantiationException as error:
+        cause = error.__cause__
+        refused = isinstance(cause, ValueError) or (isinstance(cause, TypeError) and "argument" in str(cause))
+        # Lightning's own error for settings that do not fit.
+        if not refused and type(cause).__name__ != "MisconfigurationException":
+            raise cause or error from None
+        # The part itself, or one within it, which only Hydra's message names.
+        named = re.search(r"target '([\w.]+)'", str(error))
+        target = named[1] if named else node["_target_"]
+        name = target.rpartition(".")[2]
+        raise UserError(
+            f"keys and values that {name} takes",
+            f"a refusal ({' '.join(str(cause).split()).rstrip('.')})",
+            f"{name} takes: {', '.join(inspect.signature(get_class(target)).parameters)}.",
+        ) from error
+
+
+def leaves(node: Any, path: str = "") -> dict[str, Any]:
+    """The leaves of a plain config by dotted key; what is no plain value reads as its text."""
+    if isinstance(node, dict) and (node or not path):
+        parts = [leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: node if node is None or isinstance(node, bool | int | float | str) else str(node)}
+
+
+def _run_folder(resume: str | None, output: str | None, project: str) -> str:
+    # It reads run directories, which are described by configs.
+    from hr_retrieval.runs.folder import run_folder
+
+    return str(run_folder(resume, output, project))
+
+
+def _fastest_precision(accelerator: str = "auto") -> str:
+    """The fastest precision that what `trainer.accelerator` names computes by itself; emulation is slower than float32."""
+    import torch
+
+    from hr_retrieval.encoder.cpu.rounding import native_bfloat16
+
+    if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
+        capability = torch.cuda.get_device_capability()
+        return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        return "bf16-mixed" if native_bfloat16() else "32-true"
+    return "32-true"
+
+
+OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, use_cache=True, replace=True)
+
+_store = ConfigStore.instance()
+_store.store(name="prepare_schema", node=PrepareConfig)
+_store.store(name="train_schema", node=TrainConfig)
+_store.store(group="hydra/sweeper", name="optuna_schema", node=SweepConfig)
+_store.store(name="export_schema", node=ExportConfig)
+_store.store(name="evaluate_schema", node=EvaluateConfig)
+_store.store(name="compare_schema", node=CompareConfig)
+_store.store(name="time_schema", node=TimeConfig)

@@ -1,0 +1,98 @@
+"""What a guide encoder thinks of all queries and documents, embedded once and memory-mapped afterwards."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.tokens import Kind, progress
+from hr_retrieval.files import whole_folder
+
+Rows = npt.NDArray[np.integer]
+Embeddings = npt.NDArray[np.float16]
+
+
+@runtime_checkable
+class Guide(Protocol):
+    """What the data module needs of a frozen encoder."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same text could get another embedding."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of the embeddings."""
+        ...
+
+    def embed(self, blocks: Iterable[list[str]], kind: Kind) -> Iterator[Embeddings]:
+        """Unit embeddings `[n, g]` of each block of `n` texts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """The guide's embeddings of a prepared data set.
+
+    Attributes:
+        queries: unit vectors `[Q, g]` by the rows of `queries.parquet`.
+        documents: unit vectors `[N, g]` by the rows of `corpus.parquet`.
+        margin: how far below the positive a document may lie and still be no negative.
+    """
+
+    queries: Embeddings
+    documents: Embeddings
+    margin: float = 0.0
+
+    def scores(self, query_rows: Rows, document_rows: Rows) -> npt.NDArray[np.float32]:
+        """Cosines `[B, D]` of each query with each document."""
+        found: npt.NDArray[np.float32] = _float32(self.queries, query_rows) @ _float32(self.documents, document_rows).T
+        return found
+
+    def pair_scores(self, query_rows: Rows, document_rows: Rows) -> npt.NDArray[np.float32]:
+        """Cosines `[P]` of each query with its own document."""
+        found: npt.NDArray[np.float32] = np.einsum(
+            "pg,pg->p", _float32(self.queries, query_rows), _float32(self.documents, document_rows)
+        )
+        return found
+
+
+def guidance(folder: Path, dataset: PreparedDataset, guide: Guide, margin: float) -> Guidance:
+    """Open the guide's embeddings of a data set, making them first if they are not there.
+
+    Args:
+        folder: the cache; the guide's and the data's fingerprints name the place in it.
+    """
+    place = folder / f"guide-{guide.fingerprint[:16]}-{dataset.fingerprint[:16]}"
+    queries = _table(place, "queries", dataset.texts("queries"), dataset.query_count, guide, "query")
+    documents = _table(place, "corpus", dataset.texts("corpus"), dataset.document_count, guide, "document")
+    return Guidance(queries, documents, margin)
+
+
+def _table(folder: Path, name: str, texts: Iterable[list[str]], total: int, guide: Guide, kind: Kind) -> Embeddings:
+    place = folder / name
+    if not (place / "embeddings.npy").exists():
+        with whole_folder(place, replace=True, first_stands=True) as partial:
+            _write(partial / "embeddings.npy", name, texts, total, guide, kind)
+    table: Embeddings = np.load(place / "embeddings.npy", mmap_mode="r")
+    return table
+
+
+def _write(path: Path, name: str, texts: Iterable[list[str]], total: int, guide: Guide, kind: Kind) -> None:
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, guide.dimension))
+    begin = 0
+    with progress(f"guide: {name}", total) as advance:
+        for block in guide.embed(texts, kind):
+            array[begin : begin + len(block)] = block
+            begin += len(block)
+            advance(len(block))
+    array.flush()
+
+
+def _float32(table: Embeddings, rows: Rows) -> npt.NDArray[np.float32]:
+    return table[rows].astype(np.float32)

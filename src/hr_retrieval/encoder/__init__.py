@@ -1,0 +1,1 @@
+"""Texts to unit vectors: encoder folders in and out."""

@@ -1,0 +1,1 @@
+"""What makes an encoder fast on a processor."""

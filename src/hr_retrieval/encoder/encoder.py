@@ -1,0 +1,332 @@
+"""From tokens to unit embeddings: a Hugging Face encoder in the Sentence Transformers folder layout."""
+
+import hashlib
+import json
+from contextlib import nullcontext
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Int
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from hr_retrieval.data.ragged import Ragged
+from hr_retrieval.encoder.cpu.rounding import native_bfloat16, prepacked, round_embeddings
+from hr_retrieval.encoder.cpu.threads import GraphPerThread, in_threads
+from hr_retrieval.encoder.folder import encoder_folder
+from hr_retrieval.encoder.loading import (
+    Kind,
+    choose_dimensions,
+    choose_length,
+    choose_pooling,
+    choose_prefixes,
+    copy_tokenizer,
+    full_dimension,
+    load,
+    projections_of,
+    report_overruled,
+    set_dropout,
+)
+from hr_retrieval.encoder.pooling import pool
+from hr_retrieval.encoder.saving import save_encoder
+from hr_retrieval.encoder.token_vectors import TokenVectors
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import whole_folder
+
+Precision = Literal["float32", "bf16"]
+
+# Tokens that one thread encodes at a time: fewer, and threads wait for Python's lock; more, and what a layer works on
+# leaves the cache.
+_PART_TOKENS = 2048
+# From how many tokens on it is worth it to lay out the weights first.
+_PREPACKED_TOKENS = 8192
+# While gradients are recorded: the least that is worth a thread of its own, and how many parts there are at most, since
+# each brings a gradient of all weights.
+_LEAST_TOKENS, _MOST_PARTS = 256, 4
+
+
+class Encoder(nn.Module):
+    """Texts or their tokens to unit embeddings.
+
+    Transformer, pooling, dense layers if the folder has some, truncation to the first `dimensions` (Matryoshka
+    Representation Learning, Kusupati et al. 2022), unit length. Where the architecture allows, all texts of a batch lie
+    in one row without padding (`packing.py`).
+
+    Args:
+        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`; `tiny`, random weights for tests; or a hub name.
+        pooling: mean, cls, max or lasttoken; None for the folder's own, or mean for a plain Hugging Face folder.
+        max_length: tokens read of each text, special tokens included; None for the folder's own.
+        query_prefix: put before each query; None for the folder's prompt `query` or `search_query`, its default prompt, or
+            none.
+        document_prefix: put before each document; None for the folder's prompt `document`, `passage`, `corpus` or
+            `search_document`, its default prompt, or none.
+        dimensions: how many of the first dimensions to keep; None for the folder's own.
+        dropout: of all dropout layers while training, whatever the folder says. On a CPU its random numbers cost more
+            than the matrix products.
+        packing: True to insist, False for never, None for wherever a check at loading finds it equal to padding.
+        revision: branch, tag or commit of a hub name.
+        trust_remote_code: whether a folder may bring Python code of its own.
+
+    Raises:
+        UserError: the folder is missing, incomplete, unsafe or of an unknown kind; or an option does not fit it.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str,
+        pooling: str | None = None,
+        max_length: int | None = None,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        dimensions: int | None = None,
+        dropout: float = 0.0,
+        packing: bool | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        super().__init__()
+        self.name_or_path = name_or_path
+        with encoder_folder(name_or_path, revision, trust_remote_code) as folder:
+            loaded = load(folder, trust_remote_code)
+            self.pooling = choose_pooling(pooling, loaded[1])
+            self.max_length = choose_length(max_length, loaded)
+            self.prefixes: dict[Kind, str] = choose_prefixes(query_prefix, document_prefix, loaded)
+            self.dimensions = choose_dimensions(dimensions, loaded)
+            report_overruled(
+                name_or_path, folder, loaded, self.pooling, self.max_length, self.dimensions, self.prefixes
+            )
+        # In a tuple, so that the library's modules are not registered and each weight has one name in the state_dict.
+        self._loaded = (loaded,)
+        self.transformer: nn.Module = loaded[0].auto_model
+        self.projections = nn.ModuleList(projections_of(loaded))
+        set_dropout(self.transformer, dropout)
+        round_embeddings(self.transformer)
+        self._tokenizer = copy_tokenizer(loaded, self.max_length)
+        self.token_vectors = TokenVectors(self.transformer, name_or_path, self.max_length, dropout, packing)
+        # Weights are loaded in evaluation mode, and Lightning leaves each module in its own.
+        self.train()
+
+    def forward(self, tokens: Ragged, mini_batch: int | None = None) -> Float[Tensor, "B d"]:
+        """Unit embeddings in float32, under whatever autocast is on.
+
+        Args:
+            tokens: `B` texts as `tokenise` gives them, on the device of the encoder.
+            mini_batch: texts at a time; None for all at once. While gradients are recorded, each mini-batch keeps only
+                its embeddings and is computed again in the backward pass, with the same dropout: the gradient of the
+                whole batch in the memory of one mini-batch (gradient caching, Gao et al. 2021).
+
+        Raises:
+            UserError: a text has no tokens, or `mini_batch` is below 1.
+        """
+        if mini_batch is not None and mini_batch < 1:
+            raise UserError("a mini_batch of at least 1, or none", str(mini_batch), "Set it to 64, for example.")
+        if mini_batch is None or len(tokens) <= mini_batch:
+            return self._embed_whole(tokens)
+        rows = torch.split(torch.arange(len(tokens), device=tokens.offsets.device), mini_batch)
+        return torch.cat([checkpoint(self._embed, tokens.take(part), use_reentrant=False) for part in rows])
+
+    def tokenise(self, texts: list[str], kind: Kind) -> tuple[Ragged, int]:
+        """Token ids of the texts with prefix and special tokens, and how many texts were cut at `max_length` tokens."""
+        prefix = self.prefixes[kind]
+        encodings = self._tokenizer.encode_batch_fast([prefix + text for text in texts] if prefix else texts)
+        ids = [encoding.ids for encoding in encodings]
+        # `overflowing` copies what was cut: ask only where something can have been.
+        full = (encoding for encoding, row in zip(encodings, ids, strict=True) if len(row) >= self.max_length)
+        cut = sum(bool(encoding.overflowing) for encoding in full)
+        lengths = torch.tensor([len(row) for row in ids], dtype=torch.long)
+        # Three times as fast as a tensor from a list, which counts for millions of texts.
+        flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
+        return Ragged.from_lengths(torch.from_numpy(flat), lengths), cut
+
+    def encode(
+        self,
+        texts: list[str],
+        kind: Kind,
+        batch_tokens: int | None = None,
+        show_progress: bool = False,
+        precision: Precision = "float32",
+    ) -> Float[Tensor, "N d"]:
+        """Unit embeddings of texts in their order, without gradient, in evaluation mode, on the encoder's device.
+
+        Args:
+            batch_tokens: tokens at a time, texts of similar length together; None for what keeps the device's threads busy.
+            precision: float32, or bf16 for matrix products in bfloat16 (autocast).
+        """
+        tokens, _ = self.tokenise(texts, kind)
+        embeddings = torch.empty(len(texts), self.embedding_dimension, device=self.device)
+        batches = _batches(tokens.lengths, batch_tokens or self._budget())
+        many = precision == "bf16" and self.device.type == "cpu" and len(tokens.ids) >= _PREPACKED_TOKENS
+        training = self.training
+        self.eval()
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"),
+                prepacked(self.transformer) if many and native_bfloat16() else nullcontext(),
+            ):
+                for rows in track(batches, "encoding", disable=not show_progress, transient=True):
+                    embeddings[rows.to(self.device)] = self(tokens.take(rows).to(self.device))
+        finally:
+            self.train(training)
+        return embeddings
+
+    def save(self, folder: Path, model_card: str | None = None, replace: bool = False) -> None:
+        """Write a folder that `SentenceTransformer(folder)` and `Encoder(folder)` load, with the same embeddings.
+
+        Prefixes become the prompts `query` and `document`; `dimensions` are picked before vectors get unit length; weights
+        are in safetensors. Any version of Sentence Transformers that knows safetensors reads the folder.
+
+        Args:
+            folder: a new or empty folder.
+            model_card: text of its README.md; None for no such file.
+            replace: whether what stands at `folder` may be replaced; it stays until the new one is whole.
+
+        Raises:
+            UserError: `folder` holds something and `replace` is false, or it cannot be written to.
+        """
+        (loaded,) = self._loaded
+        with whole_folder(folder, replace) as partial:
+            save_encoder(
+                partial,
+                loaded,
+                list(self.projections),
+                self.pooling,
+                self.max_length,
+                self.dimensions,
+                self.prefixes,
+            )
+            if model_card is not None:
+                (partial / "README.md").write_text(model_card, encoding="utf-8")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
+
+    @property
+    def embedding_dimension(self) -> int:
+        """Length of the embeddings."""
+        return self.dimensions or full_dimension(self._loaded[0])
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same text could give other tokens: a hash of tokenizer, truncation and prefixes."""
+        parts = json.dumps([self._tokenizer.to_str(), self.max_length, self.prefixes], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+    def embedding_fingerprint(self) -> str:
+        """Changes whenever the same text could get another embedding: SHA-256 over tokens, pooling, dimensions and weights."""
+        digest = hashlib.sha256(f"{self.fingerprint} {self.pooling} {self.embedding_dimension}".encode())
+        for name, weight in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, str | int | bool]:
+        """What the encoder is, for logs."""
+        return {
+            "name_or_path": self.name_or_path,
+            "architecture": type(self.transformer).__name__,
+            "parameters": sum(parameter.numel() for parameter in self.parameters()),
+            "embedding_dimension": self.embedding_dimension,
+            "pooling": self.pooling,
+            "max_length": self.max_length,
+            "query_prefix": self.prefixes["query"],
+            "document_prefix": self.prefixes["document"],
+            "packing": self.token_vectors.packed,
+            "packing_reason": self.token_vectors.reason,
+        }
+
+    def _embed_whole(self, tokens: Ragged) -> Float[Tensor, "B d"]:
+        """All texts, with the threads that the CPU has, in the way that keeps them busiest."""
+        if self._threads() == 1:
+            return self._embed(tokens)
+        if torch.is_grad_enabled():
+            dealt = self._dealt(tokens.lengths)
+            return self._embed_dealt(tokens, dealt) if len(dealt) > 1 else self._embed(tokens)
+        parts = [] if self.training else _batches(tokens.lengths, _PART_TOKENS)
+        return self._embed_parts(tokens, parts) if len(parts) >= self._threads() else self._embed(tokens)
+
+    def _embed(self, tokens: Ragged) -> Float[Tensor, "B d"]:
+        if len(tokens) == 0:
+            return torch.zeros(0, self.embedding_dimension, device=self.device)
+        order = tokens.lengths.argsort(stable=True)
+        ascending = tokens.take(order)
+        lengths = ascending.lengths.tolist()
+        if lengths[0] < 1:
+            raise UserError("texts of at least one token", "a text without tokens", "Make tokens with tokenise().")
+        return self._pooled(self.token_vectors(ascending, lengths), ascending)[order.argsort()]
+
+    def _pooled(self, hidden: Float[Tensor, "N h"], tokens: Ragged) -> Float[Tensor, "b d"]:
+        # In float32: it costs little, and bfloat16 has three digits.
+        with torch.autocast(hidden.device.type, enabled=False):
+            embeddings = pool(hidden.float(), tokens.offsets, self.pooling)
+            for projection in self.projections:
+                embeddings = projection({"sentence_embedding": embeddings})["sentence_embedding"]
+            return F.normalize(embeddings[:, : self.embedding_dimension], dim=-1)
+
+    def _threads(self) -> int:
+        """How many threads may encode parts at a time. Processes that share the weights must ask for them in one order."""
+        return torch.get_num_threads() if self.device.type == "cpu" and not dist.is_initialized() else 1
+
+    def _budget(self) -> int:
+        """Tokens at a time in `encode`: on a CPU many parts a thread, so that few wait for the last one."""
+        if self.device.type != "cpu":
+            return 65536
+        return 64 * _PART_TOKENS * self._threads() if self._threads() > 1 else _PART_TOKENS
+
+    def _embed_parts(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
+        embeddings = in_threads(lambda rows: self._embed(tokens.take(rows)), parts)
+        return torch.cat(embeddings)[torch.cat(parts).argsort()]
+
+    def _dealt(self, lengths: Int[Tensor, " B"]) -> list[Int[Tensor, " _"]]:
+        """Rows of each thread's part while gradients are recorded, ascending by length; as much work in each.
+
+        No parts where threads would not do: the random numbers of dropout would fall in any order, and padded batches are
+        not worth it.
+        """
+        least = int(lengths.min()) if len(lengths) else 0
+        if not self.token_vectors.packed or self.token_vectors.dropout or least < 1:
+            return []
+        count = min(self._threads(), _MOST_PARTS, int(lengths.sum()) // _LEAST_TOKENS, len(lengths))
+        places = torch.arange(len(lengths)) % (2 * max(count, 1))
+        # There and back, so that no part gets the longer one of each pair.
+        part = torch.minimum(places, 2 * count - 1 - places)
+        order = lengths.argsort(descending=True, stable=True)
+        return [order[part == number].flip(0) for number in range(count)]
+
+    def _embed_dealt(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
+        """As `_embed`, with the graph of each part in a thread of its own, forward and backward."""
+        pieces = [tokens.take(rows) for rows in parts]
+        # Looked up at once: the gradient of the table is as large as the table, whatever is looked up.
+        table = self.token_vectors.table
+        words = table(torch.cat([piece.ids for piece in pieces]))
+        weights = [weight for weight in self.parameters() if weight.requires_grad and weight is not table.weight]
+
+        def embed(piece: Ragged, words: Float[Tensor, "n h"]) -> Float[Tensor, "b d"]:
+            return self._pooled(self.token_vectors.from_words(words, piece.lengths.tolist()), piece)
+
+        embeddings: Tensor = GraphPerThread.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            embed, pieces, [len(piece.ids) for piece in pieces], words, *weights
+        )
+        return embeddings[torch.cat(parts).argsort()]
+
+
+def _batches(lengths: Int[Tensor, " N"], batch_tokens: int) -> list[Int[Tensor, " b"]]:
+    """Rows of similar length, at most `batch_tokens` tokens at a time, but at least one row."""
+    order = lengths.argsort(descending=True, stable=True)
+    sizes: list[int] = []
+    tokens = batch_tokens + 1
+    for length in lengths[order].tolist():
+        if tokens + length > batch_tokens:
+            sizes.append(0)
+            tokens = 0
+        sizes[-1] += 1
+        tokens += length
+    return list(torch.split(order, sizes)) if sizes else []

@@ -1,0 +1,150 @@
+"""A vector for each token: texts of a batch in one row without padding, or padded where an architecture needs it."""
+
+import logging
+from bisect import bisect_right
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hr_retrieval.data.ragged import Ragged
+from hr_retrieval.encoder.cpu.rounding import native_bfloat16, rounds_on_cpu
+from hr_retrieval.encoder.cpu.tiles import LONGEST, Tiles
+from hr_retrieval.encoder.loading import first_position
+from hr_retrieval.encoder.packing import NAME as PACKED
+from hr_retrieval.encoder.packing import Layout, Parted, layout, length_groups, waste_on
+from hr_retrieval.encoder.quiet import quiet
+from hr_retrieval.errors import UserError
+
+# Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of
+# the attention alone, where calls of equal lengths, without any padding, are fastest.
+_PADDED_WASTE, _PACKED_WASTE = 256, 0
+# How far unit token vectors, packed and padded, may differ: rounding gives 1e-6, a wrong attention 1e-2 and more.
+_EQUAL = 1e-4
+
+_log = logging.getLogger(__name__)
+
+
+class TokenVectors:
+    """The last hidden states of a transformer, which stays its owner's to register.
+
+    Args:
+        transformer: a Hugging Face encoder.
+        name: what to call it in messages.
+        max_length: the most tokens of a text.
+        dropout: of its dropout layers while it trains.
+        packing: True to insist, False for never, None for wherever a check on a few texts finds it equal to padding.
+
+    Attributes:
+        packed: whether texts lie in one row without padding.
+        reason: why, or why not.
+
+    Raises:
+        UserError: `packing` is True and the check fails.
+    """
+
+    def __init__(
+        self, transformer: nn.Module, name: str, max_length: int, dropout: float = 0.0, packing: bool | None = None
+    ) -> None:
+        self.transformer: Any = transformer
+        self.dropout = dropout
+        self.packed, self.reason = False, "switched off"
+        if packing is not False:
+            self.packed, self.reason = self._try_packing(max_length)
+            if not self.packed:
+                _report_padding(name, self.reason, insisted=packing is True)
+
+    def __call__(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
+        """Vectors of all tokens of texts of these ascending lengths, none empty."""
+        return self.from_words(self.table(tokens.ids), lengths) if self.packed else self._padded(tokens, lengths)
+
+    @property
+    def table(self) -> nn.Module:
+        """The table of words, which is looked up first."""
+        table: nn.Module = self.transformer.get_input_embeddings()
+        return table
+
+    def from_words(self, words: Float[Tensor, "N h"], lengths: list[int]) -> Float[Tensor, "N h"]:
+        """Packed, from the tokens' rows in the table of words."""
+        device = words.device
+        sizes = torch.tensor(lengths)
+        starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes).to(device)
+        positions = torch.arange(len(words), device=device) - starts + first_position(self.transformer)
+        output = self.transformer(
+            inputs_embeds=words[None],
+            position_ids=positions[None],
+            packed_layout=self.layout(lengths, device),
+        )
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden
+
+    def layout(self, lengths: list[int], device: torch.device) -> Layout:
+        """Tiles for short texts in bfloat16 on a CPU that has it, which do without dropout; groups for all others."""
+        heads: int = getattr(self.transformer.config, "num_attention_heads", 0)
+        fast = device.type == "cpu" and rounds_on_cpu() and native_bfloat16()
+        tiled = fast and not (self.transformer.training and self.dropout)
+        short = bisect_right(lengths, LONGEST) if tiled and heads else 0
+        groups = layout(lengths[short:], waste_on(device, _PACKED_WASTE), device)
+        if not short:
+            return groups
+        tiles = Tiles(lengths[:short], heads)
+        return Parted(tiles, sum(lengths[:short]), groups) if groups else tiles
+
+    def _padded(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
+        """Padded sub-batches of similar length."""
+        rows = torch.arange(len(lengths), device=tokens.ids.device)
+        groups = length_groups(lengths, waste_on(tokens.ids.device, _PADDED_WASTE))
+        return torch.cat([self._padded_group(tokens.take(rows[begin:end])) for begin, end in groups])
+
+    def _padded_group(self, tokens: Ragged) -> Float[Tensor, "n h"]:
+        real = torch.arange(int(tokens.lengths.max()), device=tokens.ids.device) < tokens.lengths[:, None]
+        padding = self.transformer.config.pad_token_id or 0
+        ids = torch.full(real.shape, padding, device=tokens.ids.device).masked_scatter(real, tokens.ids)
+        hidden: Tensor = self.transformer(input_ids=ids, attention_mask=real.long()).last_hidden_state
+        return hidden[real]
+
+    def _try_packing(self, max_length: int) -> tuple[bool, str]:
+        """Turn packing on if it gives the token vectors that padding gives; say how far they differ, or what failed."""
+        config = self.transformer.config
+        # What it was has no public name; sdpa is transformers' own default.
+        before, training = getattr(config, "_attn_implementation", "sdpa"), self.transformer.training
+        tokens = _probe(config.vocab_size, max_length)
+        lengths = tokens.lengths.tolist()
+        self.transformer.eval()
+        try:
+            with torch.inference_mode():
+                expected = F.normalize(self._padded_group(tokens), dim=-1)
+                self._attend_by(PACKED)
+                found = F.normalize(self.from_words(self.table(tokens.ids), lengths), dim=-1)
+            difference = float((found - expected).abs().max())
+            reason = f"packed and padded differ by {difference:.1e}"
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            difference, reason = float("inf"), f"{type(error).__name__}: {error}".splitlines()[0]
+        finally:
+            self.transformer.train(training)
+        equal = difference < _EQUAL
+        if not equal:
+            self._attend_by(before)
+        return equal, reason
+
+    def _attend_by(self, implementation: str) -> None:
+        # It warns where the class of the transformer has but one attention: what the check finds is said instead.
+        with quiet():
+            self.transformer.set_attn_implementation(implementation)
+
+
+def _report_padding(name: str, reason: str, insisted: bool) -> None:
+    if insisted:
+        raise UserError("an architecture whose texts can be packed", f"{name}: {reason}", "Leave packing at null.")
+    _log.info("%s runs with padded batches: packing does not work for it (%s).", name, reason)
+
+
+def _probe(vocabulary: int, max_length: int) -> Ragged:
+    """Sequences of different lengths, some equal, one longer than the windows of local attention."""
+    lengths = torch.tensor(sorted(min(length, max_length) for length in (3, 7, 12, 12, 19, 160)))
+    generator = torch.Generator().manual_seed(0)
+    # The lowest ids are special tokens, padding among them.
+    ids = torch.randint(min(10, vocabulary - 1), vocabulary, (int(lengths.sum()),), generator=generator)
+    return Ragged.from_lengths(ids, lengths)

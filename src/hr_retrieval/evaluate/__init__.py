@@ -1,0 +1,1 @@
+"""An encoder measured on a prepared data set."""

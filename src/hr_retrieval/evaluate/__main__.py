@@ -1,0 +1,23 @@
+"""`python -m hr_retrieval.evaluate`: what an encoder finds in a prepared data set, beside baselines."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from hr_retrieval.config.command import entry_point
+
+
+@entry_point("evaluate")
+def main(config: DictConfig) -> None:
+    """Measure one encoder."""
+    # torch takes seconds to import; `--help` needs none of it.
+    from hr_retrieval.evaluate.evaluation import evaluate, report
+
+    output = Path(config.output)
+    data = Path(config.data.folder)
+    options = (config.split, config.corpus, config.identical_text, config.base, config.counterfactuals)
+    report(evaluate(config.encoder, data, output, *options), output)
+
+
+if __name__ == "__main__":
+    main()

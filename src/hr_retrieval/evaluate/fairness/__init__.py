@@ -1,0 +1,1 @@
+"""How far rankings move when a text speaks of another person."""

@@ -1,0 +1,66 @@
+"""Kinds of queries to look at apart: by language, by length, by what training has seen, by how much is relevant."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hr_retrieval.prepare.clean import normalise
+
+Mask = npt.NDArray[np.bool_]
+
+_CYRILLIC = re.compile("[\u0400-\u052f]")
+_LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
+# "Программист C++" is Russian: a script that holds so large a share of the letters names the language.
+_SHARE = 0.8
+
+
+def query_slices(texts: Sequence[str], seen: Sequence[bool], relevant: Sequence[int]) -> dict[str, dict[str, Mask]]:
+    """Masks `[Q]` by kind and name; the names of a kind divide the queries, and none is empty.
+
+    Args:
+        texts: of the `Q` queries.
+        seen: whether the normalised text is that of a training query.
+        relevant: how many documents are relevant.
+    """
+    lengths = [len(normalise(text)) for text in texts]
+    titles = ["seen in training" if value else "unseen" for value in seen]
+    counts = ["one" if count == 1 else "several" for count in relevant]
+    scripts = [script(text) for text in texts]
+    return {
+        "language": _masks(scripts, scripts),
+        "length": _masks(length_names(lengths), lengths),
+        "title": _masks(titles, titles),
+        "relevant documents": _masks(counts, counts),
+    }
+
+
+def script(text: str) -> str:
+    """`Cyrillic` or `Latin` if at least 80 % of these scripts' letters are; `mixed`, or `other` if there are none."""
+    cyrillic, latin = len(_CYRILLIC.findall(text)), len(_LATIN.findall(text))
+    total = cyrillic + latin
+    if not total:
+        return "other"
+    if cyrillic >= _SHARE * total:
+        return "Cyrillic"
+    return "Latin" if latin >= _SHARE * total else "mixed"
+
+
+def length_names(lengths: Sequence[int]) -> list[str]:
+    """The third, by number of characters, that each query is in; thirds that fall together are one."""
+    short, middle = (int(bound) for bound in np.quantile(lengths, [1 / 3, 2 / 3], method="lower"))
+    longest = max(lengths)
+
+    def name(length: int) -> str:
+        if length <= short:
+            return f"up to {short} characters"
+        return f"{short + 1} to {middle} characters" if length <= middle else f"{middle + 1} to {longest} characters"
+
+    return [name(length) for length in lengths]
+
+
+def _masks(names: Sequence[str], order: Sequence[str] | Sequence[int]) -> dict[str, Mask]:
+    """Masks by name, the names in the order of what belongs to their queries."""
+    array = np.array(names)
+    return {names[place]: array == names[place] for place in np.argsort(np.array(order), kind="stable").tolist()}

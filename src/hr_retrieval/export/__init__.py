@@ -1,0 +1,1 @@
+"""The best encoder of a run as a folder of its own."""

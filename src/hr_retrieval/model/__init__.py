@@ -1,1 +1,0 @@
-"""Encoder, mixing, loss and the Lightning module that joins them."""

@@ -1,0 +1,1 @@
+"""What training compares: mixing, similarity and loss."""

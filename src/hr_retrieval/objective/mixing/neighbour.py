@@ -1,0 +1,58 @@
+"""The strategies that look up neighbours of the anchors."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.objective.mixing.base import Given, Mixing, check
+from hr_retrieval.objective.mixing.candidates import Neighbours
+from hr_retrieval.objective.similarity import cosine, full_precision
+
+# Equal texts have equal embeddings but for rounding, which in bfloat16 reaches some 1e-5 of the cosine.
+_SAME_TEXT = 1 - 1e-4
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class NeighbourMixing(Mixing):
+    """A strategy that looks up neighbours among the documents of the batch and, if `source` says so, beyond.
+
+    Args:
+        k: neighbours of each kind; an anchor that has fewer takes those it has.
+        source: "batch", or the batch and what the caller takes from its memory "queue".
+    """
+
+    k: int = 3
+    source: str = "batch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.k >= 1, "k", "of at least 1", self.k, "model/mixing=none takes no neighbours.")
+        remedy = "queue also looks among past documents, and needs model.queue_size."
+        check(self.source in ("batch", "queue"), "source", 'to be "batch" or "queue"', self.source, remedy)
+
+    def candidates(self, given: Given) -> Neighbours:
+        """The documents of the batch, then those beyond it; constants if `detach` says so."""
+        if self.source == "batch":
+            return Neighbours(self.held(given.documents), given.relevance, given.negative)
+        if given.neighbours is None:
+            raise UserError(
+                f"neighbours from the {self.source}, as model.mixing.source says",
+                "none from the caller",
+                "Pass them to the mixing, or set model.mixing.source=batch.",
+            )
+        beyond = full_precision(given.neighbours.embeddings).detach().to(given.documents.dtype)
+        return Neighbours(
+            torch.cat([self.held(given.documents), beyond]),
+            torch.cat([given.relevance, given.neighbours.relevance], 1),
+            torch.cat([given.negative, given.neighbours.negative], 1),
+        )
+
+
+def own_positives(given: Given, candidates: Neighbours) -> Bool[Tensor, "B C"]:
+    """Which candidates are an anchor's own positive, or its text again: anchors of one group may share a document."""
+    positives = given.documents[: len(given.anchors)].detach()
+    own = cosine(positives, candidates.embeddings.detach()) > _SAME_TEXT
+    return own | torch.eye(*own.shape, dtype=torch.bool, device=own.device)

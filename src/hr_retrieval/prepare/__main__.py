@@ -1,0 +1,32 @@
+"""`python -m hr_retrieval.prepare`: a raw file as a prepared data set."""
+
+from omegaconf import DictConfig
+
+from hr_retrieval.config.command import entry_point
+
+
+@entry_point("prepare")
+def main(config: DictConfig) -> None:
+    """Prepare one source."""
+    # pyarrow and pandas take a second to import; `--help` needs neither.
+    from hr_retrieval.prepare.preparation import configured
+
+    preparation = configured(config.data)
+    dataset = preparation.run(config.split_seed, config.replace)
+    counts = dataset.info["counts"]
+    for name, numbers in counts["splits"].items():
+        print(
+            f"{name:<11}{numbers['queries']:>10,} queries {numbers['documents']:>10,} documents {numbers['positives']:>10,} positives"
+        )
+    for reason, number in counts["rejected"].items():
+        print(f"rejected   {number:>10,} rows: {reason}")
+    for reason, number in counts["skipped_values"].items():
+        print(f"left out   {number:>10,} values: {reason}")
+    print(
+        f"The data set is in {dataset.folder}; rejected rows with their reasons are in {dataset.folder / 'rejected.parquet'}."
+    )
+    print(f"Next: {preparation.command('train', config.split_seed)}")
+
+
+if __name__ == "__main__":
+    main()

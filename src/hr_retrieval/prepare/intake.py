@@ -1,0 +1,300 @@
+"""Rows as they come in: their texts, the keys of the texts and the pairs, all on disk."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hr_retrieval.data.dataset import ROW_GROUP, SCHEMAS
+from hr_retrieval.data.keys import hashes_of, keys_of
+from hr_retrieval.prepare.clean import Columns, Record, is_missing, list_style, normalise, read_record
+from hr_retrieval.prepare.readers.files import RawBatch, Rejected
+
+_SCHEMA = pa.schema([pa.field("text", pa.string()), pa.field("id", pa.string()), pa.field("group", pa.string())])
+
+
+class Column:
+    """A numeric array that is written to disk block by block, and read when it is needed."""
+
+    def __init__(self, path: Path, dtype: type[np.generic], width: int = 1) -> None:
+        self._path, self._dtype, self._width = path, dtype, width
+        path.touch()
+
+    def append(self, block: npt.ArrayLike) -> None:
+        """Add rows."""
+        with self._path.open("ab") as file:
+            file.write(np.ascontiguousarray(block, self._dtype).data)
+
+    def read(self) -> npt.NDArray[Any]:
+        """All rows: `[n]`, or `[n, width]` for a width above 1; on disk until they are looked at, and unchanged there."""
+        # An empty file cannot be mapped.
+        empty = self._path.stat().st_size == 0
+        array = np.empty(0, self._dtype) if empty else np.memmap(self._path, self._dtype, "c")
+        return array if self._width == 1 else array.reshape(-1, self._width)
+
+
+def stored(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same array `[n]` on disk."""
+    column = Column(path, array.dtype.type)
+    column.append(array)
+    return column.read()
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """Every text of one side in the order of the rows, repeated as often as it stands there.
+
+    Attributes:
+        file: Parquet with the columns text, id and group; id and group are null where none is stated.
+        keys: of the texts, `[n, 2]`.
+        norms: hashes of the normalised texts, `[n]`.
+        groups: hashes of the stated groups, `[n]`; 0 for none.
+    """
+
+    file: Path
+    keys: Column
+    norms: Column
+    groups: Column
+
+
+@dataclass(frozen=True)
+class Intake:
+    """All that the rows say, on disk.
+
+    Attributes:
+        splits: of each query occurrence, -1 if the source states none.
+        positives: `[m, 2]`: places of query and document occurrences that go together.
+        negatives: likewise.
+        negative_rows: which row of the source each negative pair comes from.
+        sources: the files, each with the number that its first row has in `negative_rows`.
+        rows: how many rows are used.
+        skipped: how many values were left out beside others of the same row that are used, by reason.
+        list_styles: how the cells of a column look like lists, by its name; see `list_style`.
+    """
+
+    documents: Occurrences
+    queries: Occurrences
+    splits: Column
+    positives: Column
+    negatives: Column
+    negative_rows: Column
+    sources: dict[str, int]
+    rows: int
+    skipped: Counter[str]
+    list_styles: dict[str, str]
+
+    def source_of(self, row: int) -> tuple[str, int]:
+        """File and place in it of a row numbered as in `negative_rows`."""
+        source = [name for name, begin in self.sources.items() if begin <= row][-1]
+        return source, row - self.sources[source]
+
+
+class RejectedWriter:
+    """Writes `rejected.parquet`; counts by reason, and keeps what helps against each."""
+
+    def __init__(self, path: Path) -> None:
+        self.counts: Counter[str] = Counter()
+        self.remedies: dict[str, str] = {}
+        self._writer = pq.ParquetWriter(path, SCHEMAS["rejected"], compression="zstd")
+
+    def __enter__(self) -> "RejectedWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def write(self, rejected: Sequence[Rejected]) -> None:
+        """Add rows."""
+        for row in rejected:
+            self.counts[row.reason] += 1
+            self.remedies.setdefault(row.reason, row.remedy)
+        rows = [{name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names} for row in rejected]
+        if rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["rejected"]))
+
+
+def take_in(batches: Iterable[RawBatch], columns: Columns, folder: Path, rejected: RejectedWriter) -> Intake:
+    """Read and clean all rows; what they say goes to files in `folder`."""
+    documents, queries, pairs = _Spool(folder, "documents"), _Spool(folder, "queries"), _Pairs(folder)
+    styles = _ListStyles(columns)
+    for batch in batches:
+        pairs.begin_batch(batch)
+        faults = list(batch.rejected)
+        styles.look_at(batch.values)
+        for row, values in zip(batch.rows, batch.values, strict=True):
+            record = read_record(values, columns, batch.corpus_only)
+            if isinstance(record, str):
+                faults.append(Rejected(batch.source, row, record, _as_json(values)))
+            else:
+                pairs.add(row, record, queries, documents)
+        queries.flush()
+        documents.flush()
+        pairs.flush()
+        rejected.write(faults)
+    return pairs.intake(documents.close(), queries.close(), styles.found())
+
+
+class _ListStyles:
+    """Whether cells that are read as one text look like several, by the first ones of each column."""
+
+    # Cells that are looked at; and the share from which a style is the column's: commas stand in titles, too.
+    _CELLS = 5000
+    _SHARES: ClassVar[dict[str, float]] = {"brackets": 0.2, "lines": 0.2, "|": 0.2, ";": 0.5, ",": 0.5}
+
+    def __init__(self, columns: Columns) -> None:
+        self._counts = {name: Counter[str]() for name in columns.text_names() if name not in columns.separators}
+
+    def look_at(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Count the styles of some rows."""
+        for name, counts in self._counts.items():
+            cells = [row[name] for row in rows[: max(self._CELLS - counts.total(), 0)]]
+            counts.update(list_style(cell) or "" for cell in cells if isinstance(cell, str) and cell)
+
+    def found(self) -> dict[str, str]:
+        """The style of each column whose cells look like lists."""
+        styles = {}
+        for name, counts in self._counts.items():
+            likely = [style for style, share in self._SHARES.items() if counts[style] >= max(share * counts.total(), 2)]
+            if likely:
+                styles[name] = max(likely, key=counts.__getitem__)
+        return styles
+
+
+class _Pairs:
+    """Which occurrences go together, gathered row by row."""
+
+    def __init__(self, folder: Path) -> None:
+        self._sources: dict[str, int] = {}
+        self._rows_before = self._rows = self._used = 0
+        self._skipped: Counter[str] = Counter()
+        self._split_column = Column(folder / "splits", np.int8)
+        self._positive_column = Column(folder / "positives", np.int32, 2)
+        self._negative_column = Column(folder / "negatives", np.int32, 2)
+        self._row_column = Column(folder / "negative_rows", np.int64)
+        self._clear()
+
+    def begin_batch(self, batch: RawBatch) -> None:
+        """Number the rows of a new file behind those of the last."""
+        if batch.source not in self._sources:
+            self._rows_before = self._rows
+            self._sources[batch.source] = self._rows_before
+
+    def add(self, row: int, record: Record, queries: "_Spool", documents: "_Spool") -> None:
+        """Add the texts of a row to the two sides, and its pairs."""
+        anchors = queries.add(record.anchors, record.anchor_id, record.group)
+        positives = documents.add(record.positives, record.positive_id, record.group)
+        negatives = documents.add(record.negatives, None, None)
+        self._splits += [-1 if record.split is None else record.split] * len(record.anchors)
+        self._positives += [(anchor, positive) for anchor in anchors for positive in positives]
+        self._negatives += [(anchor, negative) for anchor in anchors for negative in negatives]
+        self._negative_rows += [self._rows_before + row] * (len(anchors) * len(negatives))
+        self._rows = max(self._rows, self._rows_before + row + 1)
+        self._skipped.update(record.skipped)
+        self._used += 1
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        self._split_column.append(self._splits)
+        self._positive_column.append(self._positives)
+        self._negative_column.append(self._negatives)
+        self._row_column.append(self._negative_rows)
+        self._clear()
+
+    def intake(self, documents: Occurrences, queries: Occurrences, list_styles: dict[str, str]) -> Intake:
+        """Everything."""
+        columns = (self._split_column, self._positive_column, self._negative_column, self._row_column)
+        return Intake(documents, queries, *columns, self._sources, self._used, self._skipped, list_styles)
+
+    def _clear(self) -> None:
+        self._splits: list[int] = []
+        self._positives: list[tuple[int, int]] = []
+        self._negatives: list[tuple[int, int]] = []
+        self._negative_rows: list[int] = []
+
+
+class _Spool:
+    """One side's texts on their way to disk."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{name}.texts"
+        # Read once or twice and deleted: speed before size.
+        self._writer = pq.ParquetWriter(self._path, _SCHEMA, compression="lz4", use_dictionary=False)
+        self._keys = Column(folder / f"{name}.keys", np.uint64, 2)
+        self._norms = Column(folder / f"{name}.norms", np.uint64)
+        self._group_column = Column(folder / f"{name}.groups", np.uint64)
+        self._count = 0
+        self._waiting: list[pa.RecordBatch] = []
+        self._clear()
+
+    def add(self, texts: Sequence[str], identifier: str | None, group: str | None) -> range:
+        """Add the texts of a row; gives their places."""
+        self._texts += texts
+        if identifier is None or len(texts) == 1:
+            self._ids += [identifier] * len(texts)
+        else:
+            self._ids += [f"{identifier}-{number}" for number in range(1, len(texts) + 1)]
+        self._groups += [group] * len(texts)
+        self._count += len(texts)
+        return range(self._count - len(texts), self._count)
+
+    def flush(self) -> None:
+        """Write the texts and their keys."""
+        groups = hashes_of([group or "" for group in self._groups])
+        groups[[group is None for group in self._groups]] = 0
+        self._keys.append(keys_of(self._texts))
+        self._norms.append(hashes_of([normalise(text) for text in self._texts]))
+        self._group_column.append(groups)
+        self._waiting.append(pa.record_batch([self._texts, self._ids, self._groups], schema=_SCHEMA))
+        if sum(batch.num_rows for batch in self._waiting) >= ROW_GROUP:
+            self._write()
+        self._clear()
+
+    def close(self) -> Occurrences:
+        """All that was added."""
+        self._write()
+        self._writer.close()
+        return Occurrences(self._path, self._keys, self._norms, self._group_column)
+
+    def _write(self) -> None:
+        self._writer.write_table(pa.Table.from_batches(self._waiting, _SCHEMA), row_group_size=ROW_GROUP)
+        self._waiting = []
+
+    def _clear(self) -> None:
+        self._texts: list[str] = []
+        self._ids: list[str | None] = []
+        self._groups: list[str | None] = []
+
+
+def limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]:
+    """The batches up to so many readable rows; documents without anchors are not counted."""
+    left = sys.maxsize if rows is None else rows
+    for batch in batches:
+        if batch.corpus_only or len(batch.rows) < left:
+            yield batch
+            left -= 0 if batch.corpus_only else len(batch.rows)
+            continue
+        kept = batch.rows[:left]
+        rejected = [fault for fault in batch.rejected if fault.row < kept[-1]]
+        yield RawBatch(batch.source, kept, batch.values[:left], rejected)
+        return
+
+
+def _as_json(values: Any) -> str:
+    plain = {name: None if is_missing(value) else value for name, value in values.items()}
+    return json.dumps(plain, ensure_ascii=False, default=str)
+
+
+def _writable(value: Any) -> Any:
+    """A text without lone surrogates, which no file can hold."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -1,0 +1,412 @@
+"""Raw files as batches of rows: one reader a format, none of which holds a whole file (but a pickle)."""
+
+import csv
+import glob
+import itertools
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pyarrow.parquet as pq
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.readers.pickles import read_frame
+from hr_retrieval.prepare.readers.text_files import (
+    BROKEN,
+    BROKEN_BYTES,
+    Unreadable,
+    broken,
+    check_encoding,
+    json_rows,
+    readable,
+    text_lines,
+    undecodable,
+)
+
+BATCH_ROWS = 2048
+# An unclosed quote makes the rest of the file one cell; it is noticed here and not when memory is full.
+_LONGEST_CELL = 1 << 24
+_MAP_COLUMNS = "Map data.columns.* to the columns of the file."
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was left out.
+
+    Attributes:
+        source: the file.
+        row: its place in the file, from 0, as the format counts: CSV records behind the header, JSON lines.
+        reason: why.
+        content: the row as JSON.
+        remedy: what helps where many rows are so; empty if that is to map other columns.
+    """
+
+    source: str
+    row: int
+    reason: str
+    content: str
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, source: Path, row: int, piece: Unreadable) -> "Rejected":
+        """A piece of a file that is no row."""
+        return cls(str(source), row, piece.reason, piece.content, piece.remedy)
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Some rows of one file.
+
+    Attributes:
+        source: the file.
+        rows: the place of each row in it, from 0.
+        values: the wanted columns of each row.
+        rejected: rows that could not be read.
+        corpus_only: whether the rows only bring documents (their positives), without anchors.
+    """
+
+    source: str
+    rows: Sequence[int]
+    values: Sequence[Mapping[str, Any]]
+    rejected: Sequence[Rejected] = field(default=())
+    corpus_only: bool = False
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A source of rows."""
+
+    def inputs(self) -> list[Path]:
+        """The files that are read, for their checksums."""
+        ...
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows in the order of the files, with the wanted columns.
+
+        Raises:
+            UserError: a wanted column is missing in a file, or a file is empty, damaged or cannot be decoded.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CsvReader:
+    """Delimited text.
+
+    A record whose quotes do not match loses its first line only, which is rejected; the next one begins behind it.
+
+    Args:
+        path: a file, a folder, a glob pattern or a list of them.
+        delimiter: one character: `,`, `;` (as in exports of hh.ru), or `\\t` for a tab, which a shell does not pass on easily.
+        encoding: any encoding that Python knows: utf-8, cp1251, utf-16.
+        errors: what bytes do that the encoding does not know: `strict` is an error, `replace` puts U+FFFD in their
+            place, `reject` leaves the row out.
+        quote: the quote character, or an empty string if quotes have no meaning.
+        escape: what stands before a quote, a delimiter, a line end or itself that is text: `\\` in files of Spark and
+            MySQL; before anything else it is text. Empty for none.
+        header: whether the first line names the columns; otherwise they are called 0, 1, 2, ...
+        skip: lines before the header.
+    """
+
+    path: str | Sequence[str]
+    # A command line makes numbers of digits, and null of nothing: `Any` until `__post_init__` has made text of it.
+    delimiter: Any = ","
+    encoding: Any = "utf-8"
+    errors: str = "strict"
+    quote: Any = '"'
+    escape: Any = ""
+    header: bool = True
+    skip: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("delimiter", "encoding", "quote", "escape"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, "" if value is None else str(value))
+        signs = [sign for sign in (self._separator(), self.quote, self.escape) if sign]
+        if (
+            len(self._separator()) != 1
+            or max(map(len, signs)) > 1
+            or len(set(signs)) < len(signs)
+            or not {"\r", "\n"}.isdisjoint(signs)
+        ):
+            raise UserError(
+                "a delimiter of one character, a quote and an escape of at most one, all different",
+                f"{self.delimiter!r}, {self.quote!r} and {self.escape!r}",
+                "Set data.reader.delimiter, quote and escape so; a tab is written \\t.",
+            )
+        if self.skip < 0:
+            raise UserError(
+                "data.reader.skip of at least 0", str(self.skip), "Say how many lines stand before the header."
+            )
+        check_encoding(self.encoding, self.errors)
+
+    def inputs(self) -> list[Path]:
+        """The files."""
+        return find_files(self.path)
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows; one whose number of cells is not that of the header is rejected."""
+        files = self.inputs()
+        for file in files:
+            header = self._header(file)
+            check_columns(file, header, wanted, self._column_remedy(header))
+        for file in files:
+            yield from self._read(file, wanted)
+
+    def _separator(self) -> str:
+        return "\t" if self.delimiter == "\\t" else self.delimiter
+
+    def _header(self, file: Path) -> list[str]:
+        first = next(self._records(file), [])
+        if isinstance(first, Unreadable):
+            if first.reason == BROKEN_BYTES:
+                raise undecodable(file, self.encoding)
+            raise UserError(f"a first line of cells in {file}", f"{first.content} ({first.reason})", first.remedy)
+        if not first:
+            raise UserError("a first line of cells", f"{file}, which has none", "Give a file with rows.")
+        return first if self.header else [str(place) for place in range(len(first))]
+
+    def _column_remedy(self, header: Sequence[str]) -> str:
+        others = [sign for sign in (";", "\t", "|", ",") if sign != self._separator()]
+        likely = [sign for sign in others if len(header) == 1 and sign in header[0]]
+        if likely:
+            sign = "\\t" if likely[0] == "\t" else likely[0]
+            return f"The cells look separated by {sign!r}: set 'data.reader.delimiter=\"{sign}\"'."
+        return (
+            f"{_MAP_COLUMNS} If its columns have no names: data.reader.header=false calls them 0, 1, ...; if lines "
+            "stand before them: data.reader.skip=1."
+        )
+
+    def _read(self, file: Path, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        header = self._header(file)
+        places = {name: header.index(name) for name in wanted}
+        numbered = enumerate(itertools.islice(self._records(file), int(self.header), None))
+        while block := list(itertools.islice(numbered, BATCH_ROWS)):
+            rows, values, rejected = [], [], []
+            for row, cells in block:
+                if isinstance(cells, Unreadable):
+                    rejected.append(Rejected.of(file, row, cells))
+                elif len(cells) == len(header):
+                    rows.append(row)
+                    values.append({name: cells[place] for name, place in places.items()})
+                elif cells:
+                    reason = f"{len(cells)} cells under a header of {len(header)}"
+                    content = json.dumps(cells, ensure_ascii=False)
+                    rejected.append(Rejected(str(file), row, reason, content, self._quote_remedy(content)))
+            yield RawBatch(str(file), rows, values, rejected)
+
+    def _records(self, file: Path) -> Iterator[list[str] | Unreadable]:
+        csv.field_size_limit(_LONGEST_CELL)
+        lines = _RecordLines(self._lines(file))
+        records = self._parser(lines)
+        while True:
+            lines.record.clear()
+            try:
+                cells = next(records)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # The parser begins anew at each record.
+                first = lines.give_back()
+                yield Unreadable(str(error), json.dumps(first, ensure_ascii=False), self._quote_remedy(first))
+                continue
+            if self.errors == "reject" and any(BROKEN in line for line in lines.record):
+                yield broken("".join(lines.record))
+            else:
+                yield cells
+
+    def _lines(self, file: Path) -> Iterator[str]:
+        lines = itertools.islice(text_lines(file, self.encoding, self.errors), self.skip, None)
+        if not self.escape:
+            return lines
+        # The parser takes any escaped character for text and drops the escape: before others it is doubled.
+        escape, meant = re.escape(self.escape), re.escape(self.escape + self.quote + self._separator() + "\r\n")
+        lone = re.compile(f"{escape}(?:(?P<meant>[{meant}])|)")
+        return (lone.sub(lambda found: found[0] if found["meant"] else found[0] * 2, line) for line in lines)
+
+    def _parser(self, lines: Iterator[str]) -> Any:
+        return csv.reader(
+            lines,
+            delimiter=self._separator(),
+            quotechar=self.quote or None,
+            escapechar=self.escape or None,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+            strict=bool(self.quote),
+        )
+
+    def _quote_remedy(self, content: str) -> str:
+        if self.quote and not self.escape and "\\" + self.quote in content:
+            return "Quotes stand behind backslashes: set 'data.reader.escape=\\\\', as for files of Spark and MySQL."
+        other = "quote='' if quotes have no meaning in it" if self.quote else "quote='\"' if its cells are quoted"
+        return f"Set data.reader.delimiter, quote and escape as the file has them (data.reader.{other})."
+
+
+class _RecordLines:
+    """Lines, of which those of the present record are remembered and can be given back."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.record: list[str] = []
+        self._lines, self._waiting = lines, deque[str]()
+
+    def __iter__(self) -> "_RecordLines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._waiting.popleft() if self._waiting else next(self._lines)
+        self.record.append(line)
+        return line
+
+    def give_back(self) -> str:
+        """The record's first line; the others come again."""
+        first, *others = self.record
+        self._waiting.extendleft(reversed(others))
+        return first
+
+
+@dataclass(frozen=True)
+class ParquetReader:
+    """Parquet files; a cell may be a list.
+
+    Args:
+        path: a file, a folder of parts, a glob pattern or a list of them.
+    """
+
+    path: str | Sequence[str]
+
+    def inputs(self) -> list[Path]:
+        """The files."""
+        return find_files(self.path)
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows."""
+        files = self.inputs()
+        for file in files:
+            with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
+                check_columns(file, table.schema_arrow.names, wanted)
+        for file in files:
+            row = 0
+            with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
+                for batch in table.iter_batches(BATCH_ROWS, columns=list(wanted)):
+                    yield RawBatch(str(file), range(row, row + batch.num_rows), batch.to_pylist())
+                    row += batch.num_rows
+
+
+@dataclass(frozen=True)
+class JsonLinesReader:
+    """One JSON object a line, or one array of objects; a cell may be a list. A key that a row lacks is null there.
+
+    Args:
+        path: a file, a folder, a glob pattern or a list of them.
+        encoding: of the files.
+        errors: as of `CsvReader`.
+    """
+
+    path: str | Sequence[str]
+    encoding: Any = "utf-8"
+    errors: str = "strict"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encoding", str(self.encoding))
+        check_encoding(self.encoding, self.errors)
+
+    def inputs(self) -> list[Path]:
+        """The files."""
+        return find_files(self.path)
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows; a line that is no JSON object is rejected."""
+        for file in self.inputs():
+            names: set[str] = set()
+            checked = False
+            numbered = enumerate(json_rows(file, self.encoding, self.errors))
+            while block := list(itertools.islice(numbered, BATCH_ROWS)):
+                rows, values, rejected = [], [], []
+                for row, line in block:
+                    if isinstance(line, Unreadable):
+                        rejected.append(Rejected.of(file, row, line))
+                    elif line is not None:
+                        rows.append(row)
+                        values.append({name: line.get(name) for name in wanted})
+                        names.update(line)
+                if rows and not checked:
+                    # Keys may be left out where they are null; what no line of the first block has is misspelt.
+                    check_columns(file, sorted(names), wanted)
+                    checked = True
+                yield RawBatch(str(file), rows, values, rejected)
+
+
+@dataclass(frozen=True)
+class PickleReader:
+    """A pickled DataFrame, such as the original system's `train.pkl`; nothing that a pickle may carry is run.
+
+    Args:
+        path: a file, a folder, a glob pattern or a list of them.
+    """
+
+    path: str | Sequence[str]
+
+    def inputs(self) -> list[Path]:
+        """The files."""
+        return find_files(self.path)
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows of the frames."""
+        for file in self.inputs():
+            with readable(file, "a pickled DataFrame"):
+                frame = read_frame(file)
+            # pandas numbers the columns of what had no header.
+            frame.columns = [str(name) for name in frame.columns]
+            check_columns(file, list(frame.columns), wanted)
+            for begin in range(0, len(frame), BATCH_ROWS):
+                part = frame.iloc[begin : begin + BATCH_ROWS]
+                columns = [part[name].tolist() for name in wanted]
+                values = [dict(zip(wanted, cells, strict=True)) for cells in zip(*columns, strict=True)]
+                yield RawBatch(str(file), range(begin, begin + len(part)), values)
+
+
+def find_files(path: str | Sequence[str]) -> list[Path]:
+    """The files that a path, a folder, a glob pattern or a list of them names, each once, in sorted order within each.
+
+    Of a folder these are all files below it but those whose name, or whose folder's, begins with a dot or an underscore:
+    so Spark marks what is no data.
+
+    Raises:
+        UserError: one of them names no file.
+    """
+    files: dict[Path, None] = {}
+    for name in (path,) if not isinstance(path, list | tuple) else path:
+        found = [Path(str(name))]
+        if not found[0].exists():
+            found = sorted(map(Path, glob.glob(str(name), recursive=True)))
+        there = [file for place in found for file in (_parts(place) if place.is_dir() else [place])]
+        if not there:
+            came = f"no file in the folder {found[0]}" if found else f"nothing under the folder {Path.cwd()}"
+            raise UserError(f"a file at {name}", came, "Check data.reader.path.")
+        files.update(dict.fromkeys(there))
+    return list(files)
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    )
+
+
+def check_columns(file: Path, found: Sequence[str], wanted: Sequence[str], remedy: str = _MAP_COLUMNS) -> None:
+    """Raise `UserError` if a wanted column is missing or stands twice."""
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise UserError(
+            f"the column {', '.join(map(repr, missing))} in {file}",
+            f"the columns {', '.join(map(repr, found))}",
+            remedy,
+        )
+    twice = [name for name in wanted if list(found).count(name) > 1]
+    if twice:
+        raise UserError(f"one column {twice[0]!r} in {file}", "several of that name", "Rename the others.")

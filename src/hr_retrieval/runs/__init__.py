@@ -1,0 +1,1 @@
+"""Run directories: what lies in one, and going on with it."""

@@ -1,0 +1,271 @@
+"""A run directory: its config, its checkpoints, its figures; the only reader of checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCardData
+from omegaconf import DictConfig, OmegaConf
+
+from hr_retrieval.config.buildable import check_targets
+from hr_retrieval.config.schema import build
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.folder import hub_name
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
+from hr_retrieval.markdown import markdown_table
+from hr_retrieval.runs.checkpoints import load_checkpoint, newest_checkpoint
+
+
+@dataclass(frozen=True)
+class Part:
+    """From where on a run was trained with other settings.
+
+    Attributes:
+        from_step: optimizer steps that were trained before.
+        overrides: what was given beside `resume=`.
+    """
+
+    from_step: int
+    overrides: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"from step {self.from_step}: {' '.join(self.overrides)}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory.
+
+    Attributes:
+        folder: `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`, `encoder/` and `summary.json` are in it.
+        config: the resolved config of the newest part; its own folder in it is `folder`, wherever it was.
+        made_from: fingerprints of what the run was begun with, by what they are of.
+        parts: the changes since it began, the oldest first.
+    """
+
+    folder: Path
+    config: DictConfig
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Read an existing run.
+
+        Raises:
+            UserError: the folder is no run directory, or its config would build what no config may build.
+        """
+        # A link stays right wherever the run's own files name their folder.
+        folder = folder.resolve()
+        check_run(folder)
+        path = folder / "config.yaml"
+        config = OmegaConf.load(path)
+        if not isinstance(config, DictConfig):
+            raise UserError(f"settings in {path}", "a list", "Restore the file that the run wrote.")
+        # The run wrote plain values: a reference to another key, or to the environment, is none of its own.
+        content: Any = OmegaConf.to_container(config)
+        record = content.pop("record", {})
+        check_targets(content, str(path))
+        written = OmegaConf.select(config, "trainer.default_root_dir")
+        if isinstance(written, str) and written:
+            # A copy, or a run that was moved: its callbacks must not write to where it was.
+            content = renamed(content, written, str(folder))
+        parts = tuple(Part(part["from_step"], tuple(part["overrides"])) for part in record.get("parts", []))
+        return cls(folder, OmegaConf.create(content), record.get("made_from", {}), parts)
+
+    def write(self) -> None:
+        """Write `config.yaml`, whole or not at all: the config, and as `record` what the run was made from and its parts."""
+        record = {"made_from": dict(self.made_from), "parts": [asdict(part) for part in self.parts]}
+        content = {**_plain(self.config), "record": record}
+        with whole_file(self.folder / "config.yaml") as partial:
+            OmegaConf.save(OmegaConf.create(content), partial)
+
+    def check_made_from(self, made_from: Mapping[str, str]) -> None:
+        """Raise `UserError`, naming what differs, unless the run was begun with what has these fingerprints."""
+        if not self.made_from:
+            raise UserError(
+                f"a record of what the run was made from in {self.folder / 'config.yaml'}",
+                "none: another version began it",
+                "Start it anew: the same options without resume=.",
+            )
+        for name, now in made_from.items():
+            before = self.made_from.get(name, now)
+            if now != before:
+                raise UserError(
+                    f"the {name} that the run in {self.folder} was begun with (fingerprint {before[:16]})",
+                    f"another content there now ({now[:16]})",
+                    "Restore it as it was, or start a new run on what is there now: the same options without resume=.",
+                )
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    def newest_checkpoint(self) -> tuple[Path, int] | None:
+        """The intact checkpoint written last that a training can go on from, and its step; `None` if there is none."""
+        return newest_checkpoint(self.checkpoints)
+
+    def measured_checkpoint(self) -> Path:
+        """The checkpoint with the best validation figure; in a run without any validation, the last one.
+
+        Raises:
+            UserError: there is none.
+        """
+        best = self.checkpoints / "best.ckpt"
+        found = best if best.exists() else self.checkpoints / "last.ckpt"
+        if not found.exists():
+            raise UserError(
+                f"a checkpoint in {self.checkpoints}",
+                "none",
+                f"Train first: resume={self.folder} goes on with the run.",
+            )
+        return found
+
+    def encoder(self) -> Encoder:
+        """The encoder with the weights of `measured_checkpoint`."""
+        encoder: Encoder = build(self.config.model.encoder)
+        encoder.load_state_dict(encoder_weights(self.measured_checkpoint()))
+        return encoder.eval()
+
+    def summary(self) -> dict[str, Any]:
+        """The figures that the finished run wrote."""
+        content: dict[str, Any] = read_json(self.folder / "summary.json")
+        return content
+
+    def export(self, folder: Path, replace: bool = False) -> None:
+        """Write the encoder to a new folder, with a model card.
+
+        Args:
+            replace: whether what stands there may be replaced; the old one stays until the new one is whole.
+
+        Raises:
+            UserError: the folder holds something and `replace` is false, or the run has no checkpoint.
+        """
+        if not replace:
+            check_vacant(folder)
+        figures = self.summary() if (self.folder / "summary.json").exists() else {}
+        self.encoder().save(folder, model_card=model_card(self.config, figures, self.parts), replace=replace)
+
+
+def open_encoder(name: str) -> tuple[Encoder, Run | None]:
+    """The encoder of a run directory's best checkpoint and the run, or whatever `Encoder` loads; in evaluation mode.
+
+    Raises:
+        UserError: a folder is neither a run directory nor an encoder's, or what it holds cannot be loaded.
+    """
+    folder = Path(name)
+    if (folder / "config.yaml").is_file():
+        run = Run.open(folder)
+        return run.encoder(), run
+    if folder.is_dir() and not any((folder / file).exists() for file in ("config.json", "modules.json")):
+        raise UserError(
+            "a run directory (with config.yaml) or an encoder's folder (with config.json or modules.json)",
+            f"{folder} with neither",
+            "Name outputs/<project>/<time>, or the folder that export wrote.",
+        )
+    return Encoder(name).eval(), None
+
+
+def check_run(folder: Path) -> None:
+    """Raise `UserError`, with what may have been meant, unless the folder is a run directory."""
+    if (folder / "config.yaml").is_file():
+        return
+    got = (
+        f"the file {folder}"
+        if folder.is_file()
+        else f"{folder} without it"
+        if folder.is_dir()
+        else f"{folder}, which does not exist"
+    )
+    around = next((parent for parent in folder.parents if (parent / "config.yaml").is_file()), None)
+    raise UserError(
+        "a run directory with config.yaml",
+        got,
+        "Name a folder such as outputs/<project>/<time>."
+        if around is None
+        else f"Name {around}, the run that it is in.",
+    )
+
+
+def check_new(folder: Path) -> None:
+    """Raise `UserError` if the folder holds a run already."""
+    if (folder / "config.yaml").exists():
+        raise UserError(
+            "a new run directory",
+            f"{folder}, which holds a run",
+            f"Go on with resume={folder}, or name another output.",
+        )
+
+
+def encoder_weights(checkpoint: Path) -> dict[str, Any]:
+    """The encoder's part of a checkpoint's weights."""
+    weights = load_checkpoint(checkpoint)["state_dict"]
+    return {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
+
+
+def _plain(config: DictConfig) -> dict[Any, Any]:
+    content = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(content, dict)
+    return content
+
+
+def model_card(config: DictConfig, figures: Mapping[str, Any], parts: Sequence[Part] = ()) -> str:
+    """A model card in the hub's form: data, settings, figures."""
+    settings = OmegaConf.to_yaml(
+        OmegaConf.create({name: config[name] for name in ("model", "optimizer", "scheduler", "datamodule", "seed")})
+    )
+    name = config.model.encoder.name_or_path
+    head = ModelCardData(
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=["sentence-transformers", "feature-extraction", "retrieval", "hr"],
+        # The hub refuses anything but the name of a model on it; `trained_from` is what `evaluate` compares with.
+        base_model=hub_name(name),
+        trained_from=name,
+    )
+    lines = [
+        "---",
+        head.to_yaml(),
+        "---",
+        "",
+        f"# {config.project}",
+        "",
+        f"An encoder for HR retrieval, trained with hr_retrieval from `{name}` "
+        f"on `{config.data.name}` ({config.data.licence}).",
+        "",
+        *_figures(figures),
+        "## Settings",
+        "",
+        *(
+            ["Of the newest part of the training; it was changed", "", *(f"* {part}" for part in parts), ""]
+            if parts
+            else []
+        ),
+        "```yaml",
+        settings.rstrip(),
+        "```",
+        "",
+        "Rankings of people and jobs can carry the bias of the data: measure it on your own before use.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _figures(figures: Mapping[str, Any]) -> list[str]:
+    measured = {name: figures[name] for name in ("zero_shot", "trained") if figures.get(name)}
+    if not measured:
+        return []
+    names = list(next(iter(measured.values())))
+    return [
+        "## Figures",
+        "",
+        *([f"Weights of {figures['checkpoint']}.", ""] if figures.get("checkpoint") else []),
+        f"Split `{figures['split']}`: {figures['queries']} queries, {figures['documents']} documents, exact ranks.",
+        "",
+        markdown_table(
+            [["", *names], *([row, *(f"{values[name]:.4f}" for name in names)] for row, values in measured.items())]
+        ),
+        "",
+    ]

@@ -1,0 +1,44 @@
+"""Which folder a run has: the one it goes on in, the one named, or a new one that no other run takes."""
+
+import itertools
+from datetime import datetime
+from pathlib import Path
+
+from hr_retrieval.files import readable_write_errors
+from hr_retrieval.runs.directory import check_new, check_run
+from hr_retrieval.train.processes import outside_place
+
+
+def run_folder(resume: str | None, output: str | None, project: str) -> Path:
+    """The run directory, with links and `..` resolved; it stands when this returns.
+
+    It is asked for before anything is written, so that a name that cannot be right leaves nothing behind.
+
+    Raises:
+        UserError: `resume` names no run, `output` names one, or the folder cannot be made.
+    """
+    if resume is not None:
+        folder = Path(resume).resolve()
+        check_run(folder)
+        return folder
+    if output is not None:
+        folder = Path(output).resolve()
+        # Of several processes the first one may have begun the run by now; it is the one that looks.
+        if outside_place() is None:
+            check_new(folder)
+        with readable_write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    parent = Path("outputs", project).resolve()
+    now = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    with readable_write_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count():
+            folder = parent / (f"{now}_{number}" if number else now)
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                # Another run began within the same second.
+                continue
+            return folder
+    raise AssertionError("counting does not end")

@@ -1,0 +1,1 @@
+"""How long encoding and search take."""

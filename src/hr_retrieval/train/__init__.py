@@ -1,0 +1,1 @@
+"""A training from its config to its report."""

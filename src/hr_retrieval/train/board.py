@@ -1,0 +1,250 @@
+"""What TensorBoard shows of a validation beside its figures: scores, the worst queries, and the embeddings themselves.
+
+Nothing is encoded for this: the callbacks look at the embeddings that the validation has ranked. Each does nothing on
+further processes and without TensorBoard's logger.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+
+from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import whole_file
+from hr_retrieval.markdown import markdown_table
+from hr_retrieval.retrieval.extremes import extremes
+from hr_retrieval.train.module import RetrievalModule
+
+Rows = npt.NDArray[np.int64]
+
+_BINS = 40
+# Characters of a text that a table or a label shows.
+_SHOWN = 140
+
+
+class ScoreHistograms(Callback):
+    """Histograms of what the ranks come from, at each validation, over the same queries each time.
+
+    `scores/best_positive` is the cosine of a query with its relevant document that scores highest, `scores/hardest_negative`
+    with the other document that does, and `scores/margin` the difference: where it is above 0, the query's rank is 1.
+
+    Args:
+        queries: at most so many, drawn among those that have a relevant document.
+    """
+
+    def __init__(self, queries: int = 1000) -> None:
+        _check_positive("callbacks.score_histograms.queries", queries)
+        self.queries = queries
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loggers = _loggers(trainer)
+        if not loggers:
+            return
+        embedded, measured, _ = _validation(pl_module)
+        found = extremes(embedded, torch.from_numpy(_drawn(measured, self.queries)))
+        comparable = found.negative_scores.isfinite()
+        histograms = {
+            "best_positive": found.positive_scores,
+            "hardest_negative": found.negative_scores[comparable],
+            "margin": (found.positive_scores - found.negative_scores)[comparable],
+        }
+        for logger in loggers:
+            for name, values in histograms.items():
+                if len(values):
+                    logger.experiment.add_histogram(f"scores/{name}", values, trainer.global_step, bins=_BINS)
+
+
+class WorstQueries(Callback):
+    """A table of the queries whose best relevant document stands lowest, and of what stood first instead, at each validation.
+
+    Args:
+        count: rows of the table at most; queries of rank 1 are not among them.
+    """
+
+    def __init__(self, count: int = 20) -> None:
+        _check_positive("callbacks.worst_queries.count", count)
+        self.count = count
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loggers = _loggers(trainer)
+        if not loggers:
+            return
+        table = self._table(trainer, pl_module)
+        for logger in loggers:
+            logger.experiment.add_text("worst_queries", table, trainer.global_step)
+
+    def _table(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> str:
+        embedded, measured, ranks = _validation(pl_module)
+        worst = np.argsort(-ranks, kind="stable")[: self.count]
+        worst = worst[ranks[worst] > 1]
+        if not len(worst):
+            return f"Each of the {len(measured)} queries has a relevant document at rank 1."
+        found = extremes(embedded, torch.from_numpy(measured[worst]))
+        data = cast(RetrievalDataModule, cast(Any, trainer).datamodule)
+        evaluation = data.evaluation_set("validation")
+        queries = data.dataset.texts_at("queries", evaluation.query_rows[measured[worst]])
+        positives = data.dataset.texts_at("corpus", evaluation.document_rows[found.positives.numpy()])
+        negatives = data.dataset.texts_at("corpus", evaluation.document_rows[found.negatives.numpy()])
+        # Words and numbers in columns of their own would be broken into letters: TensorBoard gives width by length.
+        rows = zip(
+            queries,
+            map(_placed, ranks[worst].tolist(), found.positive_scores.tolist(), positives),
+            map(_placed, [1] * len(worst), found.negative_scores.tolist(), negatives),
+            strict=True,
+        )
+        header = (f"query{'&emsp;' * 12}", "its best relevant document", "what stood first instead")
+        return markdown_table([header, *([_escaped(_one_line(cell)) for cell in row] for row in rows)], text=range(3))
+
+
+class Projector(Callback):
+    """Embeddings of validation queries and of a relevant document of each, for TensorBoard's projector.
+
+    `before training` is the measurement of the encoder as it came (`zero_shot=true`), `best validation` the best so far;
+    the projector shows their text, kind, rank and group (a query has the group of its document). The files are written
+    here and not by `SummaryWriter.add_embedding`, which in a resumed run forgets what was written before, and writes
+    texts with tabs or line breaks as they are, which shifts all labels behind them.
+
+    Args:
+        points: at most so many queries, and so many documents.
+        monitor: the metric, higher is better, by which a validation is the best.
+    """
+
+    def __init__(self, points: int = 500, monitor: str = "validation/mrr") -> None:
+        _check_positive("callbacks.projector.points", points)
+        self.points, self.monitor = points, monitor
+        self.best = -np.inf
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loggers = _loggers(trainer)
+        if not loggers or not self._wanted(trainer):
+            return
+        name = "best validation" if trainer.state.fn == "fit" else "before training"
+        embeddings, metadata = self._points(trainer, pl_module)
+        for logger in loggers:
+            _write_points(Path(logger.log_dir), name, embeddings, metadata)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": float(self.best)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = float(state_dict["best"])
+
+    def _wanted(self, trainer: pl.Trainer) -> bool:
+        if trainer.state.fn != "fit":
+            return True
+        if self.monitor not in trainer.callback_metrics:
+            raise UserError(
+                f"a logged metric as callbacks.projector.monitor, such as {', '.join(sorted(trainer.callback_metrics)[:3])}",
+                self.monitor,
+                "Mend callbacks.best.monitor, which it follows.",
+            )
+        value = float(trainer.callback_metrics[self.monitor])
+        better = value > self.best
+        self.best = max(self.best, value)
+        return better
+
+    def _points(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> tuple[npt.NDArray[np.float32], list[tuple[str, ...]]]:
+        embedded, measured, ranks = _validation(pl_module)
+        data = cast(RetrievalDataModule, cast(Any, trainer).datamodule)
+        evaluation = data.evaluation_set("validation")
+        queries = _drawn(measured, self.points)
+        own = evaluation.relevance.documents[evaluation.relevance.offsets[queries]].numpy()
+        documents = np.unique(own)
+        groups = [data.dataset.document_duplicate[evaluation.document_rows[rows]] for rows in (own, documents)]
+        numbers = np.unique(np.concatenate(groups), return_inverse=True)[1]
+        rank_of = dict(zip(measured.tolist(), ranks.tolist(), strict=True))
+        texts = [
+            *data.dataset.texts_at("queries", evaluation.query_rows[queries]),
+            *data.dataset.texts_at("corpus", evaluation.document_rows[documents]),
+        ]
+        kinds = ["query"] * len(queries) + ["document"] * len(documents)
+        shown_ranks = [*(str(rank_of[query]) for query in queries.tolist()), *("" for _ in documents)]
+        metadata = zip(map(_one_line, texts), kinds, shown_ranks, map(str, numbers.tolist()), strict=True)
+        parts = [embedded.queries[torch.from_numpy(queries)], embedded.documents[torch.from_numpy(documents)]]
+        return torch.cat(parts).cpu().numpy(), list(metadata)
+
+
+def _loggers(trainer: pl.Trainer) -> list[TensorBoardLogger]:
+    """The loggers to write to: none on further processes and in Lightning's own trial validation."""
+    if not trainer.is_global_zero or trainer.sanity_checking:
+        return []
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def _validation(pl_module: pl.LightningModule) -> tuple[Any, Rows, Rows]:
+    """What was ranked, the query rows that have a relevant document, and the rank of the first of each."""
+    module = cast(RetrievalModule, pl_module)
+    assert module.embedded is not None, "asked at the end of a validation"
+    measured = module.embedded.relevance.counts.cpu().nonzero().squeeze(1).numpy()
+    return module.embedded, measured, _first_ranks(module.query_values["mrr"])
+
+
+def _first_ranks(reciprocal: Tensor) -> Rows:
+    return np.rint(1.0 / reciprocal.numpy()).astype(np.int64)
+
+
+def _drawn(rows: Rows, count: int) -> Rows:
+    """At most `count` of the rows in ascending order, the same ones for the same rows."""
+    if len(rows) <= count:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False))
+
+
+def _check_positive(key: str, value: int) -> None:
+    if value < 1:
+        raise UserError(
+            f"{key} of at least 1", str(value), f"Mend it, or leave this out: {key.rsplit('.', 1)[0]}=null."
+        )
+
+
+def _one_line(text: str) -> str:
+    """The text on one line without tabs, cut to what is shown."""
+    line = " ".join(text.split())
+    return (line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…") or "(empty)"
+
+
+def _placed(rank: int, score: float, text: str) -> str:
+    return f"rank {rank}, cosine {score:.3f}: {text}"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown and HTML show as it is: what might be a mark of either becomes an entity."""
+    return re.sub(r"[^\w\s]|_", lambda mark: f"&#{ord(mark[0])};", text)
+
+
+def _write_points(
+    folder: Path, name: str, embeddings: npt.NDArray[np.float32], metadata: Sequence[tuple[str, ...]]
+) -> None:
+    own = folder / "projector" / name.replace(" ", "_")
+    with whole_file(own / "tensors.tsv") as partial:
+        np.savetxt(partial, embeddings, fmt="%.4f", delimiter="\t")
+    lines = ["\t".join(row) for row in [("text", "kind", "rank", "group"), *metadata]]
+    with whole_file(own / "metadata.tsv") as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = [part for part in ("before training", "best validation") if (folder / _place(part)).is_dir()]
+    with whole_file(folder / "projector_config.pbtxt") as partial:
+        partial.write_text("".join(_entry(part) for part in found), encoding="utf-8")
+
+
+def _place(name: str) -> str:
+    return f"projector/{name.replace(' ', '_')}"
+
+
+def _entry(name: str) -> str:
+    """What the projector reads of one set of points; the first one is shown first."""
+    place = _place(name)
+    return (
+        f'embeddings {{\n  tensor_name: "{name}"\n  tensor_path: "{place}/tensors.tsv"\n'
+        f'  metadata_path: "{place}/metadata.tsv"\n}}\n'
+    )

@@ -1,0 +1,346 @@
+"""Encode, mix, compare, log: the Lightning module."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from hr_retrieval.data.batch import Batch, EvaluationBatch
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.errors import UserError
+from hr_retrieval.objective.loss import LossResult, RetrievalLoss
+from hr_retrieval.objective.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, SoftLabelMixing
+from hr_retrieval.objective.similarity import cosine, synthetic_cosine
+from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
+from hr_retrieval.train.gather import gather_parts
+from hr_retrieval.train.sharding import ShardedStrategy
+
+log = logging.getLogger(__name__)
+
+# So many collapsed steps in a row are no accident of one batch.
+_COLLAPSED_STEPS = 20
+
+
+class RetrievalModule(pl.LightningModule):
+    """Anchors and documents are encoded, mixed and compared; quality is measured by exact ranks.
+
+    Args:
+        encoder: token batches to unit embeddings.
+        mixing: what the loss compares instead of the plain embeddings.
+        loss: over scores and relevance.
+        optimizer: given parameter groups, makes the optimizer.
+        scheduler: given the optimizer and the total number of steps, makes the schedule; `None` keeps the rate constant.
+        mini_batch: texts encoded at a time, their activations recomputed in the backward pass (gradient caching: Gao et al.
+            2021, arXiv 2101.06983), so that a large batch trains in the memory of a small one; `None` encodes all at once.
+        queue_size: past documents kept (XBM, see `MemoryQueue`), for mixing with `source=queue` or as further negatives.
+        queue_negatives: compare the kept documents too, each anchor with those that are its negatives.
+        queue_start_step: first step whose documents are kept: earlier embeddings change too fast to be of use.
+
+    Attributes:
+        query_values: the metrics of each measured query in the last validation or test, as `RankingMetrics.query_values`.
+        embedded: what the validation ranked, for callbacks at `on_validation_end`; behind it `None` again.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        mixing: Mixing,
+        loss: RetrievalLoss,
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
+        mini_batch: int | None = None,
+        queue_size: int = 0,
+        queue_negatives: bool = False,
+        queue_start_step: int = 0,
+    ) -> None:
+        super().__init__()
+        if mini_batch is not None and mini_batch < 1:
+            raise UserError("model.mini_batch of at least 1, or null", str(mini_batch), "null takes the batch whole.")
+        self.encoder, self.mixing, self.loss = encoder, mixing, loss
+        self.optimizer, self.scheduler, self.mini_batch = optimizer, scheduler, mini_batch
+        _check_queue(mixing, queue_size, queue_negatives, queue_start_step)
+        self.queue = MemoryQueue(queue_size, encoder.embedding_dimension) if queue_size > 0 else None
+        self.queue_negatives, self.queue_start_step = queue_negatives, queue_start_step
+        self.query_values: dict[str, Tensor] = {}
+        self.embedded: Embedded | None = None
+        self._ranking: RankingMetrics | None = None
+        self._collapsed_steps = 0
+        self._gone_on: tuple[int, int, int] | None = None
+        # Now, since a sharded weight is a flat piece of what it was.
+        self._matrices = {name for name, parameter in self.named_parameters() if parameter.ndim > 1}
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Loss of one batch; over several processes the loss of the global batch, on each of them."""
+        anchors, documents = self._encode(batch)
+        whole = self._gather(batch, anchors, documents)
+        remembered = self._remembered(whole)
+        mixed = self.mixing(
+            whole.anchors, whole.documents, whole.relevance, whole.negative, self.global_step, remembered
+        )
+        if self.queue is not None and self.global_step >= self.queue_start_step:
+            self.queue.enqueue(whole.documents.detach(), whole.document_rows)
+        result = self._compare(mixed, remembered)
+        self._check_finite(result.loss, batch)
+        self._watch_collapse(bool(result.diagnostics["collapsed"]))
+        self.log("train/loss", result.loss, prog_bar=True, batch_size=len(batch.anchors))
+        guard = {"ignored": _ignored_share(whole)}
+        for source, values in (("loss", result.diagnostics), ("mixing", mixed.diagnostics), ("guard", guard)):
+            self.log_dict(
+                {f"{source}/{name}": value.float() for name, value in values.items()}, batch_size=len(batch.anchors)
+            )
+        loss: Tensor = result.loss
+        return loss
+
+    def validation_step(self, batch: EvaluationBatch, batch_index: int) -> None:
+        """Embed texts of the validation split."""
+        self._embed_for_ranking(batch)
+
+    def test_step(self, batch: EvaluationBatch, batch_index: int) -> None:
+        """Embed texts of the test split."""
+        self._embed_for_ranking(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self._ranking = self._new_ranking("validation")
+
+    def on_test_epoch_start(self) -> None:
+        self._ranking = self._new_ranking("test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_ranking("validation")
+
+    def on_validation_end(self) -> None:
+        # Lightning calls this after the callbacks.
+        self.embedded = None
+
+    def on_test_epoch_end(self) -> None:
+        self._log_ranking("test")
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over all parameters, without weight decay on biases and norms, and the schedule by steps."""
+        assert self.optimizer is not None, "the module was built for evaluation"
+        trained = {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        if not trained:
+            raise UserError(
+                "a weight that training may change", "none: all are frozen", "Leave some of them trainable."
+            )
+        groups: list[dict[str, Any]] = [
+            {"params": [parameter for name, parameter in trained.items() if name in self._matrices]},
+            {"params": [parameter for name, parameter in trained.items() if name not in self._matrices]}
+            | {"weight_decay": 0.0},
+        ]
+        optimizer = self.optimizer(groups)
+        optimizer.register_load_state_dict_pre_hook(_keep_settings)
+        if self.scheduler is None:
+            return optimizer
+        scheduler = self.scheduler(optimizer, total_steps=self._total_steps())
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer says, also for fused optimizers, which Lightning refuses under every mixed precision."""
+        if not gradient_clip_val:
+            return
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and any(group.get("fused") for group in optimizer.param_groups):
+            # A fused optimizer is left to undo the scale within its step; clipping comes before.
+            scaler.unscale_(optimizer)
+        if gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        elif isinstance(self.trainer.strategy, ShardedStrategy):
+            self.trainer.strategy.clip_gradients(gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["batches_in_epoch"] = self.trainer.fit_loop.batch_idx + 1
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._gone_on = checkpoint["global_step"], checkpoint["epoch"], checkpoint["batches_in_epoch"]
+
+    def _total_steps(self) -> int:
+        """Optimizer steps of the whole run: those of a resumed one that are done, and what is left as it is configured now."""
+        trainer: Any = self.trainer
+        steps = trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise UserError(
+                "a run whose last step the learning-rate schedule can count to",
+                "trainer.max_epochs=-1 and trainer.max_steps=-1",
+                "Set one of these keys.",
+            )
+        if self._gone_on is None or trainer.max_epochs == -1:
+            return int(steps)
+        done, epoch, batches = self._gone_on
+        within = [-(-count // trainer.accumulate_grad_batches) for count in (trainer.num_training_batches, batches)]
+        total = done + max(0, within[0] * (trainer.max_epochs - epoch) - within[1])
+        return int(total if trainer.max_steps == -1 else min(total, trainer.max_steps))
+
+    @property
+    def _data(self) -> Any:
+        """The trainer's `RetrievalDataModule`: guard, evaluation sets and ids."""
+        return cast(Any, self.trainer).datamodule
+
+    def _encode(self, batch: Batch) -> tuple[Float[Tensor, "B d"], Float[Tensor, "D d"]]:
+        # One call for both sides: packed, their tokens fill the matrix products together.
+        embeddings = self.encoder(batch.anchors.concatenate(batch.documents), mini_batch=self.mini_batch)
+        return embeddings[: len(batch.anchors)], embeddings[len(batch.anchors) :]
+
+    def _gather(self, batch: Batch, anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"]) -> "_GlobalBatch":
+        if self.trainer.world_size == 1:
+            return _GlobalBatch(
+                anchors, documents, batch.relevance, batch.negative, batch.query_rows, batch.document_rows
+            )
+        size = len(batch.anchors)
+        query_rows = torch.cat(gather_parts(batch.query_rows))
+        # Own positives of all processes first, in the anchors' order, then everything else.
+        document_rows = torch.cat(
+            [*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])]
+        )
+        all_documents = torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])])
+        # As in the batch of one process: what two processes brought, or one as an extra to another's own, counts once.
+        kept = _distinct(document_rows, len(query_rows))
+        document_rows = document_rows[kept]
+        return _GlobalBatch(
+            torch.cat(gather_parts(anchors)),
+            all_documents[kept],
+            *self._judge(query_rows, document_rows),
+            query_rows,
+            document_rows,
+        )
+
+    def _judge(
+        self, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"]
+    ) -> tuple[Bool[Tensor, "B D"], Bool[Tensor, "B D"]]:
+        """Relevance and negatives, as the guard has them."""
+        relevance, negative = self._data.guard.judge(query_rows.cpu().numpy(), document_rows.cpu().numpy())
+        return torch.from_numpy(relevance).to(query_rows.device), torch.from_numpy(negative).to(query_rows.device)
+
+    def _compare(self, mixed: Mixed, remembered: Neighbours | None) -> LossResult:
+        """The loss over the mixed batch and, beside the synthetic documents of each anchor, its negatives in the queue."""
+        scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
+        labels = mixed.synthetic_relevance
+        if self.queue_negatives:
+            assert remembered is not None, "there is a queue"
+            scores = torch.cat([scores, cosine(mixed.anchors, remembered.embeddings)], 1)
+            places = labels.new_full(remembered.negative.shape, ABSENT).masked_fill(remembered.negative, 0)
+            labels = torch.cat([labels, places], 1)
+        result: LossResult = self.loss(cosine(mixed.anchors, mixed.documents), mixed.relevance, scores, labels)
+        return result
+
+    def _remembered(self, whole: "_GlobalBatch") -> Neighbours | None:
+        """What the queue holds beside the batch's own documents, judged by the same guard as in the batch."""
+        if self.queue is None:
+            return None
+        embeddings, rows = self.queue.current()
+        # A stale copy of an anchor's own positive would pass for another positive and satisfy the triplet for free.
+        others = ~torch.isin(rows, whole.document_rows)
+        return Neighbours(embeddings[others], *self._judge(whole.query_rows, rows[others]))
+
+    def _embed_for_ranking(self, batch: EvaluationBatch) -> None:
+        assert self._ranking is not None
+        self._ranking.update(batch.kind, batch.rows, self.encoder(batch.tokens))
+
+    def _new_ranking(self, split: Literal["validation", "test"]) -> RankingMetrics:
+        evaluation = self._data.evaluation_set(split)
+        metrics = RankingMetrics(evaluation.relevance, len(evaluation.query_rows), len(evaluation.document_rows))
+        metrics.to(self.device)
+        return metrics
+
+    def _log_ranking(self, split: str) -> None:
+        assert self._ranking is not None
+        values = self._ranking.compute()
+        # Every process holds the same gathered ranks already: nothing is left to average.
+        self.log_dict({f"{split}/{name}": float(value) for name, value in values.items()}, rank_zero_only=False)
+        self.query_values = self._ranking.query_values
+        self.embedded = self._ranking.embedded if split == "validation" else None
+        self._ranking = None
+
+    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
+        if bool(torch.isfinite(loss)):
+            return
+        queries = self._data.dataset.ids_at("queries", batch.query_rows.cpu().numpy())
+        raise UserError(
+            "a finite loss",
+            f"{loss.item()} at step {self.global_step}, with the queries {', '.join(queries[:8])}"
+            + (f" and {len(queries) - 8} more" if len(queries) > 8 else ""),
+            "Lower optimizer.lr or set trainer.precision=32-true, then go on with resume=<run directory>; the last "
+            "checkpoint is from before this step.",
+        )
+
+    def _watch_collapse(self, collapsed: bool) -> None:
+        self._collapsed_steps = self._collapsed_steps + 1 if collapsed else 0
+        if self._collapsed_steps == _COLLAPSED_STEPS:
+            log.warning(
+                "Collapse: for %d steps all scores of a batch were alike, the loss stuck where nothing is learnt (step %d). "
+                "Lower optimizer.lr, use model.loss.negatives=all, or model/loss=softmax.",
+                _COLLAPSED_STEPS,
+                self.global_step,
+            )
+
+
+def _keep_settings(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """From a checkpoint take what the optimizer remembers; rate, weight decay and so on are those it was made with."""
+    groups = [
+        {**own, "params": saved["params"]}
+        for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True)
+    ]
+    return {**state, "param_groups": groups}
+
+
+def _check_queue(mixing: Mixing, size: int, negatives: bool, start_step: int) -> None:
+    source = getattr(mixing, "source", "batch")
+    if (source == "queue" or negatives) != (size > 0):
+        raise UserError(
+            "model.queue_size above 0 with model.mixing.source=queue or model.queue_negatives=true, and 0 without",
+            f"{size} with model.mixing.source={source} and model.queue_negatives={str(negatives).lower()}",
+            "Set both, for example model.queue_size=4096 model.queue_negatives=true, or neither.",
+        )
+    if start_step < 0 or (start_step > 0 and size == 0):
+        raise UserError(
+            "model.queue_start_step of at least 0, and 0 without a queue",
+            f"{start_step} with model.queue_size={size}",
+            "Set model.queue_start_step=0 to fill the queue from the first step, or model.queue_size to have one.",
+        )
+    if negatives and isinstance(mixing, SoftLabelMixing) and mixing.side == "anchors":
+        raise UserError(
+            "negatives from the queue with anchors that keep their own relevance",
+            "model.queue_negatives=true with SoftLabelMixing of anchors",
+            "What the queue holds may be relevant to the other part of a mixed anchor: set model.mixing.side=documents.",
+        )
+
+
+def _ignored_share(whole: "_GlobalBatch") -> Float[Tensor, ""]:
+    """The share of what is not relevant that the guide took out of the negatives."""
+    others = ~whole.relevance
+    return (others & ~whole.negative).sum() / others.sum().clamp(min=1)
+
+
+def _distinct(rows: Int[Tensor, " D"], own: int) -> Int[Tensor, " kept"]:
+    """Positions of the first `own` rows, and of each other row that is not among these, once and in ascending order."""
+    numbers = rows.cpu().numpy()
+    extra, first = np.unique(numbers[own:], return_index=True)
+    kept = own + first[~np.isin(extra, numbers[:own])]
+    return torch.from_numpy(np.concatenate([np.arange(own), kept])).to(rows.device)
+
+
+@dataclass(frozen=True)
+class _GlobalBatch:
+    """The embedded batches of all processes as one."""
+
+    anchors: Float[Tensor, "B d"]
+    documents: Float[Tensor, "D d"]
+    relevance: Bool[Tensor, "B D"]
+    negative: Bool[Tensor, "B D"]
+    query_rows: Int[Tensor, " B"]
+    document_rows: Int[Tensor, " D"]

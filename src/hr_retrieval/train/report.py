@@ -1,0 +1,71 @@
+"""What a finished run says: its figures, where its results are, and its line in a table of runs."""
+
+import re
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from rich.console import Console
+from rich.table import Table
+
+from hr_retrieval.config.schema import leaves
+from hr_retrieval.retrieval import HEADLINE
+from hr_retrieval.runs.directory import Run
+
+# The keys of a config in TensorBoard's table of runs.
+SHOWN_KEYS = re.compile(
+    r"seed|split_seed|data\.name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
+    r"|model\.encoder\.(name_or_path|pooling|max_length|dimensions|dropout)"
+    r"|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
+    r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
+)
+
+
+def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
+    """Print the figures before and after training, and where everything is."""
+    console = Console(width=120)
+    if summary["trained"]:
+        console.print(f"{summary['queries']:,} test queries, each ranked over {summary['corpus']}, exact ranks:")
+        table = Table("")
+        for name in HEADLINE:
+            table.add_column(name, justify="right")
+        for row in ("zero_shot", "trained"):
+            if summary[row]:
+                table.add_row(row.replace("_", "-"), *(f"{summary[row][name]:.4f}" for name in HEADLINE))
+        console.print(table)
+    folder = this_run.folder
+    lines = [
+        f"Run directory   {folder}  ({seconds:.0f} s)",
+        f"Checkpoint      {this_run.measured_checkpoint()}  ({summary['checkpoint']})",
+        f"TensorBoard     tensorboard --logdir {folder / 'tensorboard'}",
+    ]
+    if summary["encoder"]:
+        lines.append(
+            f"Encoder         {summary['encoder']}  ({summary['checkpoint']}; SentenceTransformer({summary['encoder']!r}) loads it)"
+        )
+    lines.append(f"Next            go on: python -m hr_retrieval.train resume={folder} trainer.max_epochs=...")
+    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+
+
+def log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> None:
+    """The hyper-parameters beside the final figures, in the loggers that show them together."""
+    plain = leaves(OmegaConf.to_container(config, resolve=True))
+    # TensorBoard has no place for what is none.
+    flat = _named({key: "None" if value is None else value for key, value in plain.items()})
+    if isinstance(logger, TensorBoardLogger):
+        final = {f"final/{name}": summary["trained"][name] for name in HEADLINE} if summary["trained"] else {}
+        # Its table has a column for each: what a run is compared by, and not where its files lie.
+        logger.log_hyperparams({key: value for key, value in flat.items() if SHOWN_KEYS.fullmatch(key)}, final)
+    else:
+        logger.log_hyperparams(flat)
+    logger.finalize("success")
+
+
+def _named(flat: dict[str, Any]) -> dict[str, Any]:
+    """With `model.loss: TripletLoss` for `model.loss._target_: hr_retrieval.objective.loss.TripletLoss`."""
+    classes = {
+        key.removesuffix("._target_"): str(value).rsplit(".", 1)[-1]
+        for key, value in flat.items()
+        if key.endswith("._target_")
+    }
+    return classes | {key: value for key, value in flat.items() if not key.endswith(("._target_", "._partial_"))}

@@ -1,0 +1,315 @@
+"""Losses against loops over triplets and pairs."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.objective.loss import LossResult, RetrievalLoss, SoftmaxLoss, TripletLoss
+
+Rows = list[list[float]]
+
+
+def batch(
+    anchors: int, documents: int, seed: int = 0, soft: bool = False, synthetic: int = 0, neither: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Scores and relevance with several relevant documents, and a share that is neither relevant nor a negative; of the
+    synthetic documents one positive and one absent.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.rand(anchors, documents, generator=generator, dtype=torch.float64) * 2 - 1
+    relevance = torch.rand(anchors, documents, generator=generator, dtype=torch.float64) < 0.2
+    relevance |= torch.eye(anchors, documents, dtype=torch.bool)
+    labels = relevance.double()
+    if soft:
+        labels = 0.3 * labels + 0.7 * labels[torch.randperm(anchors, generator=generator)]
+    absent = torch.rand(anchors, documents, generator=generator, dtype=torch.float64) < neither
+    labels = labels.masked_fill(absent & ~relevance, -1)
+    synthetic_scores = torch.rand(anchors, synthetic, generator=generator, dtype=torch.float64)
+    synthetic_labels = torch.zeros(anchors, synthetic, dtype=torch.float64)
+    if synthetic:
+        synthetic_labels[0, 0], synthetic_labels[-1, 0] = 1, -1
+    return scores, labels, synthetic_scores, synthetic_labels
+
+
+def joined(
+    scores: torch.Tensor, labels: torch.Tensor, extra: torch.Tensor, extra_labels: torch.Tensor
+) -> tuple[Rows, Rows]:
+    return torch.cat([scores, extra], 1).tolist(), torch.cat([labels, extra_labels], 1).tolist()
+
+
+def triplet_twin(scores: Rows, labels: Rows, margin: float, negatives: str, reduction: str) -> float:
+    total = count = 0.0
+    for row, row_labels in zip(scores, labels, strict=True):
+        for p, positive in enumerate(row_labels):
+            if positive <= 0:
+                continue
+            chosen = [n for n, label in enumerate(row_labels) if 0 <= label < positive]
+            if negatives == "hardest" and chosen:
+                chosen = [max(chosen, key=lambda n: row[n])]
+            if negatives == "semi-hard":
+                chosen = [n for n in chosen if row[p] - margin < row[n] < row[p]]
+            for n in chosen:
+                hinge, weight = max(0.0, margin - row[p] + row[n]), positive * (1 - row_labels[n])
+                total += weight * hinge
+                count += weight if reduction == "all" or hinge > 0 else 0
+    return total / count if count else 0.0
+
+
+def softmax_twin(scores: Rows, labels: Rows, scale: float, margin: float) -> float:
+    losses = []
+    for row, row_labels in zip(scores, labels, strict=True):
+        loss, whole = 0.0, sum(label for label in row_labels if label > 0)
+        teaches = False
+        for p, positive in enumerate(row_labels):
+            if positive <= 0:
+                continue
+            negatives = [math.exp(scale * row[n]) for n, label in enumerate(row_labels) if n != p and 0 <= label < 1]
+            own = math.exp(scale * (row[p] - margin))
+            loss += positive / whole * -math.log(own / (own + sum(negatives)))
+            teaches |= bool(negatives)
+        if teaches:
+            losses.append(loss)
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+def transposed(rows: Rows) -> Rows:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+SHAPES = [(1, 2), (3, 3), (4, 7), (6, 9)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("negatives", ["all", "hardest", "semi-hard"])
+@pytest.mark.parametrize("reduction", ["active", "all"])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+def test_triplet_loss_matches_loops(
+    shape: tuple[int, int], negatives: str, reduction: str, symmetric: bool, soft: bool
+) -> None:
+    given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2, neither=0.3)
+    rows, labels = joined(*given_batch)
+    expected = triplet_twin(rows, labels, 0.4, negatives, reduction)
+    if symmetric:
+        plain, plain_labels = given_batch[0].tolist(), given_batch[1].tolist()
+        other = triplet_twin(transposed(plain), transposed(plain_labels), 0.4, negatives, reduction)
+        expected = (expected + other) / 2
+    loss = TripletLoss(0.4, negatives, reduction, symmetric)(*given_batch).loss
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("margin", [0.0, 0.3])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+def test_softmax_loss_matches_loops(shape: tuple[int, int], margin: float, symmetric: bool, soft: bool) -> None:
+    given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2, neither=0.3)
+    expected = softmax_twin(*joined(*given_batch), 5.0, margin)
+    if symmetric:
+        plain, plain_labels = given_batch[0].tolist(), given_batch[1].tolist()
+        expected = (expected + softmax_twin(transposed(plain), transposed(plain_labels), 5.0, margin)) / 2
+    loss = SoftmaxLoss(5.0, margin, symmetric)(*given_batch).loss
+    assert loss.item() == pytest.approx(expected, abs=1e-10)
+
+
+def test_softmax_loss_is_cross_entropy_against_mixed_labels() -> None:
+    # i-Mix: one positive an anchor, two anchors mixed with shares 0.7 and 0.3.
+    scores = batch(4, 4)[0]
+    target = 0.7 * torch.eye(4, dtype=torch.float64) + 0.3 * torch.eye(4, dtype=torch.float64)[[1, 2, 3, 0]]
+    loss = SoftmaxLoss(5.0, symmetric=False)(scores, target).loss
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(5 * scores, target))
+
+
+@pytest.mark.parametrize("loss", [TripletLoss(0.3), SoftmaxLoss()])
+def test_boolean_relevance_is_relevance_of_0_and_1(loss: RetrievalLoss) -> None:
+    scores, labels, *_ = batch(5, 8)
+    assert torch.equal(loss(scores, labels > 0).loss, loss(scores, labels).loss)
+
+
+EVERY_LOSS: list[RetrievalLoss] = [
+    *(TripletLoss(0.4, negatives, symmetric=True) for negatives in ("all", "hardest", "semi-hard")),
+    TripletLoss(0.4, reduction="all"),
+    SoftmaxLoss(5.0, 0.2),
+]
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+@pytest.mark.parametrize("soft", [False, True])
+def test_gradients(loss: RetrievalLoss, soft: bool) -> None:
+    scores, labels, extra, extra_labels = batch(3, 5, soft=soft, synthetic=2)
+
+    def value(scores: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
+        result: LossResult = loss(scores, labels, extra, extra_labels)
+        return result.loss
+
+    assert torch.autograd.gradcheck(value, (scores.requires_grad_(), extra.requires_grad_()))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(EVERY_LOSS), st.integers(2, 5), st.integers(0, 3), st.integers(0, 99), st.booleans())
+def test_order_of_documents_does_not_matter(
+    loss: RetrievalLoss, anchors: int, further: int, seed: int, soft: bool
+) -> None:
+    scores, labels, *_ = batch(anchors, anchors + further, seed, soft)
+    order = torch.randperm(anchors + further, generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(loss(scores[:, order], labels[:, order]).loss, loss(scores, labels).loss)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(EVERY_LOSS), st.integers(2, 5), st.integers(0, 3), st.integers(0, 99))
+def test_other_relevant_documents_are_not_pushed_away(
+    loss: RetrievalLoss, anchors: int, further: int, seed: int
+) -> None:
+    scores, labels, *_ = batch(anchors, anchors + further, seed)
+    scores.requires_grad_()
+    loss(scores, labels).loss.backward()
+    assert scores.grad is not None
+    assert bool((scores.grad[labels == 1] <= 0).all())
+    assert bool((scores.grad[labels == 0] >= 0).all())
+
+
+def test_no_loss_once_margins_hold() -> None:
+    scores = torch.eye(4) * 2 - 1
+    relevance = torch.eye(4, dtype=torch.bool)
+    for negatives in ("all", "hardest", "semi-hard"):
+        assert TripletLoss(1.9, negatives)(scores, relevance).loss == 0
+    assert TripletLoss(1.9)(scores, relevance).diagnostics["active"] == 0
+    assert TripletLoss(2.1)(scores, relevance).diagnostics["active"] == 1
+    assert SoftmaxLoss(margin=1.9)(scores, relevance).diagnostics["active"] == 0
+    assert SoftmaxLoss(margin=2.1)(scores, relevance).diagnostics["active"] == 1
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_a_batch_without_negatives_gives_zero_with_a_graph(loss: RetrievalLoss) -> None:
+    scores = torch.rand(3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    result = loss(scores, torch.ones(3, 4, dtype=torch.bool))
+    result.loss.backward()
+    assert result.loss.item() == 0
+    assert result.diagnostics["without_negatives"] == 1
+    assert result.diagnostics["collapsed"] == 0
+    assert scores.grad is not None
+    assert scores.grad.count_nonzero() == 0
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_an_anchor_without_negatives_changes_nothing(loss: RetrievalLoss) -> None:
+    scores, labels, *_ = batch(4, 6)
+    loss.symmetric, symmetric = False, loss.symmetric
+    more = torch.cat([scores, scores[:1]]), torch.cat([labels, torch.ones_like(labels[:1])])
+    result = loss(*more)
+    torch.testing.assert_close(result.loss, loss(scores, labels).loss)
+    assert result.diagnostics["without_negatives"] == pytest.approx(0.2)
+    loss.symmetric = symmetric
+
+
+def test_absent_synthetic_documents_count_for_nothing() -> None:
+    scores, labels, *_ = batch(4, 6)
+    for loss in EVERY_LOSS:
+        plain = loss(scores, labels)
+        absent = loss(scores, labels, torch.full((4, 2), 9.0), torch.full((4, 2), -1.0))
+        torch.testing.assert_close(absent.loss, plain.loss)
+        torch.testing.assert_close(absent.diagnostics, plain.diagnostics)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(EVERY_LOSS), st.integers(2, 5), st.integers(0, 3), st.integers(0, 99), st.booleans())
+def test_what_is_neither_relevant_nor_a_negative_counts_for_nothing(
+    loss: RetrievalLoss, anchors: int, further: int, seed: int, soft: bool
+) -> None:
+    scores, labels, *_ = batch(anchors, anchors + further, seed, soft, neither=0.5)
+    scores.requires_grad_()
+    other = torch.where(labels == -1, 0.5 * scores.detach().flip(0), scores)
+    result = loss(scores, labels)
+    torch.testing.assert_close(loss(other, labels).loss, result.loss)
+    torch.testing.assert_close(loss(other, labels).diagnostics, result.diagnostics)
+    result.loss.backward()
+    assert scores.grad is not None
+    assert scores.grad[labels == -1].count_nonzero() == 0
+
+
+def test_synthetic_documents_count() -> None:
+    scores, labels, *_ = batch(4, 6)
+    hard = torch.full((4, 1), 0.99)
+    for loss in EVERY_LOSS:
+        if isinstance(loss, TripletLoss) and loss.negatives == "semi-hard":
+            continue
+        assert loss(scores, labels, hard, torch.zeros(4, 1)).loss > loss(scores, labels).loss
+
+
+@pytest.mark.parametrize(
+    ("loss", "option"),
+    [
+        (TripletLoss, {"margin": 0.5}),
+        (TripletLoss, {"negatives": "hardest"}),
+        (TripletLoss, {"negatives": "semi-hard"}),
+        (TripletLoss, {"reduction": "all"}),
+        (TripletLoss, {"symmetric": True}),
+        (SoftmaxLoss, {"scale": 10.0}),
+        (SoftmaxLoss, {"margin": 0.1}),
+        (SoftmaxLoss, {"symmetric": False}),
+    ],
+)
+def test_every_option_changes_the_loss(loss: Any, option: dict[str, Any]) -> None:
+    scores, labels, *_ = batch(5, 8)
+    assert loss()(scores, labels).loss != loss(**option)(scores, labels).loss
+
+
+@pytest.mark.parametrize(
+    ("loss", "option"),
+    [
+        (TripletLoss, {"margin": -0.1}),
+        (TripletLoss, {"negatives": "easy"}),
+        (TripletLoss, {"reduction": "sum"}),
+        (SoftmaxLoss, {"scale": 0.0}),
+        (SoftmaxLoss, {"margin": -0.1}),
+    ],
+)
+def test_wrong_options(loss: Any, option: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=next(iter(option))):
+        loss(**option)
+
+
+def test_collapse_is_seen() -> None:
+    relevance = torch.eye(4, 6, dtype=torch.bool)
+    for loss in EVERY_LOSS:
+        together = torch.full((4, 6), 0.9) + torch.rand(4, 6, generator=torch.Generator().manual_seed(0)) * 9e-4
+        apart = together.clone()
+        apart[0, 0] += 0.01
+        assert loss(together, relevance).diagnostics["collapsed"] == 1
+        assert loss(apart, relevance).diagnostics["collapsed"] == 0
+    assert TripletLoss(0.2)(together, relevance).loss.item() == pytest.approx(0.2, abs=1e-3)
+
+
+def test_alike_scores_without_a_negative_are_no_collapse() -> None:
+    for loss in EVERY_LOSS:
+        assert loss(torch.full((3, 4), 0.9), torch.ones(3, 4, dtype=torch.bool)).diagnostics["collapsed"] == 0
+
+
+def test_diagnostic_scores_are_means_over_relevant_and_other_documents() -> None:
+    scores, labels, *_ = batch(5, 8)
+    diagnostics = TripletLoss()(scores, labels).diagnostics
+    torch.testing.assert_close(diagnostics["positive_score"], scores[labels == 1].mean())
+    torch.testing.assert_close(diagnostics["negative_score"], scores[labels == 0].mean())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_narrow_scores_are_compared_in_float32(loss: RetrievalLoss, dtype: torch.dtype) -> None:
+    scores, labels, *_ = batch(4, 6)
+    narrow = scores.to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = loss(narrow, labels > 0)
+    assert result.loss.dtype == torch.float32
+    torch.testing.assert_close(result.loss, loss(narrow.float(), labels > 0).loss)
+
+
+def test_not_a_number_is_not_hidden() -> None:
+    scores, labels, *_ = batch(4, 6)
+    scores[1, 1] = torch.nan
+    for loss in (TripletLoss(), SoftmaxLoss()):
+        assert not torch.isfinite(loss(scores, labels).loss)

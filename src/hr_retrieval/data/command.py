@@ -40,8 +40,8 @@ def data_command(
     if "inputs" in info and options.get("source") == usual_source(info["inputs"]):
         del options["source"]
     own = plain_values(options | info["options"] | {"reader": reader, "folder": str(folder)}) | dict(changes or {})
-    group = Path(config_dir()) / "data"
-    usual = OmegaConf.merge(*(OmegaConf.load(group / f"{name}.yaml") for name in ("base", option)))
+    files = (Path(config_dir()) / f"{name}.yaml" for name in ("data_base", f"data/{option}"))
+    usual = OmegaConf.merge(*map(OmegaConf.load, files))
     before = plain_values(OmegaConf.to_container(usual, resolve=False)) | {"folder": f"data/prepared/{info['name']}"}
     words = [f"data={option}", *(f"data.{key}={spoken(value)}" for key, value in own.items() if value != before[key])]
     if info["seed"] != 1:

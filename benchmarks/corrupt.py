@@ -18,7 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hr_retrieval.data.dataset import SCHEMAS, PreparedDataset
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.files import whole_folder, write_json
 
 

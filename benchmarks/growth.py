@@ -79,9 +79,9 @@ def _write_pairs(path: Path, size: int) -> None:
 
 
 def _prepare(folder: Path) -> dict[str, float]:
-    from hr_retrieval.prepare.clean import Columns
+    from hr_retrieval.prepare.columns import Columns
     from hr_retrieval.prepare.preparation import Preparation
-    from hr_retrieval.prepare.readers.files import ParquetReader
+    from hr_retrieval.prepare.readers.parquet import ParquetReader
 
     begun = time.monotonic()
     reader = ParquetReader(str(folder / "pairs.parquet"))

@@ -38,10 +38,11 @@ from sentence_transformers.sentence_transformer import losses
 from torch import nn
 from torch.utils.data import BatchSampler
 
-from hr_retrieval.data.dataset import PreparedDataset, Table
-from hr_retrieval.data.evaluation_set import SPLITS, Split, evaluation_set
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.evaluation_set import evaluation_set
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.sampler import PairSampler
+from hr_retrieval.data.tables import SPLITS, Split, Table
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
 from hr_retrieval.files import whole_folder, write_json

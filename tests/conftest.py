@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hr_retrieval.data.dataset import SCHEMAS
+from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder
 
 torch.set_num_threads(1)

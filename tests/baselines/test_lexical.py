@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hr_retrieval.baselines.lexical import Bm25, CharacterTfidf
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.clean import normalise
+from hr_retrieval.text import normalise
 
 System = type[Bm25] | type[CharacterTfidf]
 Naive = Callable[[Sequence[str], Sequence[str]], list[list[float]]]

@@ -11,7 +11,7 @@ import torch
 
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.datamodule import RetrievalDataModule
-from hr_retrieval.data.evaluation_set import SPLITS
+from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.guide import EncoderGuide
 from hr_retrieval.errors import UserError
@@ -132,7 +132,7 @@ def test_pairs_are_those_of_the_tables_however_many_are_looked_at_together(
         for length, (_, document) in zip(lengths, pairs, strict=True)
     ]
     assert whole.pairs.lengths().tolist() == lengths
-    monkeypatch.setattr("hr_retrieval.data.datamodule._BLOCK", 7)
+    monkeypatch.setattr("hr_retrieval.data.pairs._BLOCK", 7)
     parts = make(toy_dataset, tiny_encoder, repeats=False)
     assert same(batches(parts), batches(whole))
     for name in ("lengths", "texts"):

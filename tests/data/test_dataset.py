@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.data import dataset as tables
+from hr_retrieval.data import tables
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.clean import normalise
+from hr_retrieval.text import normalise
 
 CORPUS = pd.DataFrame(
     {

@@ -11,14 +11,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.data.dataset import SCHEMAS, PreparedDataset
-from hr_retrieval.data.evaluation_set import EvaluationSet, Split, check_corpus, evaluation_set
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.evaluation_set import EvaluationSet, check_corpus, evaluation_set
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.keys import keys_of
+from hr_retrieval.data.tables import SCHEMAS, Split
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.clean import normalise
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks
+from hr_retrieval.text import normalise
 from tests.conftest import chance, write_toy_dataset
 
 

@@ -12,8 +12,8 @@ import torch
 
 from hr_retrieval import evaluate as verb
 from hr_retrieval import train
-from hr_retrieval.data.dataset import SCHEMAS
 from hr_retrieval.data.keys import keys_of
+from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError

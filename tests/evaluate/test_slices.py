@@ -1,27 +1,10 @@
 """Kinds of queries: each query is in one of each kind."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.evaluate.slices import length_names, query_slices, script
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Сварщик", "Cyrillic"),
-        ("Программист C++", "Cyrillic"),
-        ("Программист Python", "mixed"),
-        ("Präsidentin", "Latin"),
-        ("senior welder б", "Latin"),
-        ("2 + 2", "other"),
-        ("溶接工", "other"),
-    ],
-)
-def test_the_script_that_holds_most_letters_names_the_language(text: str, expected: str) -> None:
-    assert script(text) == expected
+from hr_retrieval.evaluate.slices import length_names, query_slices
 
 
 def test_thirds_by_length_are_named_by_their_bounds() -> None:

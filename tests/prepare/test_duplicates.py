@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from hr_retrieval.prepare.clean import normalise
 from hr_retrieval.prepare.duplicates import near_duplicates
+from hr_retrieval.text import normalise
 
 WORDS = [f"word{number}" for number in range(300)]
 

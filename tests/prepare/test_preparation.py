@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
-from hr_retrieval.prepare.clean import Columns, clean, normalise
+from hr_retrieval.prepare.clean import clean
+from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.preparation import Preparation, prepared_dataset
-from hr_retrieval.prepare.readers.files import JsonLinesReader
+from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
+from hr_retrieval.text import normalise
 
 Row = dict[str, Any]
 PAIRS = Columns(anchor="a", positive="p", negative="n")
@@ -371,9 +373,9 @@ def test_a_config_builds_it(tmp_path: Path) -> None:
         "name": "made",
         "validation_share": 0.0,
         "test_share": 0.0,
-        "reader": {"_target_": "hr_retrieval.prepare.readers.files.JsonLinesReader", "path": made.reader.path},
+        "reader": {"_target_": "hr_retrieval.prepare.readers.json_lines.JsonLinesReader", "path": made.reader.path},
         "columns": {
-            "_target_": "hr_retrieval.prepare.clean.Columns",
+            "_target_": "hr_retrieval.prepare.columns.Columns",
             "anchor": "a",
             "positive": ["p"],
             "negative": "n",
@@ -456,7 +458,7 @@ def test_changed_files_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # As long as size and time stay, nothing is read.
     made = preparation(tmp_path, many(9))
     made.run(replace="made")
-    monkeypatch.setattr("hr_retrieval.prepare.preparation.sha256_of", lambda path: pytest.fail(f"{path} is read"))
+    monkeypatch.setattr("hr_retrieval.prepare.origin.sha256_of", lambda path: pytest.fail(f"{path} is read"))
     made.open_or_run()
 
 

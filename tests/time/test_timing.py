@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from hr_retrieval import time as verb
-from hr_retrieval.data.dataset import SCHEMAS
+from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError

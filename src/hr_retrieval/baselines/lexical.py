@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.clean import normalise
+from hr_retrieval.text import normalise
 
 # The library sets its logger to DEBUG when it is imported.
 logging.getLogger("bm25s").setLevel(logging.WARNING)

@@ -24,10 +24,10 @@ MODULES = (
 HOMES = ("hr_retrieval", "pytorch_lightning", "torch.optim")
 # The kinds: one of these classes, or a class derived from it.
 KINDS = (
-    "hr_retrieval.prepare.clean.Columns",
+    "hr_retrieval.prepare.columns.Columns",
     "hr_retrieval.data.datamodule.RetrievalDataModule",
     "hr_retrieval.prepare.preparation.Preparation",
-    "hr_retrieval.prepare.readers.files.Reader",
+    "hr_retrieval.prepare.readers.reader.Reader",
     "hr_retrieval.encoder.encoder.Encoder",
     "hr_retrieval.objective.loss.RetrievalLoss",
     "hr_retrieval.objective.mixing.Mixing",

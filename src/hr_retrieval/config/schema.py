@@ -185,8 +185,8 @@ class TimeConfig:
 
 def config_dir() -> str:
     """The folder of the YAML files: inside an installed wheel, else beside `src/` in a checkout."""
-    packaged = Path(__file__).parent / "configs"
-    return str(packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs")
+    packaged = Path(__file__).parents[1] / "configs"
+    return str(packaged if packaged.is_dir() else Path(__file__).parents[3] / "configs")
 
 
 def build(node: Any, **given: Any) -> Any:

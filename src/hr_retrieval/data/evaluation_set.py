@@ -1,20 +1,19 @@
 """What one split of a prepared data set is measured on: its queries, the documents ranked for them, and relevance."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from hr_retrieval.data.arrays import Offsets, Rows
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
+from hr_retrieval.data.tables import SPLITS, Split
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.relevance import Relevance
 
-Split = Literal["train", "validation", "test"]
-SPLITS: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
-Rows = npt.NDArray[np.int64]
+# Queries looked at together.
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def evaluation_set(
     rows = np.flatnonzero(dataset.query_split == SPLITS[split])
     if len(rows) == 0:
         raise dataset.empty_split(split)
-    documents = np.arange(dataset.document_count)
+    documents: Rows = np.arange(dataset.document_count)
     if corpus == "split":
         documents = _of_split(dataset, guard, rows, documents)
     rows = rows[np.argsort(dataset.query_lots[rows])][:queries]
@@ -92,7 +91,7 @@ def check_corpus(corpus: str, key: str) -> None:
         )
 
 
-def _relevance(lists: tuple[Rows, Rows], left_out: Relevance | None = None) -> Relevance:
+def _relevance(lists: tuple[Offsets, Rows], left_out: Relevance | None = None) -> Relevance:
     return Relevance(torch.from_numpy(lists[0]), torch.from_numpy(lists[1]), left_out)
 
 
@@ -104,7 +103,3 @@ def _of_split(dataset: PreparedDataset, guard: Guard, rows: Rows, documents: Row
         for begin in range(0, len(chosen), _BLOCK):
             marks[guard.relevant(chosen[begin : begin + _BLOCK], documents)[1]] = True
     return documents[own | ~others]
-
-
-# Queries looked at together.
-_BLOCK = 1 << 18

@@ -6,14 +6,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from hr_retrieval.data.arrays import Codes, Mask, Offsets, PairNumbers, Places, Rows
 from hr_retrieval.data.guidance import Guidance
 from hr_retrieval.errors import UserError
 
-Codes = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.integer]
-Mask = npt.NDArray[np.bool_]
 # Two columns of equal length: places of queries, and beside each the place of a document (or a code) that goes with it.
-Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Pairs = tuple[Places, Places]
 
 IDENTICAL_TEXT = ("ignore", "count")
 
@@ -31,10 +29,10 @@ class JudgedTables(Protocol):
     def document_duplicate(self) -> Codes: ...
 
     @property
-    def document_text(self) -> npt.NDArray[np.int32]: ...
+    def document_text(self) -> Codes: ...
 
     @property
-    def group_offsets(self) -> Codes: ...
+    def group_offsets(self) -> Offsets: ...
 
     @property
     def document_groups(self) -> Codes: ...
@@ -43,25 +41,25 @@ class JudgedTables(Protocol):
     def query_group(self) -> Codes: ...
 
     @property
-    def query_text(self) -> npt.NDArray[np.int32]: ...
+    def query_text(self) -> Codes: ...
 
     @property
-    def text_offsets(self) -> Codes: ...
+    def text_offsets(self) -> Offsets: ...
 
     @property
-    def text_queries(self) -> npt.NDArray[np.int32]: ...
+    def text_queries(self) -> Rows: ...
 
     @property
-    def positive_offsets(self) -> Codes: ...
+    def positive_offsets(self) -> Offsets: ...
 
     @property
-    def positive_documents(self) -> npt.NDArray[np.int32]: ...
+    def positive_documents(self) -> Rows: ...
 
     @property
-    def negative_offsets(self) -> Codes: ...
+    def negative_offsets(self) -> Offsets: ...
 
     @property
-    def negative_documents(self) -> npt.NDArray[np.int32]: ...
+    def negative_documents(self) -> Rows: ...
 
 
 @dataclass(frozen=True)
@@ -118,13 +116,13 @@ class Guard:
             likely |= self.guidance.scores(query_rows, document_rows) >= threshold[:, None]
         return relevance, (stated | ~(relevance | likely)) & ~own
 
-    def relevant(self, query_rows: Rows, document_rows: Rows) -> tuple[Codes, Codes]:
+    def relevant(self, query_rows: Rows, document_rows: Rows) -> tuple[Offsets, Places]:
         """The relevant documents of large sets, as CSR: offsets `[Q + 1]` and, ascending in each query, positions in
         `document_rows`.
         """
         return _as_lists(self._pairs(query_rows, document_rows).relevant, len(query_rows))
 
-    def own_text(self, query_rows: Rows, document_rows: Rows) -> tuple[Codes, Codes]:
+    def own_text(self, query_rows: Rows, document_rows: Rows) -> tuple[Offsets, Places]:
         """The documents that take no part in a query's ranking, since they are its own text; in the form of `relevant`."""
         return _as_lists(self._own_text(query_rows, document_rows), len(query_rows))
 
@@ -207,7 +205,7 @@ class _Judged:
     own_text: Pairs
 
 
-def _lists(offsets: Codes, values: npt.NDArray[np.integer], rows: Rows) -> Pairs:
+def _lists(offsets: Offsets, values: Codes | Rows, rows: Rows) -> Pairs:
     """The values of some rows of a CSR table, each beside the place of its row among `rows`."""
     begins = offsets[rows]
     counts = offsets[np.asarray(rows, np.int64) + 1] - begins
@@ -216,12 +214,12 @@ def _lists(offsets: Codes, values: npt.NDArray[np.integer], rows: Rows) -> Pairs
     return owners, values[np.repeat(begins, counts) + within].astype(np.int64)
 
 
-def _through(owners: npt.NDArray[np.int64], pairs: Pairs) -> Pairs:
+def _through(owners: Places, pairs: Pairs) -> Pairs:
     """The same pairs, whose left places stand for these owners."""
     return owners[pairs[0]], pairs[1]
 
 
-def _joined(wanted: Pairs, there: tuple[npt.NDArray[np.int64], Rows]) -> Pairs:
+def _joined(wanted: Pairs, there: tuple[Places, Codes | Rows]) -> Pairs:
     """Left places of both where the codes on their right are equal; a pair may come more than once."""
     order = np.argsort(there[1], kind="stable")
     ordered = there[1][order]
@@ -231,17 +229,17 @@ def _joined(wanted: Pairs, there: tuple[npt.NDArray[np.int64], Rows]) -> Pairs:
     return np.repeat(wanted[0], counts), there[0][order[np.repeat(begins, counts) + within]]
 
 
-def _keys(pairs: Pairs, width: int) -> Codes:
+def _keys(pairs: Pairs, width: int) -> PairNumbers:
     """`left * width + right` of each pair, once and ascending."""
     return np.unique(pairs[0] * width + pairs[1])
 
 
-def _unkeyed(keys: Codes, width: int) -> Pairs:
+def _unkeyed(keys: PairNumbers, width: int) -> Pairs:
     left, right = np.divmod(keys, max(width, 1))
     return left, right
 
 
-def _without(keys: Codes, others: Codes) -> Codes:
+def _without(keys: PairNumbers, others: PairNumbers) -> PairNumbers:
     return np.setdiff1d(keys, others, assume_unique=True) if len(others) else keys
 
 
@@ -256,7 +254,7 @@ def _as_mask(pairs: Pairs, shape: tuple[int, int]) -> Mask:
     return mask
 
 
-def _as_lists(pairs: Pairs, count: int) -> tuple[Codes, Codes]:
+def _as_lists(pairs: Pairs, count: int) -> tuple[Offsets, Places]:
     """Pairs as CSR, ascending within each of `count` left places."""
     order = np.lexsort((pairs[1], pairs[0]))
     offsets = np.searchsorted(pairs[0][order], np.arange(count + 1))

@@ -8,11 +8,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from hr_retrieval.data.arrays import Rows
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.tokens import Kind, progress
 from hr_retrieval.files import whole_folder
 
-Rows = npt.NDArray[np.integer]
 Embeddings = npt.NDArray[np.float16]
 
 

@@ -4,14 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from pandas.util import hash_array
 
+from hr_retrieval.data.arrays import Codes, Hashes, Mask, Places
 from hr_retrieval.errors import UserError
-
-Hashes = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
 
 # The first hash sorts and finds; the second, under another key, proves that equal first hashes mean equal texts.
 _HASH_KEYS = ("hr_retrieval.key", "retrieval_hr.chk")
@@ -127,7 +123,7 @@ def collision() -> UserError:
     )
 
 
-def _begins(ordered: Hashes | Places) -> npt.NDArray[np.bool_]:
+def _begins(ordered: Hashes | Places) -> Mask:
     begins = np.ones(len(ordered), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
     return begins

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hr_retrieval.data.arrays import Offsets, Rows
 from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.files import read_json, whole_folder, write_json
 
@@ -42,18 +43,18 @@ class TokenTable:
     """
 
     ids: npt.NDArray[np.int32]
-    offsets: npt.NDArray[np.int64]
+    offsets: Offsets
     cut: int
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def lengths(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    def lengths(self, rows: Rows) -> npt.NDArray[np.int64]:
         """Tokens of each of the given texts."""
         lengths: npt.NDArray[np.int64] = self.offsets[rows + 1] - self.offsets[rows]
         return lengths
 
-    def take(self, rows: npt.NDArray[np.integer]) -> Ragged:
+    def take(self, rows: Rows) -> Ragged:
         """The tokens of the given texts."""
         begins, ends = self.offsets[rows], self.offsets[rows + 1]
         pieces = [self.ids[begin:end] for begin, end in zip(begins, ends, strict=True)]

@@ -22,8 +22,9 @@ from torch import Tensor
 from hr_retrieval.baselines.lexical import BASELINES
 from hr_retrieval.config.schema import build
 from hr_retrieval.data.dataset import PreparedDataset
-from hr_retrieval.data.evaluation_set import SPLITS, EvaluationSet, Split, check_corpus, evaluation_set
+from hr_retrieval.data.evaluation_set import EvaluationSet, check_corpus, evaluation_set
 from hr_retrieval.data.guard import Guard
+from hr_retrieval.data.tables import SPLITS, Split
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate.fairness import counterfactuals as pairs
@@ -31,7 +32,6 @@ from hr_retrieval.evaluate.fairness.counterfactuals import Ranked
 from hr_retrieval.evaluate.fairness.wordlists import WordList, builtin_lists, read_lists
 from hr_retrieval.evaluate.slices import Mask, query_slices
 from hr_retrieval.files import check_vacant, whole_folder, write_json
-from hr_retrieval.prepare.clean import normalise
 from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.retrieval.extremes import TIED, extremes, what_ties
 from hr_retrieval.retrieval.metrics import Embedded, per_query
@@ -40,6 +40,7 @@ from hr_retrieval.retrieval.ranking import Ranking, exact_ranking, exact_ranks, 
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval, randomisation_test
 from hr_retrieval.runs.directory import Run, open_encoder
+from hr_retrieval.text import normalise
 
 log = logging.getLogger(__name__)
 

@@ -1,19 +1,13 @@
 """Kinds of queries to look at apart: by language, by length, by what training has seen, by how much is relevant."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from hr_retrieval.prepare.clean import normalise
+from hr_retrieval.text import normalise, script
 
 Mask = npt.NDArray[np.bool_]
-
-_CYRILLIC = re.compile("[\u0400-\u052f]")
-_LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
-# "Программист C++" is Russian: a script that holds so large a share of the letters names the language.
-_SHARE = 0.8
 
 
 def query_slices(texts: Sequence[str], seen: Sequence[bool], relevant: Sequence[int]) -> dict[str, dict[str, Mask]]:
@@ -34,17 +28,6 @@ def query_slices(texts: Sequence[str], seen: Sequence[bool], relevant: Sequence[
         "title": _masks(titles, titles),
         "relevant documents": _masks(counts, counts),
     }
-
-
-def script(text: str) -> str:
-    """`Cyrillic` or `Latin` if at least 80 % of these scripts' letters are; `mixed`, or `other` if there are none."""
-    cyrillic, latin = len(_CYRILLIC.findall(text)), len(_LATIN.findall(text))
-    total = cyrillic + latin
-    if not total:
-        return "other"
-    if cyrillic >= _SHARE * total:
-        return "Cyrillic"
-    return "Latin" if latin >= _SHARE * total else "mixed"
 
 
 def length_names(lengths: Sequence[int]) -> list[str]:

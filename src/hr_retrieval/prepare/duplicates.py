@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hr_retrieval.data.keys import Codes, Hashes, hashes_of, mix
-from hr_retrieval.prepare.clean import normalise
+from hr_retrieval.data.arrays import Codes, Hashes, Offsets
+from hr_retrieval.data.keys import hashes_of, mix
 from hr_retrieval.prepare.split import alone, join
+from hr_retrieval.text import normalise
 
 _SHINGLE_WORDS, _SHINGLE_CHARACTERS, _SHORT = 3, 5, 12
 _HASHES = 128
@@ -43,7 +44,7 @@ def near_duplicates(texts: Iterable[Sequence[str]], threshold: float) -> Codes:
     return roots
 
 
-def _shingles(texts: Iterable[Sequence[str]]) -> tuple[Hashes, npt.NDArray[np.int64]]:
+def _shingles(texts: Iterable[Sequence[str]]) -> tuple[Hashes, Offsets]:
     """The distinct shingles of all texts, ascending within each, and where each text's begin."""
     parts: list[Hashes] = [np.empty(0, np.uint64)]
     lengths: list[int] = []
@@ -83,7 +84,7 @@ def _bands(threshold: float) -> tuple[int, int]:
     return _HASHES // rows, rows
 
 
-def _signatures(hashes: Hashes, offsets: npt.NDArray[np.int64], size: int) -> Hashes:
+def _signatures(hashes: Hashes, offsets: Offsets, size: int) -> Hashes:
     """MinHash signatures `[texts, size]`: the smallest of each text's shingles under each of `size` hash functions."""
     signatures = np.empty((len(offsets) - 1, size), np.uint64)
     step = 256
@@ -125,7 +126,7 @@ def _candidates(keys: Hashes) -> tuple[Codes, Codes]:
     return np.concatenate(left), np.concatenate(right)
 
 
-def _jaccard(hashes: Hashes, offsets: npt.NDArray[np.int64], left: Codes, right: Codes) -> npt.NDArray[np.float64]:
+def _jaccard(hashes: Hashes, offsets: Offsets, left: Codes, right: Codes) -> npt.NDArray[np.float64]:
     values = np.empty(len(left), np.float64)
     for place, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
         first, second = hashes[offsets[a] : offsets[a + 1]], hashes[offsets[b] : offsets[b + 1]]

@@ -3,50 +3,30 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from hr_retrieval.data.dataset import ROW_GROUP, SCHEMAS
 from hr_retrieval.data.keys import hashes_of, keys_of
-from hr_retrieval.prepare.clean import Columns, Record, is_missing, list_style, normalise, read_record
-from hr_retrieval.prepare.readers.files import RawBatch, Rejected
+from hr_retrieval.data.tables import ROW_GROUP
+from hr_retrieval.prepare.clean import is_missing
+from hr_retrieval.prepare.columns import Columns
+from hr_retrieval.prepare.disk_array import DiskArray
+from hr_retrieval.prepare.list_styles import ListStyles
+from hr_retrieval.prepare.readers.reader import RawBatch, Rejected
+from hr_retrieval.prepare.record import Record, read_record
+from hr_retrieval.prepare.rejections import RejectedWriter
+from hr_retrieval.text import normalise
 
 _SCHEMA = pa.schema([pa.field("text", pa.string()), pa.field("id", pa.string()), pa.field("group", pa.string())])
-
-
-class Column:
-    """A numeric array that is written to disk block by block, and read when it is needed."""
-
-    def __init__(self, path: Path, dtype: type[np.generic], width: int = 1) -> None:
-        self._path, self._dtype, self._width = path, dtype, width
-        path.touch()
-
-    def append(self, block: npt.ArrayLike) -> None:
-        """Add rows."""
-        with self._path.open("ab") as file:
-            file.write(np.ascontiguousarray(block, self._dtype).data)
-
-    def read(self) -> npt.NDArray[Any]:
-        """All rows: `[n]`, or `[n, width]` for a width above 1; on disk until they are looked at, and unchanged there."""
-        # An empty file cannot be mapped.
-        empty = self._path.stat().st_size == 0
-        array = np.empty(0, self._dtype) if empty else np.memmap(self._path, self._dtype, "c")
-        return array if self._width == 1 else array.reshape(-1, self._width)
-
-
-def stored(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same array `[n]` on disk."""
-    column = Column(path, array.dtype.type)
-    column.append(array)
-    return column.read()
 
 
 @dataclass(frozen=True)
@@ -61,9 +41,9 @@ class Occurrences:
     """
 
     file: Path
-    keys: Column
-    norms: Column
-    groups: Column
+    keys: DiskArray
+    norms: DiskArray
+    groups: DiskArray
 
 
 @dataclass(frozen=True)
@@ -83,10 +63,10 @@ class Intake:
 
     documents: Occurrences
     queries: Occurrences
-    splits: Column
-    positives: Column
-    negatives: Column
-    negative_rows: Column
+    splits: DiskArray
+    positives: DiskArray
+    negatives: DiskArray
+    negative_rows: DiskArray
     sources: dict[str, int]
     rows: int
     skipped: Counter[str]
@@ -98,37 +78,13 @@ class Intake:
         return source, row - self.sources[source]
 
 
-class RejectedWriter:
-    """Writes `rejected.parquet`; counts by reason, and keeps what helps against each."""
-
-    def __init__(self, path: Path) -> None:
-        self.counts: Counter[str] = Counter()
-        self.remedies: dict[str, str] = {}
-        self._writer = pq.ParquetWriter(path, SCHEMAS["rejected"], compression="zstd")
-
-    def __enter__(self) -> "RejectedWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()
-
-    def write(self, rejected: Sequence[Rejected]) -> None:
-        """Add rows."""
-        for row in rejected:
-            self.counts[row.reason] += 1
-            self.remedies.setdefault(row.reason, row.remedy)
-        rows = [{name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names} for row in rejected]
-        if rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["rejected"]))
-
-
-def take_in(batches: Iterable[RawBatch], columns: Columns, folder: Path, rejected: RejectedWriter) -> Intake:
-    """Read and clean all rows; what they say goes to files in `folder`."""
+def take_in(
+    batches: Iterator[RawBatch], columns: Columns, folder: Path, rejected: RejectedWriter, max_rows: int | None = None
+) -> Intake:
+    """Read and clean the rows, at most so many; what they say goes to files in `folder`."""
     documents, queries, pairs = _Spool(folder, "documents"), _Spool(folder, "queries"), _Pairs(folder)
-    styles = _ListStyles(columns)
-    for batch in batches:
+    styles = ListStyles(columns)
+    for batch in _limited(batches, max_rows):
         pairs.begin_batch(batch)
         faults = list(batch.rejected)
         styles.look_at(batch.values)
@@ -145,30 +101,20 @@ def take_in(batches: Iterable[RawBatch], columns: Columns, folder: Path, rejecte
     return pairs.intake(documents.close(), queries.close(), styles.found())
 
 
-class _ListStyles:
-    """Whether cells that are read as one text look like several, by the first ones of each column."""
+@contextmanager
+def progress() -> Iterator[Any]:
+    """Shows how many rows were read, on a terminal only; yields a function that follows an iterator of batches."""
+    columns = (SpinnerColumn(), TextColumn("reading: {task.completed:,} rows"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
 
-    # Cells that are looked at; and the share from which a style is the column's: commas stand in titles, too.
-    _CELLS = 5000
-    _SHARES: ClassVar[dict[str, float]] = {"brackets": 0.2, "lines": 0.2, "|": 0.2, ";": 0.5, ",": 0.5}
+        def follow(batches: Iterator[RawBatch]) -> Iterator[RawBatch]:
+            for batch in batches:
+                yield batch
+                bar.advance(task, len(batch.rows))
 
-    def __init__(self, columns: Columns) -> None:
-        self._counts = {name: Counter[str]() for name in columns.text_names() if name not in columns.separators}
-
-    def look_at(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Count the styles of some rows."""
-        for name, counts in self._counts.items():
-            cells = [row[name] for row in rows[: max(self._CELLS - counts.total(), 0)]]
-            counts.update(list_style(cell) or "" for cell in cells if isinstance(cell, str) and cell)
-
-    def found(self) -> dict[str, str]:
-        """The style of each column whose cells look like lists."""
-        styles = {}
-        for name, counts in self._counts.items():
-            likely = [style for style, share in self._SHARES.items() if counts[style] >= max(share * counts.total(), 2)]
-            if likely:
-                styles[name] = max(likely, key=counts.__getitem__)
-        return styles
+        yield follow
 
 
 class _Pairs:
@@ -178,10 +124,10 @@ class _Pairs:
         self._sources: dict[str, int] = {}
         self._rows_before = self._rows = self._used = 0
         self._skipped: Counter[str] = Counter()
-        self._split_column = Column(folder / "splits", np.int8)
-        self._positive_column = Column(folder / "positives", np.int32, 2)
-        self._negative_column = Column(folder / "negatives", np.int32, 2)
-        self._row_column = Column(folder / "negative_rows", np.int64)
+        self._split_column = DiskArray(folder / "splits", np.int8)
+        self._positive_column = DiskArray(folder / "positives", np.int32, 2)
+        self._negative_column = DiskArray(folder / "negatives", np.int32, 2)
+        self._row_column = DiskArray(folder / "negative_rows", np.int64)
         self._clear()
 
     def begin_batch(self, batch: RawBatch) -> None:
@@ -230,9 +176,9 @@ class _Spool:
         self._path = folder / f"{name}.texts"
         # Read once or twice and deleted: speed before size.
         self._writer = pq.ParquetWriter(self._path, _SCHEMA, compression="lz4", use_dictionary=False)
-        self._keys = Column(folder / f"{name}.keys", np.uint64, 2)
-        self._norms = Column(folder / f"{name}.norms", np.uint64)
-        self._group_column = Column(folder / f"{name}.groups", np.uint64)
+        self._keys = DiskArray(folder / f"{name}.keys", np.uint64, 2)
+        self._norms = DiskArray(folder / f"{name}.norms", np.uint64)
+        self._group_column = DiskArray(folder / f"{name}.groups", np.uint64)
         self._count = 0
         self._waiting: list[pa.RecordBatch] = []
         self._clear()
@@ -276,7 +222,7 @@ class _Spool:
         self._groups: list[str | None] = []
 
 
-def limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]:
+def _limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]:
     """The batches up to so many readable rows; documents without anchors are not counted."""
     left = sys.maxsize if rows is None else rows
     for batch in batches:
@@ -293,8 +239,3 @@ def limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]
 def _as_json(values: Any) -> str:
     plain = {name: None if is_missing(value) else value for name, value in values.items()}
     return json.dumps(plain, ensure_ascii=False, default=str)
-
-
-def _writable(value: Any) -> Any:
-    """A text without lone surrogates, which no file can hold."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

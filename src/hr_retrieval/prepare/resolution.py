@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from hr_retrieval.data.keys import Codes, Distinct, Hashes, Places, distinct_numbers, mix
-from hr_retrieval.prepare.intake import Intake, Occurrences, stored
-from hr_retrieval.prepare.split import NAMES as SPLIT_NAMES
-from hr_retrieval.prepare.split import Splits, alone, count_leaks, draw_split, join
+from hr_retrieval.data.arrays import Codes, Hashes, PairNumbers, Places, Splits
+from hr_retrieval.data.keys import Distinct, distinct_numbers, mix
+from hr_retrieval.data.tables import SPLITS
+from hr_retrieval.prepare.disk_array import stored
+from hr_retrieval.prepare.intake import Intake, Occurrences
+from hr_retrieval.prepare.split import alone, count_leaks, draw_split, join
 
-Pairs = npt.NDArray[np.int64]
-# Pairs that are looked at together.
+# PairNumbers that are looked at together.
 _BLOCK = 1 << 22
 # Documents for which near-duplicates are sought, as places in their file -> cluster numbers.
 Clusterer = Callable[[Places], Codes]
@@ -56,8 +56,8 @@ class Resolution:
     queries: Side
     clusters: Codes
     splits: Splits
-    positives: Pairs
-    negatives: Pairs
+    positives: PairNumbers
+    negatives: PairNumbers
     dropped: dict[str, Places]
     merged: dict[str, int]
     leaks: int
@@ -98,8 +98,8 @@ def resolve(
     component = _components(documents, queries, clusters, positives)
     if split_stated:
         splits = intake.splits.read()[queries.places]
-        rest = splits == SPLIT_NAMES.index("train")
-        if validation_share and rest.any() and not (splits == SPLIT_NAMES.index("validation")).any():
+        rest = splits == SPLITS["train"]
+        if validation_share and rest.any() and not (splits == SPLITS["validation"]).any():
             splits[rest] = draw_split(component[rest], queries.norms[rest], validation_share, 0.0, seed)
         leaks = count_leaks(component, splits)
     else:
@@ -164,15 +164,17 @@ def _clusters(documents: Side, clusterer: Clusterer | None) -> Codes:
     return wider
 
 
-def _pair_numbers(pairs: Codes, query_codes: Codes, document_codes: Codes, count: int) -> Pairs:
+def _pair_numbers(pairs: Codes, query_codes: Codes, document_codes: Codes, count: int) -> PairNumbers:
     """`query * count + document` of each pair, negative for a query that is not used."""
-    numbers: Pairs = query_codes[pairs[:, 0]].astype(np.int64)
+    numbers: PairNumbers = query_codes[pairs[:, 0]].astype(np.int64)
     numbers *= count
     numbers += document_codes[pairs[:, 1]]
     return numbers
 
 
-def _negatives(stated: Pairs, positives: Pairs, documents: Side) -> tuple[Pairs, dict[str, Places], int]:
+def _negatives(
+    stated: PairNumbers, positives: PairNumbers, documents: Side
+) -> tuple[PairNumbers, dict[str, Places], int]:
     """The negatives that contradict nothing, the rows of the others by reason, and how many were repeated."""
     if len(stated) == 0:
         return stated, {}, 0
@@ -189,7 +191,7 @@ def _negatives(stated: Pairs, positives: Pairs, documents: Side) -> tuple[Pairs,
     return negatives, dropped, len(kept) - len(negatives)
 
 
-def _components(documents: Side, queries: Side, clusters: Codes, positives: Pairs) -> Codes:
+def _components(documents: Side, queries: Side, clusters: Codes, positives: PairNumbers) -> Codes:
     """Of each query, the component of what shares a group, a positive, a near-duplicate or a normalised text.
 
     Nodes are clusters of documents and groups of queries, which are few edges fewer than the texts themselves. A query

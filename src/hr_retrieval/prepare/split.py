@@ -1,18 +1,15 @@
 """Which queries train, validate and test: by whole components of texts that belong together."""
 
 import numpy as np
-import numpy.typing as npt
 
-from hr_retrieval.data.keys import Codes, Hashes, mix
+from hr_retrieval.data.arrays import Codes, Hashes, Splits
+from hr_retrieval.data.keys import mix
+from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.errors import UserError
 
 
 class TooFewGroupsError(UserError):
     """The queries hang together so much that they cannot be split."""
-
-
-Splits = npt.NDArray[np.int8]
-NAMES = ("train", "validation", "test")
 
 
 def alone(count: int) -> Codes:
@@ -74,7 +71,7 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
         chosen[fitting[np.cumsum(sizes[fitting]) <= room]] = number
     split: Splits = chosen[codes]
     wanted = [True, validation_share > 0, test_share > 0]
-    for number, name in enumerate(NAMES):
+    for name, number in SPLITS.items():
         if wanted[number] and not (split == number).any():
             raise TooFewGroupsError(
                 f"enough separate groups of queries to fill the {name} split",

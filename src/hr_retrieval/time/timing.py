@@ -23,7 +23,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from hr_retrieval.data import dataset as tables
+from hr_retrieval.data import tables
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.encoder.encoder import Encoder, Precision
 from hr_retrieval.encoder.loading import Kind

@@ -9,7 +9,7 @@ import pytest
 
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.clean import Columns
+from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.preparation import Preparation
 from hr_retrieval.prepare.readers.beir import BeirReader
 

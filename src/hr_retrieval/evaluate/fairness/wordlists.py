@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.evaluate.slices import script
+from hr_retrieval.text import script
 
 TEMPLATE, PLACE = "template", "{text}"
 

@@ -9,22 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hr_retrieval.data.keys import Hashes, Index, keys_of
+from hr_retrieval.data.arrays import Hashes, Mask, Rows
+from hr_retrieval.data.keys import Index, keys_of
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.clean import split_number
-from hr_retrieval.prepare.readers.files import BATCH_ROWS, RawBatch, Rejected, check_columns
-from hr_retrieval.prepare.readers.text_files import (
-    BROKEN,
-    Unreadable,
-    broken,
-    check_encoding,
-    check_text,
-    decoded_row,
-    readable,
-    text_lines,
-)
+from hr_retrieval.prepare.readers.json_lines import json_row
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, Rejected, Unreadable, check_columns, readable
+from hr_retrieval.prepare.readers.text_files import BROKEN, broken, check_encoding, check_text, decoded, text_lines
+from hr_retrieval.prepare.record import split_number
 
 _COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split")
 
@@ -105,9 +97,7 @@ class BeirReader:
                     values.append(_row({"corpus-id": str(line["_id"]), "positive": _document(line)}))
             yield RawBatch(str(file), rows, values, rejected, corpus_only=True)
 
-    def _judgements(
-        self, file: Path, corpus: "_Lines", queries: "_Lines", judged: npt.NDArray[np.bool_]
-    ) -> Iterator[RawBatch]:
+    def _judgements(self, file: Path, corpus: "_Lines", queries: "_Lines", judged: Mask) -> Iterator[RawBatch]:
         pieces = map(_judgement, text_lines(file, self.encoding, self.errors))
         first = list(islice(pieces, 1))
         # A header is what has no score.
@@ -170,17 +160,17 @@ class _Lines:
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def rows(self, names: Sequence[str]) -> npt.NDArray[np.int32]:
+    def rows(self, names: Sequence[str]) -> Rows:
         """The line of each id, -1 for one that is not there."""
         return self.index.rows(keys_of(names))
 
-    def read(self, rows: npt.NDArray[np.integer]) -> list[Mapping[str, Any]]:
+    def read(self, rows: Rows) -> list[Mapping[str, Any]]:
         """The objects of these lines."""
         lines = []
         with self.file.open("rb") as data:
             for offset in self.offsets[rows].tolist():
                 data.seek(offset)
-                line = decoded_row(self.file, offset, data.readline(), *self._decoding)
+                line = json_row(decoded(self.file, offset, data.readline(), *self._decoding))
                 assert isinstance(line, Mapping)
                 lines.append(line)
         return lines
@@ -192,7 +182,7 @@ def _identified(file: Path, encoding: str, errors: str) -> Iterator[tuple[int, M
     with readable(file, "JSON lines"), file.open("rb") as data:
         offset = 0
         while line := data.readline():
-            row = decoded_row(file, offset, line, encoding, errors)
+            row = json_row(decoded(file, offset, line, encoding, errors))
             if isinstance(row, Mapping) and row.get("_id") is None:
                 content = json.dumps(row, ensure_ascii=False)
                 row = Unreadable("no _id", content, "Give every line of corpus.jsonl and queries.jsonl its _id.")

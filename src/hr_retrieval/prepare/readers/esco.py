@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.files import CsvReader, RawBatch, Rejected, check_columns
+from hr_retrieval.prepare.readers.csv import CsvReader
+from hr_retrieval.prepare.readers.reader import RawBatch, Rejected, check_columns
 
 _TABLES = ("occupations", "skills")
 _COLUMNS = ("id", "labels", "description")

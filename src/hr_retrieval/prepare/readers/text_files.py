@@ -1,17 +1,11 @@
-"""Text files as lines and as JSON: their encoding, their broken bytes, and what a file is that is no text."""
+"""Text files as lines: their encoding, their broken bytes, and what a file is that is no text."""
 
 import codecs
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.readers.reader import Unreadable, readable
 
 # What stands for broken bytes where their row is to be rejected: no text that decodes holds it.
 BROKEN = "\udfff"
@@ -35,37 +29,6 @@ _SAMPLE = 1 << 20
 _CYRILLIC = ("cp1251", "koi8-r", "cp866")
 # So many bytes beyond ASCII tell one from the other.
 _TELLING = 20
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A piece of a file that is no row.
-
-    Attributes:
-        reason: why, for `rejected.parquet`.
-        content: the piece.
-        remedy: what helps where many pieces are so.
-    """
-
-    reason: str
-    content: str
-    remedy: str
-
-
-@contextmanager
-def readable(file: Path, kind: str) -> Iterator[None]:
-    """Turn what the system and the libraries raise while a file is read into one message.
-
-    Args:
-        kind: what the file should be, as a noun phrase.
-    """
-    try:
-        yield
-    except (OSError, pa.ArrowException, UnicodeError, OverflowError, MemoryError) as error:
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
-        raise UserError(
-            f"{kind} at {file}", reason, "Check that the file is whole and may be read, or write it anew."
-        ) from error
 
 
 def other_kind(file: Path) -> tuple[str, str] | None:
@@ -159,98 +122,19 @@ def undecodable(file: Path, encoding: str) -> UserError:
     return UserError(f"{file} to be {encoding}", came, " ".join(advice))
 
 
-def json_rows(file: Path, encoding: str, errors: str) -> Iterator[Mapping[str, Any] | Unreadable | None]:
-    """The objects of a file of JSON lines, or of one JSON array; `None` for a blank line.
-
-    Raises:
-        UserError: as `text_lines`; or the file is empty, or an array that does not parse.
-    """
-    lines = text_lines(file, encoding, errors)
-    blank = 0
-    for first in lines:
-        if first.strip():
-            break
-        blank += 1
-    else:
-        raise UserError("JSON lines", f"{file}, which is empty", "Give a file with rows.")
-    everything = chain([first], lines)
-    if first.lstrip().startswith("["):
-        yield from map(_as_row, _elements(file, everything))
-        return
-    yield from [None] * blank
-    yield from map(json_row, everything)
-
-
-def json_row(line: str) -> Mapping[str, Any] | Unreadable | None:
-    """The object that a line holds; `None` for a blank line."""
-    if BROKEN in line:
-        return broken(line)
-    if not line.strip():
-        return None
-    try:
-        return _as_row(json.loads(line))
-    except (ValueError, RecursionError):
-        return _no_object(json.dumps(line.rstrip("\r\n"), ensure_ascii=False))
-
-
-def decoded_row(
-    file: Path, offset: int, line: bytes, encoding: str, errors: str
-) -> Mapping[str, Any] | Unreadable | None:
-    """The object of the line at that offset of the file; a byte order mark at its beginning is none of it."""
+def decoded(file: Path, offset: int, line: bytes, encoding: str, errors: str) -> str:
+    """The line at that offset of the file; a byte order mark at its beginning is none of it."""
     try:
         text = line.decode(encoding, _HANDLERS[errors])
     except UnicodeDecodeError:
         raise undecodable(file, encoding) from None
-    return json_row(text if offset else text.removeprefix("\ufeff"))
+    return text if offset else text.removeprefix("\ufeff")
 
 
 def broken(text: str) -> Unreadable:
     """A piece with bytes that the encoding does not know."""
     remedy = "Set data.reader.encoding, or data.reader.errors=replace."
     return Unreadable(BROKEN_BYTES, text.replace(BROKEN, "\ufffd"), remedy)
-
-
-def _as_row(value: Any) -> Mapping[str, Any] | Unreadable:
-    return value if isinstance(value, Mapping) else _no_object(json.dumps(value, ensure_ascii=False))
-
-
-def _no_object(content: str) -> Unreadable:
-    remedy = (
-        "Write one object a line: jq -c . rows.json > rows.jsonl (jq -c '.[]' where they are elements of an array)."
-    )
-    return Unreadable("not a JSON object", content, remedy)
-
-
-def _elements(file: Path, lines: Iterator[str]) -> Iterator[Any]:
-    """The elements of one JSON array, each parsed as soon as its lines are there."""
-    decoder = json.JSONDecoder()
-    text, place, count = next(lines).lstrip(), 1, 0
-    while True:
-        while place < len(text) and text[place] in " \t\r\n,":
-            place += 1
-        if text[place : place + 1] == "]":
-            if text[place + 1 :].strip() or any(line.strip() for line in lines):
-                raise _broken_array(file, count, "text behind the array")
-            return
-        try:
-            value, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError) as error:
-            # What is only cut off by the end of the line is at fault there.
-            more = next(lines, None) if getattr(error, "pos", 0) >= len(text.rstrip()) else None
-            if more is None:
-                raise _broken_array(file, count, str(error)) from None
-            text, place = text[place:] + more, 0
-            continue
-        yield value
-        count += 1
-
-
-def _broken_array(file: Path, count: int, fault: str) -> UserError:
-    return UserError(
-        f"a JSON array of objects in {file}",
-        f"element {count}: {fault}",
-        "Write one object a line instead: then what is broken is left out alone.",
-    )
 
 
 def _is_utf8(encoding: str) -> bool:

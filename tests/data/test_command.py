@@ -9,10 +9,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.prepare.clean import Columns
-from hr_retrieval.prepare.commands import spoken
+from hr_retrieval.data.command import spoken
+from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.preparation import Preparation
-from hr_retrieval.prepare.readers.files import CsvReader
+from hr_retrieval.prepare.readers.csv import CsvReader
 
 WORDS = st.text(st.sampled_from("ab1 \\\"'$,;:[]{}=().\tя"), max_size=6)
 VALUES = st.one_of(WORDS, st.sampled_from(["null", "true", "1", "1e3", "inf", "NaN"]), st.none(), st.booleans())

@@ -1,96 +1,36 @@
-"""Raw files as batches of rows: one reader a format, none of which holds a whole file (but a pickle)."""
+"""Delimited text as rows."""
 
 import csv
-import glob
 import itertools
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-
-import pyarrow.parquet as pq
+from typing import Any
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.pickles import read_frame
+from hr_retrieval.prepare.readers.reader import (
+    BATCH_ROWS,
+    MAP_COLUMNS,
+    RawBatch,
+    Rejected,
+    Unreadable,
+    check_columns,
+    find_files,
+)
 from hr_retrieval.prepare.readers.text_files import (
     BROKEN,
     BROKEN_BYTES,
-    Unreadable,
     broken,
     check_encoding,
-    json_rows,
-    readable,
     text_lines,
     undecodable,
 )
 
-BATCH_ROWS = 2048
 # An unclosed quote makes the rest of the file one cell; it is noticed here and not when memory is full.
 _LONGEST_CELL = 1 << 24
-_MAP_COLUMNS = "Map data.columns.* to the columns of the file."
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that was left out.
-
-    Attributes:
-        source: the file.
-        row: its place in the file, from 0, as the format counts: CSV records behind the header, JSON lines.
-        reason: why.
-        content: the row as JSON.
-        remedy: what helps where many rows are so; empty if that is to map other columns.
-    """
-
-    source: str
-    row: int
-    reason: str
-    content: str
-    remedy: str = ""
-
-    @classmethod
-    def of(cls, source: Path, row: int, piece: Unreadable) -> "Rejected":
-        """A piece of a file that is no row."""
-        return cls(str(source), row, piece.reason, piece.content, piece.remedy)
-
-
-@dataclass(frozen=True)
-class RawBatch:
-    """Some rows of one file.
-
-    Attributes:
-        source: the file.
-        rows: the place of each row in it, from 0.
-        values: the wanted columns of each row.
-        rejected: rows that could not be read.
-        corpus_only: whether the rows only bring documents (their positives), without anchors.
-    """
-
-    source: str
-    rows: Sequence[int]
-    values: Sequence[Mapping[str, Any]]
-    rejected: Sequence[Rejected] = field(default=())
-    corpus_only: bool = False
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """A source of rows."""
-
-    def inputs(self) -> list[Path]:
-        """The files that are read, for their checksums."""
-        ...
-
-    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        """The rows in the order of the files, with the wanted columns.
-
-        Raises:
-            UserError: a wanted column is missing in a file, or a file is empty, damaged or cannot be decoded.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -177,7 +117,7 @@ class CsvReader:
             sign = "\\t" if likely[0] == "\t" else likely[0]
             return f"The cells look separated by {sign!r}: set 'data.reader.delimiter=\"{sign}\"'."
         return (
-            f"{_MAP_COLUMNS} If its columns have no names: data.reader.header=false calls them 0, 1, ...; if lines "
+            f"{MAP_COLUMNS} If its columns have no names: data.reader.header=false calls them 0, 1, ...; if lines "
             "stand before them: data.reader.skip=1."
         )
 
@@ -265,148 +205,3 @@ class _RecordLines:
         first, *others = self.record
         self._waiting.extendleft(reversed(others))
         return first
-
-
-@dataclass(frozen=True)
-class ParquetReader:
-    """Parquet files; a cell may be a list.
-
-    Args:
-        path: a file, a folder of parts, a glob pattern or a list of them.
-    """
-
-    path: str | Sequence[str]
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
-
-    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        """The rows."""
-        files = self.inputs()
-        for file in files:
-            with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
-                check_columns(file, table.schema_arrow.names, wanted)
-        for file in files:
-            row = 0
-            with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
-                for batch in table.iter_batches(BATCH_ROWS, columns=list(wanted)):
-                    yield RawBatch(str(file), range(row, row + batch.num_rows), batch.to_pylist())
-                    row += batch.num_rows
-
-
-@dataclass(frozen=True)
-class JsonLinesReader:
-    """One JSON object a line, or one array of objects; a cell may be a list. A key that a row lacks is null there.
-
-    Args:
-        path: a file, a folder, a glob pattern or a list of them.
-        encoding: of the files.
-        errors: as of `CsvReader`.
-    """
-
-    path: str | Sequence[str]
-    encoding: Any = "utf-8"
-    errors: str = "strict"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoding", str(self.encoding))
-        check_encoding(self.encoding, self.errors)
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
-
-    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        """The rows; a line that is no JSON object is rejected."""
-        for file in self.inputs():
-            names: set[str] = set()
-            checked = False
-            numbered = enumerate(json_rows(file, self.encoding, self.errors))
-            while block := list(itertools.islice(numbered, BATCH_ROWS)):
-                rows, values, rejected = [], [], []
-                for row, line in block:
-                    if isinstance(line, Unreadable):
-                        rejected.append(Rejected.of(file, row, line))
-                    elif line is not None:
-                        rows.append(row)
-                        values.append({name: line.get(name) for name in wanted})
-                        names.update(line)
-                if rows and not checked:
-                    # Keys may be left out where they are null; what no line of the first block has is misspelt.
-                    check_columns(file, sorted(names), wanted)
-                    checked = True
-                yield RawBatch(str(file), rows, values, rejected)
-
-
-@dataclass(frozen=True)
-class PickleReader:
-    """A pickled DataFrame, such as the original system's `train.pkl`; nothing that a pickle may carry is run.
-
-    Args:
-        path: a file, a folder, a glob pattern or a list of them.
-    """
-
-    path: str | Sequence[str]
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
-
-    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        """The rows of the frames."""
-        for file in self.inputs():
-            with readable(file, "a pickled DataFrame"):
-                frame = read_frame(file)
-            # pandas numbers the columns of what had no header.
-            frame.columns = [str(name) for name in frame.columns]
-            check_columns(file, list(frame.columns), wanted)
-            for begin in range(0, len(frame), BATCH_ROWS):
-                part = frame.iloc[begin : begin + BATCH_ROWS]
-                columns = [part[name].tolist() for name in wanted]
-                values = [dict(zip(wanted, cells, strict=True)) for cells in zip(*columns, strict=True)]
-                yield RawBatch(str(file), range(begin, begin + len(part)), values)
-
-
-def find_files(path: str | Sequence[str]) -> list[Path]:
-    """The files that a path, a folder, a glob pattern or a list of them names, each once, in sorted order within each.
-
-    Of a folder these are all files below it but those whose name, or whose folder's, begins with a dot or an underscore:
-    so Spark marks what is no data.
-
-    Raises:
-        UserError: one of them names no file.
-    """
-    files: dict[Path, None] = {}
-    for name in (path,) if not isinstance(path, list | tuple) else path:
-        found = [Path(str(name))]
-        if not found[0].exists():
-            found = sorted(map(Path, glob.glob(str(name), recursive=True)))
-        there = [file for place in found for file in (_parts(place) if place.is_dir() else [place])]
-        if not there:
-            came = f"no file in the folder {found[0]}" if found else f"nothing under the folder {Path.cwd()}"
-            raise UserError(f"a file at {name}", came, "Check data.reader.path.")
-        files.update(dict.fromkeys(there))
-    return list(files)
-
-
-def _parts(folder: Path) -> list[Path]:
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
-    )
-
-
-def check_columns(file: Path, found: Sequence[str], wanted: Sequence[str], remedy: str = _MAP_COLUMNS) -> None:
-    """Raise `UserError` if a wanted column is missing or stands twice."""
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise UserError(
-            f"the column {', '.join(map(repr, missing))} in {file}",
-            f"the columns {', '.join(map(repr, found))}",
-            remedy,
-        )
-    twice = [name for name in wanted if list(found).count(name) > 1]
-    if twice:
-        raise UserError(f"one column {twice[0]!r} in {file}", "several of that name", "Rename the others.")

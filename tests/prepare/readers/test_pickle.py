@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.pickles import read_frame
+from hr_retrieval.prepare.readers.pickle import PickleReader, read_frame
+from tests.prepare.readers.sources import read, rows_of
 
 FRAME = pd.DataFrame({"position": ["инженер", "b", None], "description": ["x", "y\n", "z"], "n": [1, 2, 3]})
 FRAMES = {
@@ -117,3 +118,12 @@ def test_other_contents_and_compressed_files(tmp_path: Path) -> None:
     (tmp_path / "train.pkl.gz").write_bytes(gzip.compress(pickle.dumps(FRAME)))
     with pytest.raises(UserError, match=r"which is gzip\. Unpack"):
         read_frame(tmp_path / "train.pkl.gz")
+
+
+def test_numbered_columns_of_a_frame(tmp_path: Path) -> None:
+    pd.DataFrame([["a", "b"]]).to_pickle(tmp_path / "rows.pkl")
+    assert rows_of(read(PickleReader(str(tmp_path / "rows.pkl")), ["0", "1"])) == [{"0": "a", "1": "b"}]
+    frame = pd.DataFrame([["a", "b"]], columns=[0, "0"])
+    frame.to_pickle(tmp_path / "rows.pkl")
+    with pytest.raises(UserError, match="several"):
+        read(PickleReader(str(tmp_path / "rows.pkl")), ["0"])

@@ -1,6 +1,8 @@
-"""Pickled DataFrames, read without running what a pickle may carry."""
+"""Pickled DataFrames as rows, read without running what a pickle may carry."""
 
 import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, check_columns, find_files, readable
 from hr_retrieval.prepare.readers.text_files import other_kind
 
 # Where today's pandas and numpy keep what a frame is pickled as, and under which modules older ones named it.
@@ -61,6 +64,35 @@ _BROKEN = (
     AssertionError,
     NotImplementedError,
 )
+
+
+@dataclass(frozen=True)
+class PickleReader:
+    """A pickled DataFrame, such as the original system's `train.pkl`; nothing that a pickle may carry is run.
+
+    Args:
+        path: a file, a folder, a glob pattern or a list of them.
+    """
+
+    path: str | Sequence[str]
+
+    def inputs(self) -> list[Path]:
+        """The files."""
+        return find_files(self.path)
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows of the frames."""
+        for file in self.inputs():
+            with readable(file, "a pickled DataFrame"):
+                frame = read_frame(file)
+            # pandas numbers the columns of what had no header.
+            frame.columns = [str(name) for name in frame.columns]
+            check_columns(file, list(frame.columns), wanted)
+            for begin in range(0, len(frame), BATCH_ROWS):
+                part = frame.iloc[begin : begin + BATCH_ROWS]
+                columns = [part[name].tolist() for name in wanted]
+                values = [dict(zip(wanted, cells, strict=True)) for cells in zip(*columns, strict=True)]
+                yield RawBatch(str(file), range(begin, begin + len(part)), values)
 
 
 def read_frame(path: Path) -> pd.DataFrame:

@@ -1,0 +1,76 @@
+"""Columns whose cells look as if each held several texts, though each is read as one."""
+
+import logging
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from hr_retrieval.data.command import spoken
+from hr_retrieval.prepare.clean import bracketed, parts_of
+from hr_retrieval.prepare.columns import Columns
+
+log = logging.getLogger(__name__)
+
+_STYLES = {
+    "brackets": "as Python and JSON write them",
+    "lines": "one text a line",
+    "|": "with | between",
+    ";": "with ; between",
+    ",": "with commas between",
+}
+
+
+class ListStyles:
+    """Whether cells that are read as one text look like several, by the first ones of each column."""
+
+    # Cells that are looked at; and the share from which a style is the column's: commas stand in titles, too.
+    _CELLS = 5000
+    _SHARES: ClassVar[dict[str, float]] = {"brackets": 0.2, "lines": 0.2, "|": 0.2, ";": 0.5, ",": 0.5}
+
+    def __init__(self, columns: Columns) -> None:
+        self._counts = {name: Counter[str]() for name in columns.text_names() if name not in columns.separators}
+
+    def look_at(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Count the styles of some rows."""
+        for name, counts in self._counts.items():
+            cells = [row[name] for row in rows[: max(self._CELLS - counts.total(), 0)]]
+            counts.update(list_style(cell) or "" for cell in cells if isinstance(cell, str) and cell)
+
+    def found(self) -> dict[str, str]:
+        """The style of each column whose cells look like lists."""
+        styles = {}
+        for name, counts in self._counts.items():
+            likely = [style for style, share in self._SHARES.items() if counts[style] >= max(share * counts.total(), 2)]
+            if likely:
+                styles[name] = max(likely, key=counts.__getitem__)
+        return styles
+
+
+def list_style(cell: str) -> str | None:
+    """How a cell looks like several short texts: `brackets`, `lines`, `;`, `|` or `,`; `None` for one text."""
+    if bracketed(cell):
+        return "brackets"
+    for style, fewest, words in (("lines", 2, 8), ("|", 2, 8), (";", 3, 8), (",", 3, 4)):
+        parts = [part.strip() for part in parts_of(cell, style) if part.strip()]
+        if len(parts) >= fewest and all(
+            len(part.split()) <= words and not part.endswith((".", "!", "?", ":")) for part in parts
+        ):
+            return style
+    return None
+
+
+def propose_lists(styles: Mapping[str, str], columns: Columns) -> None:
+    """Say which columns look as if each cell held several texts."""
+    for name, style in styles.items():
+        # Of two columns with two separators each must be said.
+        known = columns.separators | {name: "lines" if style == "brackets" else style}
+        signs = list(known.values())
+        keys = {"lists": list(known), "separator": signs if len(set(signs)) > 1 else signs[0]}
+        log.warning(
+            "Many cells of the column %r look like lists (%s), and each is read as one text. To read each part as a "
+            "text of its own: %s",
+            name,
+            _STYLES[style],
+            " ".join(shlex.quote(f"data.columns.{key}={spoken(value)}") for key, value in keys.items()),
+        )

@@ -1,0 +1,133 @@
+"""JSON objects as rows: one a line, or the elements of one array."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, Rejected, Unreadable, check_columns, find_files
+from hr_retrieval.prepare.readers.text_files import BROKEN, broken, check_encoding, text_lines
+
+
+@dataclass(frozen=True)
+class JsonLinesReader:
+    """One JSON object a line, or one array of objects; a cell may be a list. A key that a row lacks is null there.
+
+    Args:
+        path: a file, a folder, a glob pattern or a list of them.
+        encoding: of the files.
+        errors: as of `CsvReader`.
+    """
+
+    path: str | Sequence[str]
+    encoding: Any = "utf-8"
+    errors: str = "strict"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encoding", str(self.encoding))
+        check_encoding(self.encoding, self.errors)
+
+    def inputs(self) -> list[Path]:
+        """The files."""
+        return find_files(self.path)
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows; a line that is no JSON object is rejected."""
+        for file in self.inputs():
+            names: set[str] = set()
+            checked = False
+            numbered = enumerate(json_rows(file, self.encoding, self.errors))
+            while block := list(itertools.islice(numbered, BATCH_ROWS)):
+                rows, values, rejected = [], [], []
+                for row, line in block:
+                    if isinstance(line, Unreadable):
+                        rejected.append(Rejected.of(file, row, line))
+                    elif line is not None:
+                        rows.append(row)
+                        values.append({name: line.get(name) for name in wanted})
+                        names.update(line)
+                if rows and not checked:
+                    # Keys may be left out where they are null; what no line of the first block has is misspelt.
+                    check_columns(file, sorted(names), wanted)
+                    checked = True
+                yield RawBatch(str(file), rows, values, rejected)
+
+
+def json_rows(file: Path, encoding: str, errors: str) -> Iterator[Mapping[str, Any] | Unreadable | None]:
+    """The objects of a file of JSON lines, or of one JSON array; `None` for a blank line.
+
+    Raises:
+        UserError: as `text_lines`; or the file is empty, or an array that does not parse.
+    """
+    lines = text_lines(file, encoding, errors)
+    blank = 0
+    for first in lines:
+        if first.strip():
+            break
+        blank += 1
+    else:
+        raise UserError("JSON lines", f"{file}, which is empty", "Give a file with rows.")
+    everything = itertools.chain([first], lines)
+    if first.lstrip().startswith("["):
+        yield from map(_as_row, _elements(file, everything))
+        return
+    yield from [None] * blank
+    yield from map(json_row, everything)
+
+
+def json_row(line: str) -> Mapping[str, Any] | Unreadable | None:
+    """The object that a line holds; `None` for a blank line."""
+    if BROKEN in line:
+        return broken(line)
+    if not line.strip():
+        return None
+    try:
+        return _as_row(json.loads(line))
+    except (ValueError, RecursionError):
+        return _no_object(json.dumps(line.rstrip("\r\n"), ensure_ascii=False))
+
+
+def _as_row(value: Any) -> Mapping[str, Any] | Unreadable:
+    return value if isinstance(value, Mapping) else _no_object(json.dumps(value, ensure_ascii=False))
+
+
+def _no_object(content: str) -> Unreadable:
+    remedy = (
+        "Write one object a line: jq -c . rows.json > rows.jsonl (jq -c '.[]' where they are elements of an array)."
+    )
+    return Unreadable("not a JSON object", content, remedy)
+
+
+def _elements(file: Path, lines: Iterator[str]) -> Iterator[Any]:
+    """The elements of one JSON array, each parsed as soon as its lines are there."""
+    decoder = json.JSONDecoder()
+    text, place, count = next(lines).lstrip(), 1, 0
+    while True:
+        while place < len(text) and text[place] in " \t\r\n,":
+            place += 1
+        if text[place : place + 1] == "]":
+            if text[place + 1 :].strip() or any(line.strip() for line in lines):
+                raise _broken_array(file, count, "text behind the array")
+            return
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            # What is only cut off by the end of the line is at fault there.
+            more = next(lines, None) if getattr(error, "pos", 0) >= len(text.rstrip()) else None
+            if more is None:
+                raise _broken_array(file, count, str(error)) from None
+            text, place = text[place:] + more, 0
+            continue
+        yield value
+        count += 1
+
+
+def _broken_array(file: Path, count: int, fault: str) -> UserError:
+    return UserError(
+        f"a JSON array of objects in {file}",
+        f"element {count}: {fault}",
+        "Write one object a line instead: then what is broken is left out alone.",
+    )

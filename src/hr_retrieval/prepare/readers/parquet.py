@@ -1,0 +1,37 @@
+"""Parquet files as rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, check_columns, find_files, readable
+
+
+@dataclass(frozen=True)
+class ParquetReader:
+    """Parquet files; a cell may be a list.
+
+    Args:
+        path: a file, a folder of parts, a glob pattern or a list of them.
+    """
+
+    path: str | Sequence[str]
+
+    def inputs(self) -> list[Path]:
+        """The files."""
+        return find_files(self.path)
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows."""
+        files = self.inputs()
+        for file in files:
+            with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
+                check_columns(file, table.schema_arrow.names, wanted)
+        for file in files:
+            row = 0
+            with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
+                for batch in table.iter_batches(BATCH_ROWS, columns=list(wanted)):
+                    yield RawBatch(str(file), range(row, row + batch.num_rows), batch.to_pylist())
+                    row += batch.num_rows

@@ -1,0 +1,150 @@
+"""What a reader is: a source of rows, batch by batch, with what is no row set apart."""
+
+import glob
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from hr_retrieval.errors import UserError
+
+BATCH_ROWS = 2048
+MAP_COLUMNS = "Map data.columns.* to the columns of the file."
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A piece of a file that is no row.
+
+    Attributes:
+        reason: why, for `rejected.parquet`.
+        content: the piece.
+        remedy: what helps where many pieces are so.
+    """
+
+    reason: str
+    content: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was left out.
+
+    Attributes:
+        source: the file.
+        row: its place in the file, from 0, as the format counts: CSV records behind the header, JSON lines.
+        reason: why.
+        content: the row as JSON.
+        remedy: what helps where many rows are so; empty if that is to map other columns.
+    """
+
+    source: str
+    row: int
+    reason: str
+    content: str
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, source: Path, row: int, piece: Unreadable) -> "Rejected":
+        """A piece of a file that is no row."""
+        return cls(str(source), row, piece.reason, piece.content, piece.remedy)
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Some rows of one file.
+
+    Attributes:
+        source: the file.
+        rows: the place of each row in it, from 0.
+        values: the wanted columns of each row.
+        rejected: rows that could not be read.
+        corpus_only: whether the rows only bring documents (their positives), without anchors.
+    """
+
+    source: str
+    rows: Sequence[int]
+    values: Sequence[Mapping[str, Any]]
+    rejected: Sequence[Rejected] = field(default=())
+    corpus_only: bool = False
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A source of rows."""
+
+    def inputs(self) -> list[Path]:
+        """The files that are read, for their checksums."""
+        ...
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
+        """The rows in the order of the files, with the wanted columns.
+
+        Raises:
+            UserError: a wanted column is missing in a file, or a file is empty, damaged or cannot be decoded.
+        """
+        ...
+
+
+def find_files(path: str | Sequence[str]) -> list[Path]:
+    """The files that a path, a folder, a glob pattern or a list of them names, each once, in sorted order within each.
+
+    Of a folder these are all files below it but those whose name, or whose folder's, begins with a dot or an underscore:
+    so Spark marks what is no data.
+
+    Raises:
+        UserError: one of them names no file.
+    """
+    files: dict[Path, None] = {}
+    for name in (path,) if not isinstance(path, list | tuple) else path:
+        found = [Path(str(name))]
+        if not found[0].exists():
+            found = sorted(map(Path, glob.glob(str(name), recursive=True)))
+        there = [file for place in found for file in (_parts(place) if place.is_dir() else [place])]
+        if not there:
+            came = f"no file in the folder {found[0]}" if found else f"nothing under the folder {Path.cwd()}"
+            raise UserError(f"a file at {name}", came, "Check data.reader.path.")
+        files.update(dict.fromkeys(there))
+    return list(files)
+
+
+def check_columns(file: Path, found: Sequence[str], wanted: Sequence[str], remedy: str = MAP_COLUMNS) -> None:
+    """Raise `UserError` if a wanted column is missing or stands twice."""
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise UserError(
+            f"the column {', '.join(map(repr, missing))} in {file}",
+            f"the columns {', '.join(map(repr, found))}",
+            remedy,
+        )
+    twice = [name for name in wanted if list(found).count(name) > 1]
+    if twice:
+        raise UserError(f"one column {twice[0]!r} in {file}", "several of that name", "Rename the others.")
+
+
+@contextmanager
+def readable(file: Path, kind: str) -> Iterator[None]:
+    """Turn what the system and the libraries raise while a file is read into one message.
+
+    Args:
+        kind: what the file should be, as a noun phrase.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException, UnicodeError, OverflowError, MemoryError) as error:
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
+        raise UserError(
+            f"{kind} at {file}", reason, "Check that the file is whole and may be read, or write it anew."
+        ) from error
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    )

@@ -1,0 +1,107 @@
+"""What one row says: its anchors, positives and negatives, or why it cannot be used."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hr_retrieval.data.tables import SPLITS
+from hr_retrieval.prepare.clean import clean, is_missing, values_of
+from hr_retrieval.prepare.columns import Columns, several
+
+_SPLITS: dict[str, int] = dict(SPLITS.items()) | dict.fromkeys(("valid", "val", "dev"), SPLITS["validation"])
+_WORD = re.compile(r"[^\W_]")
+
+
+@dataclass
+class Record:
+    """One usable row.
+
+    Attributes:
+        group: as stated, `None` if no column states it.
+        split: 0 train, 1 validation, 2 test; `None` if no column states it.
+        skipped: why values were left out beside others that are used: empty ones of a list, say.
+    """
+
+    anchors: list[str]
+    positives: list[str]
+    negatives: list[str]
+    group: str | None
+    anchor_id: str | None
+    positive_id: str | None
+    split: int | None
+    skipped: list[str] = field(default_factory=list)
+
+
+def read_record(row: Mapping[str, Any], columns: Columns, corpus_only: bool = False) -> Record | str:
+    """Read a row, or say why it cannot be used.
+
+    Args:
+        corpus_only: whether the row only brings documents, and so needs no anchor.
+    """
+    split: int | None = None
+    if columns.split is not None and not corpus_only:
+        split = split_number(row[columns.split])
+        if split is None:
+            return f"{columns.split}: not train, validation or test"
+    anchors, anchor_faults = _texts(row, several(columns.anchor), columns)
+    if not anchors and not corpus_only:
+        return anchor_faults[0]
+    positives, positive_faults = _texts(row, several(columns.positive), columns)
+    negatives, negative_faults = _texts(row, several(columns.negative), columns)
+    if not positives and not negatives:
+        return positive_faults[0]
+    group, anchor_id, positive_id = (
+        None if name is None else _name(row[name], columns)
+        for name in (columns.group, columns.anchor_id, columns.positive_id)
+    )
+    for name, value in (
+        (columns.group, group),
+        (columns.anchor_id, anchor_id),
+        (columns.positive_id, positive_id),
+    ):
+        if name is not None and value is None and not corpus_only:
+            return f"{name}: missing or empty"
+    # To have fewer values than columns is no fault.
+    faults = (*anchor_faults, *positive_faults, *negative_faults)
+    skipped = [fault for fault in faults if not fault.endswith(": missing")]
+    return Record(anchors, positives, negatives, group, anchor_id, positive_id, split, skipped)
+
+
+def split_number(name: Any) -> int | None:
+    """0 for train, 1 for validation and its other names, 2 for test; `None` for anything else."""
+    return _SPLITS.get(name.strip().casefold()) if isinstance(name, str) else None
+
+
+def _texts(row: Mapping[str, Any], names: Sequence[str], columns: Columns) -> tuple[list[str], list[str]]:
+    """The distinct texts of the named columns in order, and what is wrong with the other values."""
+    texts: dict[str, None] = {}
+    faults: list[str] = []
+    for name in names:
+        for value in values_of(row[name], columns.separators.get(name)):
+            if is_missing(value):
+                faults.append(f"{name}: missing")
+                continue
+            if not isinstance(value, str):
+                faults.append(f"{name}: not a text")
+                continue
+            text = clean(value)
+            placeholder = columns.placeholders.get(text.casefold())
+            if placeholder is not None:
+                faults.append(f"{name}: the placeholder {placeholder}")
+            elif text and _WORD.search(text):
+                texts[text] = None
+            else:
+                faults.append(f"{name}: no letter or digit" if text else f"{name}: empty")
+    return list(texts), faults
+
+
+def _name(value: Any, columns: Columns) -> str | None:
+    """An identifier or group as text: whole numbers are welcome."""
+    if is_missing(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        # A column of whole numbers with a gap arrives as floats.
+        value = int(value)
+    name = clean(str(value))
+    return None if not name or name.casefold() in columns.placeholders else name

@@ -1,0 +1,71 @@
+"""Rows that are left out: written with the reason, counted, and answered with what helps."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hr_retrieval.data.dataset import rejections
+from hr_retrieval.data.tables import SCHEMAS
+from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.readers.reader import Rejected
+
+log = logging.getLogger(__name__)
+
+# The share of the rows from which their rejection is an alarm.
+_MANY = 0.05
+
+
+class RejectedWriter:
+    """Writes `rejected.parquet`; counts by reason, and keeps what helps against each."""
+
+    def __init__(self, path: Path) -> None:
+        self.counts: Counter[str] = Counter()
+        self.remedies: dict[str, str] = {}
+        self._writer = pq.ParquetWriter(path, SCHEMAS["rejected"], compression="zstd")
+
+    def __enter__(self) -> "RejectedWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def write(self, rejected: Sequence[Rejected]) -> None:
+        """Add rows."""
+        for row in rejected:
+            self.counts[row.reason] += 1
+            self.remedies.setdefault(row.reason, row.remedy)
+        rows = [{name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names} for row in rejected]
+        if rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["rejected"]))
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Let errors say how many rows were rejected before them, and what helps against the commonest reason."""
+        try:
+            yield
+        except UserError as error:
+            if not self.counts:
+                raise
+            remedy = self.remedies[self.counts.most_common(1)[0][0]]
+            got = f"{error.got}; {rejections(self.counts)}"
+            raise UserError(error.expected, got, f"{remedy} {error.remedy}".strip()) from None
+
+    def warn(self, used: int) -> None:
+        """Say what helps where many rows were rejected beside those that are used."""
+        reason, count = max(self.counts.items(), key=lambda item: item[1], default=("", 0))
+        if self.remedies.get(reason) and count >= _MANY * (used + self.counts.total()):
+            log.warning("%s. %s", rejections(self.counts), self.remedies[reason])
+
+
+def _writable(value: Any) -> Any:
+    """A text without lone surrogates, which no file can hold."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -18,8 +18,8 @@ from torch import Tensor
 from hr_retrieval.data.dataset import PreparedDataset, Table
 from hr_retrieval.data.evaluation_set import SPLITS
 from hr_retrieval.data.guard import Guard
-from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.data.tokens import TokenTable, progress
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
 from hr_retrieval.retrieval.index import ExactIndex

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from hr_retrieval.config.schema import build
+from hr_retrieval.config.build import build
 from hr_retrieval.data.dataset import (
     ROW_GROUP,
     SCHEMA_VERSION,

@@ -55,9 +55,8 @@ _LIBRARIES = {
 
 def message(error: Exception, arguments: Sequence[str], folder: Path | None) -> str:
     """What to say to the user; the traceback is written down unless the message says it all."""
-    # A resolver's own message comes wrapped in OmegaConf's.
-    told = next((one for one in (error, error.__cause__) if isinstance(one, UserError)), None)
-    if told:
+    told = _unwrapped(error)
+    if isinstance(told, UserError):
         return str(told)
     if isinstance(error, OverrideParseException):
         return str(_unparsed(error, list(arguments)))
@@ -71,6 +70,13 @@ def message(error: Exception, arguments: Sequence[str], folder: Path | None) -> 
         causes = [error, *([error.__cause__] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
         return "\n".join(str(one) for one in causes)
     return f"{_explanation(error)} {_written(error, folder)}"
+
+
+def _unwrapped(error: BaseException | None) -> BaseException | None:
+    """What a resolver or a constructor raised, which comes wrapped in exceptions of OmegaConf and Hydra."""
+    while isinstance(error, HydraException | OmegaConfBaseException):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _unparsed(error: OverrideParseException, arguments: list[str]) -> UserError:

@@ -11,8 +11,10 @@ from hydra.errors import MissingConfigException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from hr_retrieval.config.buildable import buildable, check_hydra
+from hr_retrieval.config.build import buildable
 from hr_retrieval.config.schema import config_dir
+from hr_retrieval.config.startup import check_hydra
+from hr_retrieval.train import resolvers
 
 ROOT = Path(config_dir())
 GROUPS = {
@@ -25,6 +27,7 @@ VERBS = {"data": "prepare"}
 
 
 def composed(verb: str, *overrides: str) -> DictConfig:
+    resolvers.register()
     with initialize_config_dir(config_dir(), version_base="1.3"):
         return compose(verb, list(overrides), return_hydra_config=True)
 

@@ -27,7 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_package_and_configs_and_no_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"hr_retrieval/train.py", "hr_retrieval/py.typed", "hr_retrieval/configs/train.yaml"} <= set(names)
+    assert {"hr_retrieval/train/__main__.py", "hr_retrieval/py.typed", "hr_retrieval/configs/train.yaml"} <= set(names)
     assert "hr_retrieval/configs/model/mixing/anchor.yaml" in names
     assert {"hr_retrieval/counterfactuals/en/gender.csv", "hr_retrieval/counterfactuals/ru/age.csv"} <= set(names)
     assert not [name for name in names if name.endswith((".parquet", ".safetensors", ".ckpt"))]

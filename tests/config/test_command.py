@@ -14,9 +14,11 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hr_retrieval import evaluate, prepare, train
 from hr_retrieval.config.command import entry_point
 from hr_retrieval.errors import UserError
+from hr_retrieval.evaluate import __main__ as evaluate
+from hr_retrieval.prepare import __main__ as prepare
+from hr_retrieval.train import __main__ as train
 from tests.conftest import Command
 
 Verb = Callable[[], None]

@@ -23,9 +23,9 @@ from hr_retrieval.data.negatives import (
     mine,
     mined_queries,
 )
-from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.data.tokens import TokenTable
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.index import ExactIndex
 from tests.conftest import write_toy_dataset

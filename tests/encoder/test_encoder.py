@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
-from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.encoder.encoder import Encoder, Precision
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.encoder.tiny import Architecture, write_tiny
 from hr_retrieval.errors import UserError
 from tests.encoder.conftest import reference

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.encoder.cpu.tiles import LONGEST, Tiles
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.packing import NAME, Parted, layout
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.encoder.tiny import Architecture
 from hr_retrieval.encoder.token_vectors import TokenVectors
 from hr_retrieval.errors import UserError

@@ -15,12 +15,12 @@ from filelock import FileLock
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 
-from hr_retrieval import train
 from hr_retrieval.config.schema import Pruner, Sampler, SweepConfig
 from hr_retrieval.errors import UserError
 from hr_retrieval.sweep.search_space import SearchSpace
 from hr_retrieval.sweep.sweep import Launch, Sweep
 from hr_retrieval.sweep.trial import trial_of_this_job
+from hr_retrieval.train import __main__ as train
 
 if TYPE_CHECKING:
     # It imports torch, which the killed processes need not wait for.

@@ -1,19 +1,12 @@
-"""Where `configs/` is found, what the verbs read of a composed config, and how its parts are built."""
+"""Where `configs/` is found, and what each verb reads of a composed config."""
 
-import inspect
-import re
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
-from omegaconf import MISSING, OmegaConf
-
-from hr_retrieval.config.buildable import check_targets
-from hr_retrieval.errors import UserError
+from omegaconf import MISSING
 
 
 @dataclass
@@ -189,33 +182,6 @@ def config_dir() -> str:
     return str(packaged if packaged.is_dir() else Path(__file__).parents[3] / "configs")
 
 
-def build(node: Any, **given: Any) -> Any:
-    """What a node of a config describes, with further arguments by name.
-
-    Raises:
-        UserError: the node names what no config may build, or the constructor refuses a key or a value.
-    """
-    for part in (node, *given.values()):
-        check_targets(OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part)
-    try:
-        return instantiate(node, **given)
-    except InstantiationException as error:
-        cause = error.__cause__
-        refused = isinstance(cause, ValueError) or (isinstance(cause, TypeError) and "argument" in str(cause))
-        # Lightning's own error for settings that do not fit.
-        if not refused and type(cause).__name__ != "MisconfigurationException":
-            raise cause or error from None
-        # The part itself, or one within it, which only Hydra's message names.
-        named = re.search(r"target '([\w.]+)'", str(error))
-        target = named[1] if named else node["_target_"]
-        name = target.rpartition(".")[2]
-        raise UserError(
-            f"keys and values that {name} takes",
-            f"a refusal ({' '.join(str(cause).split()).rstrip('.')})",
-            f"{name} takes: {', '.join(inspect.signature(get_class(target)).parameters)}.",
-        ) from error
-
-
 def leaves(node: Any, path: str = "") -> dict[str, Any]:
     """The leaves of a plain config by dotted key; what is no plain value reads as its text."""
     if isinstance(node, dict) and (node or not path):
@@ -223,30 +189,6 @@ def leaves(node: Any, path: str = "") -> dict[str, Any]:
         return {key: value for part in parts for key, value in part.items()}
     return {path: node if node is None or isinstance(node, bool | int | float | str) else str(node)}
 
-
-def _run_folder(resume: str | None, output: str | None, project: str) -> str:
-    # It reads run directories, which are described by configs.
-    from hr_retrieval.runs.folder import run_folder
-
-    return str(run_folder(resume, output, project))
-
-
-def _fastest_precision(accelerator: str = "auto") -> str:
-    """The fastest precision that what `trainer.accelerator` names computes by itself; emulation is slower than float32."""
-    import torch
-
-    from hr_retrieval.encoder.cpu.rounding import native_bfloat16
-
-    if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
-        capability = torch.cuda.get_device_capability()
-        return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
-    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
-        return "bf16-mixed" if native_bfloat16() else "32-true"
-    return "32-true"
-
-
-OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True, replace=True)
-OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, use_cache=True, replace=True)
 
 _store = ConfigStore.instance()
 _store.store(name="prepare_schema", node=PrepareConfig)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from hr_retrieval.data.ragged import Ragged
+from hr_retrieval.encoder.ragged import Ragged
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
-from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.data.tables import SPLITS, Table
 from hr_retrieval.data.tokens import TokenTable, progress
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
 from hr_retrieval.retrieval.index import ExactIndex

@@ -12,7 +12,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hr_retrieval.data.arrays import Offsets, Rows
-from hr_retrieval.data.ragged import Ragged
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.files import read_json, whole_folder, write_json
 
 Kind = Literal["query", "document"]

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.encoder.cpu.rounding import native_bfloat16, prepacked, round_embeddings
 from hr_retrieval.encoder.cpu.threads import GraphPerThread, in_threads
 from hr_retrieval.encoder.folder import encoder_folder
@@ -34,6 +33,7 @@ from hr_retrieval.encoder.loading import (
     set_dropout,
 )
 from hr_retrieval.encoder.pooling import pool
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.encoder.saving import save_encoder
 from hr_retrieval.encoder.token_vectors import TokenVectors
 from hr_retrieval.errors import UserError

@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hr_retrieval.data.ragged import Ragged
 from hr_retrieval.encoder.cpu.rounding import native_bfloat16, rounds_on_cpu
 from hr_retrieval.encoder.cpu.tiles import LONGEST, Tiles
 from hr_retrieval.encoder.loading import first_position
 from hr_retrieval.encoder.packing import NAME as PACKED
 from hr_retrieval.encoder.packing import Layout, Parted, layout, length_groups, waste_on
 from hr_retrieval.encoder.quiet import quiet
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 
 # Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of

@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import Tensor
 
 from hr_retrieval.baselines.lexical import BASELINES
-from hr_retrieval.config.schema import build
+from hr_retrieval.config.build import build
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.evaluation_set import EvaluationSet, check_corpus, evaluation_set
 from hr_retrieval.data.guard import Guard

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hr_retrieval.config.schema import build
+from hr_retrieval.config.build import build
 from hr_retrieval.data.arrays import Codes, Places
 from hr_retrieval.data.command import data_command, plain_values, spoken, usual_source
 from hr_retrieval.data.dataset import PreparedDataset

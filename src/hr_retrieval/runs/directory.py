@@ -1,21 +1,19 @@
 """A run directory: its config, its checkpoints, its figures; the only reader of checkpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCardData
 from omegaconf import DictConfig, OmegaConf
 
-from hr_retrieval.config.buildable import check_targets
-from hr_retrieval.config.schema import build
+from hr_retrieval.config.build import build, check_targets
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.folder import hub_name
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
-from hr_retrieval.markdown import markdown_table
+from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint, newest_checkpoint
+from hr_retrieval.runs.moved import with_new_names
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,7 @@ class Run:
         # The run wrote plain values: a reference to another key, or to the environment, is none of its own.
         content: Any = OmegaConf.to_container(config)
         record = content.pop("record", {})
+        content = with_new_names(content)
         check_targets(content, str(path))
         written = OmegaConf.select(config, "trainer.default_root_dir")
         if isinstance(written, str) and written:
@@ -147,7 +146,8 @@ class Run:
         if not replace:
             check_vacant(folder)
         figures = self.summary() if (self.folder / "summary.json").exists() else {}
-        self.encoder().save(folder, model_card=model_card(self.config, figures, self.parts), replace=replace)
+        card = model_card(self.config, figures, [str(part) for part in self.parts])
+        self.encoder().save(folder, model_card=card, replace=replace)
 
 
 def open_encoder(name: str) -> tuple[Encoder, Run | None]:
@@ -210,62 +210,3 @@ def _plain(config: DictConfig) -> dict[Any, Any]:
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
     return content
-
-
-def model_card(config: DictConfig, figures: Mapping[str, Any], parts: Sequence[Part] = ()) -> str:
-    """A model card in the hub's form: data, settings, figures."""
-    settings = OmegaConf.to_yaml(
-        OmegaConf.create({name: config[name] for name in ("model", "optimizer", "scheduler", "datamodule", "seed")})
-    )
-    name = config.model.encoder.name_or_path
-    head = ModelCardData(
-        library_name="sentence-transformers",
-        pipeline_tag="sentence-similarity",
-        tags=["sentence-transformers", "feature-extraction", "retrieval", "hr"],
-        # The hub refuses anything but the name of a model on it; `trained_from` is what `evaluate` compares with.
-        base_model=hub_name(name),
-        trained_from=name,
-    )
-    lines = [
-        "---",
-        head.to_yaml(),
-        "---",
-        "",
-        f"# {config.project}",
-        "",
-        f"An encoder for HR retrieval, trained with hr_retrieval from `{name}` "
-        f"on `{config.data.name}` ({config.data.licence}).",
-        "",
-        *_figures(figures),
-        "## Settings",
-        "",
-        *(
-            ["Of the newest part of the training; it was changed", "", *(f"* {part}" for part in parts), ""]
-            if parts
-            else []
-        ),
-        "```yaml",
-        settings.rstrip(),
-        "```",
-        "",
-        "Rankings of people and jobs can carry the bias of the data: measure it on your own before use.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _figures(figures: Mapping[str, Any]) -> list[str]:
-    measured = {name: figures[name] for name in ("zero_shot", "trained") if figures.get(name)}
-    if not measured:
-        return []
-    names = list(next(iter(measured.values())))
-    return [
-        "## Figures",
-        "",
-        *([f"Weights of {figures['checkpoint']}.", ""] if figures.get("checkpoint") else []),
-        f"Split `{figures['split']}`: {figures['queries']} queries, {figures['documents']} documents, exact ranks.",
-        "",
-        markdown_table(
-            [["", *names], *([row, *(f"{values[name]:.4f}" for name in names)] for row, values in measured.items())]
-        ),
-        "",
-    ]

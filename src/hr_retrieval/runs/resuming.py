@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hr_retrieval.config.buildable import check_targets
+from hr_retrieval.config.build import check_targets
 from hr_retrieval.errors import UserError
 from hr_retrieval.runs.directory import Part, Run
 

@@ -5,7 +5,10 @@ import gc
 from omegaconf import DictConfig
 
 from hr_retrieval.config.command import entry_point
+from hr_retrieval.train import resolvers
 from hr_retrieval.train.processes import one_of_several
+
+resolvers.register()
 
 
 @one_of_several

@@ -1,4 +1,4 @@
-"""What a config may build, and what it may tell Hydra."""
+"""What a config may build, and what its constructor refuses."""
 
 import importlib
 import pkgutil
@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import hr_retrieval
-from hr_retrieval.config.buildable import HOMES, KINDS, MODULES, buildable, check_hydra, check_targets
-from hr_retrieval.config.schema import build
+from hr_retrieval.config.build import HOMES, KINDS, MODULES, build, buildable, check_targets
 from hr_retrieval.errors import UserError
 from hr_retrieval.runs.directory import Run
 
@@ -80,8 +79,8 @@ def test_no_path_through_a_library_leads_to_anything_but_the_kinds(module: str) 
         "hr_retrieval.prepare.readers.pickle.pickle.Unpickler",
         "hr_retrieval.prepare.readers.pickle._FrameUnpickler",
         "hr_retrieval.objective.loss.torch.ctypes.CDLL",
-        "hr_retrieval.config.command.tempfile",
-        "hr_retrieval.config.schema.instantiate",
+        "hr_retrieval.config.message.tempfile",
+        "hr_retrieval.config.build.instantiate",
         "hr_retrieval.sweep.sweep.Sweep",
         "hr_retrieval.objective.loss.nn.Linear",
         "hr_retrieval.objective.loss.RetrievalLoss.forward",
@@ -136,7 +135,7 @@ def test_a_new_part_of_the_package_is_built_without_a_list_to_change(monkeypatch
 
 
 def test_a_refusal_names_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"got hr_retrieval\.model\.loss\.Triplet\. In .* TripletLoss"):
+    with pytest.raises(UserError, match=r"got hr_retrieval\.objective\.loss\.Triplet\. In .* TripletLoss"):
         check_targets({"_target_": "hr_retrieval.objective.loss.Triplet"})
     with pytest.raises(UserError, match=r"Nothing in hr_retrieval\.files is"):
         check_targets({"_target_": "hr_retrieval.files.json"})
@@ -170,42 +169,6 @@ def test_a_value_that_would_be_read_once_more_is_refused() -> None:
         build(node)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"callbacks": {"x": {"_target_": "hr_retrieval.train.callbacks.StayStopped"}}},
-        {"launcher": {"_target_": "os.system"}},
-        {"launcher": {"_target_": "hydra_plugins.x.Launcher", "executor": {"_target_": "hydra_plugins.x.Launcher"}}},
-        {"sweeper": {"_target_": "${oc.env:X}"}},
-        {"job_logging": {"handlers": {"x": {"()": "os.system", "command": "true"}}}},
-        {"job_logging": {"handlers": {"x": {"class": "logging.handlers.SocketHandler"}}}},
-        {"job_logging": {"filters": [{"()": "os.system"}]}},
-        {"hydra_logging": {"formatters": {"x": {"class": "os.system"}}}},
-        {"hydra_logging": {"formatters": {"x": {"class": ["logging.Formatter"]}}}},
-        {"hydra_logging": {"root": {"level": "ext://os.system"}}},
-        {"job": {"env_set": {"LD_PRELOAD": "x.so"}}},
-        {"job": {"env_set": {"HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE": "os:*"}}},
-    ],
-)
-def test_what_hydra_would_run_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"hydra\."):
-        check_hydra(settings)
-
-
-def test_what_hydra_may_be_told_passes() -> None:
-    check_hydra(
-        {
-            "launcher": {"_target_": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"},
-            "sweeper": {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "params": None},
-            "job": {"env_set": {"OMP_NUM_THREADS": 1}},
-            "job_logging": {
-                "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}},
-                "formatters": {"colour": {"()": "colorlog.ColoredFormatter"}},
-            },
-        }
-    )
-
-
 def test_the_config_of_a_run_holds_plain_values(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("project: ${oc.env:HOME}\n")
     with pytest.raises(UserError, match=r"config\.yaml\.project to be a plain value"):
@@ -213,3 +176,13 @@ def test_the_config_of_a_run_holds_plain_values(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("model: {encoder: {_target_: hr_retrieval.runs.directory.Run}}\n")
     with pytest.raises(UserError, match=r"encoder\._target_"):
         Run.open(tmp_path)
+
+
+def test_build_raises_what_the_constructor_raised() -> None:
+    node = {"_target_": "hr_retrieval.objective.loss.TripletLoss", "margin": 0.3}
+    assert build(node, symmetric=True).symmetric
+    assert build(node).margin == 0.3
+    with pytest.raises(UserError, match=r"margin of at least 0; got -1\.0"):
+        build(node, margin=-1.0)
+    with pytest.raises(UserError, match=r"TripletLoss takes; got a refusal .*'colour'.* takes: margin, negatives"):
+        build(node, colour="red")

@@ -1,12 +1,17 @@
-"""What a config may build: the classes that its `_target_` may name, and what it may tell Hydra."""
+"""What a config may build, the classes that its `_target_` may name, and the building itself."""
 
 import functools
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Iterator
 from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
 
 from hr_retrieval.errors import UserError
 
@@ -41,15 +46,6 @@ KINDS = (
     "torch.optim.Optimizer",
 )
 
-# Hydra's own plugins, which are no part of what a run builds.
-_PLUGINS = re.compile(r"(hydra_plugins|hydra\._internal\.core_plugins)(\.\w+)+")
-_LOGGING_CLASSES = {
-    "()": {"colorlog.ColoredFormatter"},
-    "class": {f"logging.{name}" for name in ("FileHandler", "Formatter", "NullHandler", "StreamHandler")},
-}
-_STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
-_ENVIRONMENT = re.compile(r"HR_RETRIEVAL_TRIAL|(OMP|MKL)_NUM_THREADS|CUDA_VISIBLE_DEVICES|NCCL_\w+|GLOO_\w+")
-
 
 def buildable(target: object) -> type | None:
     """The class that a target names; `None` if a config may not build it, or there is none."""
@@ -71,7 +67,7 @@ def buildable(target: object) -> type | None:
 def _is_own(module: str) -> bool:
     """Whether this is a module of this package. Python imports the packages above it to find out, which are ours."""
     parts = module.split(".")
-    if parts[0] != __package__ or not all(part.isidentifier() for part in parts):
+    if parts[0] != "hr_retrieval" or not all(part.isidentifier() for part in parts):
         return False
     try:
         return importlib.util.find_spec(module) is not None
@@ -136,42 +132,28 @@ def _check_target(target: object, path: str) -> None:
     )
 
 
-def check_hydra(node: Any, path: str = "hydra") -> None:
-    """Refuse settings of Hydra itself that run code: it acts on them before a verb begins.
-
-    Args:
-        node: the `hydra` part of a composed config, as plain containers; interpolations need not be resolved.
+def build(node: Any, **given: Any) -> Any:
+    """What a node of a config describes, with further arguments by name.
 
     Raises:
-        UserError: names the key and its value.
+        UserError: the node names what no config may build, or the constructor refuses a key or a value.
     """
-    for where, key, value in _entries(node, path):
-        if key == "_target_":
-            right = where in (f"{path}.sweeper", f"{path}.launcher") and _PLUGINS.fullmatch(str(value))
-            _demand(bool(right), f"{where}.{key}", "a sweeper or launcher of Hydra's or its plugins", value)
-        elif where == f"{path}.job.env_set":
-            known = _ENVIRONMENT.fullmatch(str(key)) is not None
-            _demand(known, f"{where}.{key}", "a variable for threads or devices", value)
-        elif re.match(rf"{path}\.(job|hydra)_logging\b", where):
-            if key in _LOGGING_CLASSES:
-                known = str(value) in _LOGGING_CLASSES[key]
-                _demand(known, f"{where}.{key}", " or ".join(sorted(_LOGGING_CLASSES[key])), value)
-            elif isinstance(value, str) and re.match(r"\w+://", value):
-                _demand(value in _STREAMS, f"{where}.{key}", " or ".join(sorted(_STREAMS)), value)
-
-
-def _entries(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Every entry of every mapping and list below: the path of its container, its key and its value."""
-    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in pairs:
-        yield path, key, value
-        yield from _entries(value, f"{path}.{key}")
-
-
-def _demand(right: bool, path: str, expected: str, got: object) -> None:
-    if not right:
+    for part in (node, *given.values()):
+        check_targets(OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part)
+    try:
+        return instantiate(node, **given)
+    except InstantiationException as error:
+        cause = error.__cause__
+        refused = isinstance(cause, ValueError) or (isinstance(cause, TypeError) and "argument" in str(cause))
+        # Lightning's own error for settings that do not fit.
+        if not refused and type(cause).__name__ != "MisconfigurationException":
+            raise cause or error from None
+        # The part itself, or one within it, which only Hydra's message names.
+        named = re.search(r"target '([\w.]+)'", str(error))
+        target = named[1] if named else node["_target_"]
+        name = target.rpartition(".")[2]
         raise UserError(
-            f"{path} to be {expected}",
-            str(got),
-            "Hydra would run it before anything is checked: remove the key from the config that sets it, and read the rest.",
-        )
+            f"keys and values that {name} takes",
+            f"a refusal ({' '.join(str(cause).split()).rstrip('.')})",
+            f"{name} takes: {', '.join(inspect.signature(get_class(target)).parameters)}.",
+        ) from error

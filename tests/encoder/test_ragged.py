@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.data.ragged import Ragged
+from hr_retrieval.encoder.ragged import Ragged
 
 sequences = st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=5), min_size=1, max_size=6)
 

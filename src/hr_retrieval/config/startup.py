@@ -1,0 +1,128 @@
+"""What a command line tells Hydra itself, checked before Hydra acts on it: loggers and callbacks run before any verb."""
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from hr_retrieval.config.schema import config_dir
+from hr_retrieval.errors import UserError
+
+# Hydra's own plugins, which are no part of what a run builds.
+_PLUGINS = re.compile(r"(hydra_plugins|hydra\._internal\.core_plugins)(\.\w+)+")
+_LOGGING_CLASSES = {
+    "()": {"colorlog.ColoredFormatter"},
+    "class": {f"logging.{name}" for name in ("FileHandler", "Formatter", "NullHandler", "StreamHandler")},
+}
+_STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
+_ENVIRONMENT = re.compile(r"HR_RETRIEVAL_TRIAL|(OMP|MKL)_NUM_THREADS|CUDA_VISIBLE_DEVICES|NCCL_\w+|GLOO_\w+")
+
+
+def check_startup(name: str, arguments: Sequence[str]) -> None:
+    """Compose the config as Hydra will, and check what it tells Hydra: loggers and callbacks run before any verb."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for flags in (("--help", "-h"), ("--hydra-help",), ("--version",), ("--resolve",), ("--shell-completion", "-sc")):
+        parser.add_argument(*flags, action="store_true")
+    for flags in (("--run", "-r"), ("--multirun", "-m")):
+        parser.add_argument(*flags, action="store_true")
+    for flags in (("--config-path", "-cp"), ("--config-name", "-cn"), ("--config-dir", "-cd"), ("--package", "-p")):
+        parser.add_argument(*flags)
+    for flags in (("--cfg", "-c"), ("--info", "-i"), ("--experimental-rerun",)):
+        parser.add_argument(*flags, nargs="?", const="all")
+    parser.add_argument("overrides", nargs="*")
+    given, _ = parser.parse_known_intermixed_args(list(arguments))
+    if given.experimental_rerun:
+        raise UserError(
+            "settings that are composed",
+            "--experimental-rerun, which unpickles a file",
+            "Repeat the run's overrides, which are in its .hydra/overrides.yaml.",
+        )
+    if given.help or given.hydra_help or given.version or given.cfg or given.info or given.shell_completion:
+        return
+    found = [f"file://{Path(given.config_dir).absolute()}"] if given.config_dir else []
+    lines = []
+    for override in OverridesParser.create().parse_overrides(given.overrides):
+        if override.get_key_element() == "hydra.searchpath":
+            found += override.value()
+        else:
+            lines.append(str(override.input_line))
+    if found:
+        lines.append(f"hydra.searchpath=[{','.join(f'{path!r}' for path in found)}]")
+    folder = Path(__file__).parent / given.config_path if given.config_path else config_dir()
+    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        _check_composed(given.config_name or name, lines)
+
+
+def _check_composed(name: str, lines: Sequence[str]) -> None:
+    """Check what each value of a sweep over options composes, and what the config itself sweeps over."""
+    waiting, seen = _samples(lines), set()
+    while waiting:
+        sample = waiting.pop()
+        if sample in seen:
+            continue
+        seen.add(sample)
+        settings = OmegaConf.to_container(hydra.compose(name, list(sample), return_hydra_config=True).hydra)
+        assert isinstance(settings, dict)
+        check_hydra(settings)
+        params = settings["sweeper"].get("params") or {}
+        waiting += _samples([*sample, *(f"{key}={value}" for key, value in params.items())])
+
+
+def _samples(lines: Sequence[str]) -> list[tuple[str, ...]]:
+    """As few sets of overrides as hold every option that is swept over; what else is swept over is left out."""
+    fixed: list[str] = []
+    choices: list[list[str]] = []
+    for override in OverridesParser.create().parse_overrides(list(lines)):
+        if not override.is_sweep_override():
+            fixed.append(str(override.input_line))
+        elif GlobalHydra.instance().config_loader().get_group_options(override.key_or_group):
+            choices.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
+    longest = max((len(values) for values in choices), default=1)
+    return [(*fixed, *(values[place % len(values)] for values in choices)) for place in range(longest)]
+
+
+def check_hydra(node: Any, path: str = "hydra") -> None:
+    """Refuse settings of Hydra itself that run code: it acts on them before a verb begins.
+
+    Args:
+        node: the `hydra` part of a composed config, as plain containers; interpolations need not be resolved.
+
+    Raises:
+        UserError: names the key and its value.
+    """
+    for where, key, value in _entries(node, path):
+        if key == "_target_":
+            right = where in (f"{path}.sweeper", f"{path}.launcher") and _PLUGINS.fullmatch(str(value))
+            _demand(bool(right), f"{where}.{key}", "a sweeper or launcher of Hydra's or its plugins", value)
+        elif where == f"{path}.job.env_set":
+            known = _ENVIRONMENT.fullmatch(str(key)) is not None
+            _demand(known, f"{where}.{key}", "a variable for threads or devices", value)
+        elif re.match(rf"{path}\.(job|hydra)_logging\b", where):
+            if key in _LOGGING_CLASSES:
+                known = str(value) in _LOGGING_CLASSES[key]
+                _demand(known, f"{where}.{key}", " or ".join(sorted(_LOGGING_CLASSES[key])), value)
+            elif isinstance(value, str) and re.match(r"\w+://", value):
+                _demand(value in _STREAMS, f"{where}.{key}", " or ".join(sorted(_STREAMS)), value)
+
+
+def _entries(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Every entry of every mapping and list below: the path of its container, its key and its value."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in pairs:
+        yield path, key, value
+        yield from _entries(value, f"{path}.{key}")
+
+
+def _demand(right: bool, path: str, expected: str, got: object) -> None:
+    if not right:
+        raise UserError(
+            f"{path} to be {expected}",
+            str(got),
+            "Hydra would run it before anything is checked: remove the key from the config that sets it, and read the rest.",
+        )

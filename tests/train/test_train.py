@@ -413,7 +413,7 @@ def test_the_default_trainer_makes_gradients_of_several_threads_equal(command: C
     deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
 
     def gradient() -> torch.Tensor:
-        mixed = mixing(anchors, documents, relevance, ~relevance, 0).anchors
+        mixed = mixing(anchors, documents, relevance, ~relevance, torch.arange(256), 0).anchors
         return torch.autograd.grad((mixed @ documents.T).exp().sum(), documents)[0]
 
     try:

@@ -175,4 +175,4 @@ def _damaged(path: Path, what: str) -> UserError:
 
 
 def _refuse(expected: str, got: Any) -> None:
-    raise UserError(f"callbacks.mine_negatives with {expected}", str(got), "Mend these keys.")
+    raise UserError(f"callbacks.mine_negatives with {expected}", str(got), "Leave it out to have the default.")

@@ -70,7 +70,7 @@ class MineNegatives(Callback):
             raise UserError(
                 "callbacks.mine_negatives with every_n_epochs of at least 1 and start_epoch of at least 0",
                 f"{every_n_epochs} and {start_epoch}",
-                "Mend these keys.",
+                "1 and 0 mine anew at the beginning of every epoch.",
             )
         self.folder, self.every_n_epochs, self.start_epoch = Path(folder), every_n_epochs, start_epoch
         self.options = MiningOptions(depth, per_query, positive_share, skip, queries, seed)

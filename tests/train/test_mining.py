@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hr_retrieval import train
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
@@ -20,6 +19,7 @@ from hr_retrieval.data.tokens import TokenTable
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.runs.checkpoints import load_checkpoint
+from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.mining import MineNegatives, candidate_documents, mine, mined_queries
 from hr_retrieval.train.module import RetrievalModule
 from tests.conftest import Command, write_toy_dataset

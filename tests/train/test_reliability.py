@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 import torch
 
-from hr_retrieval import train
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.runs.checkpoints import load_checkpoint
+from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.checkpointing import StepCheckpoint
 from hr_retrieval.train.metrics_file import MetricsFile
 from hr_retrieval.train.module import RetrievalModule

@@ -19,7 +19,7 @@ from benchmarks.train import STEPS, Ours, esco_pairs
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.packing import NAME, packed_attention
 from hr_retrieval.objective.loss import SoftmaxLoss
-from hr_retrieval.train.malloc import keep_freed_memory
+from hr_retrieval.train.memory import keep_freed_memory
 
 
 def main() -> None:

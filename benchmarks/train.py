@@ -30,7 +30,7 @@ from hr_retrieval.prepare.readers.esco import EscoReader
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks
 from hr_retrieval.retrieval.relevance import Relevance
-from hr_retrieval.train.malloc import keep_freed_memory
+from hr_retrieval.train.memory import keep_freed_memory
 
 BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
 

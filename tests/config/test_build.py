@@ -129,9 +129,9 @@ def test_a_new_part_of_the_package_is_built_without_a_list_to_change(monkeypatch
     class Quiet(pl.Callback):
         pass
 
-    Quiet.__module__, Quiet.__qualname__ = "hr_retrieval.train.callbacks", "Quiet"
-    monkeypatch.setattr("hr_retrieval.train.callbacks.Quiet", Quiet, raising=False)
-    assert buildable("hr_retrieval.train.callbacks.Quiet") is Quiet
+    Quiet.__module__, Quiet.__qualname__ = "hr_retrieval.train.report", "Quiet"
+    monkeypatch.setattr("hr_retrieval.train.report.Quiet", Quiet, raising=False)
+    assert buildable("hr_retrieval.train.report.Quiet") is Quiet
 
 
 def test_a_refusal_names_what_there_is() -> None:

@@ -11,7 +11,7 @@ from hr_retrieval.errors import UserError
 @pytest.mark.parametrize(
     "settings",
     [
-        {"callbacks": {"x": {"_target_": "hr_retrieval.train.callbacks.StayStopped"}}},
+        {"callbacks": {"x": {"_target_": "hr_retrieval.train.stopping.StayStopped"}}},
         {"launcher": {"_target_": "os.system"}},
         {"launcher": {"_target_": "hydra_plugins.x.Launcher", "executor": {"_target_": "hydra_plugins.x.Launcher"}}},
         {"sweeper": {"_target_": "${oc.env:X}"}},

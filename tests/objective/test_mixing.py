@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.mixing import (
@@ -32,7 +33,7 @@ from hr_retrieval.objective.mixing import (
 from hr_retrieval.objective.similarity import cosine, synthetic_cosine
 
 Vector = list[float]
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 SHAPES = [(1, 1), (3, 3), (4, 7), (6, 10)]
 STRATEGIES: list[type[Mixing]] = [
@@ -62,6 +63,11 @@ def unit(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.Te
     return F.normalize(values, dim=-1).to(dtype)
 
 
+def each(documents: int) -> torch.Tensor:
+    """Codes of documents without duplicates."""
+    return torch.arange(documents)
+
+
 def batch(anchors: int, documents: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Batch:
     """Unit vectors, relevance by groups with several members and some documents of no anchor's group, and negatives: most of
     the others, as with a guide.
@@ -71,7 +77,13 @@ def batch(anchors: int, documents: int, seed: int = 0, dtype: torch.dtype = torc
     more = torch.randint(anchors + 1, (documents - anchors,), generator=generator)
     relevance = groups[:, None] == torch.cat([groups, more])[None]
     negative = ~relevance & (torch.rand(anchors, documents, generator=generator) < 0.8)
-    return unit(anchors, 4, seed=seed, dtype=dtype), unit(documents, 4, seed=seed + 1, dtype=dtype), relevance, negative
+    return (
+        unit(anchors, 4, seed=seed, dtype=dtype),
+        unit(documents, 4, seed=seed + 1, dtype=dtype),
+        relevance,
+        negative,
+        each(documents),
+    )
 
 
 def overlapping(anchors: int, documents: int) -> Batch:
@@ -79,7 +91,7 @@ def overlapping(anchors: int, documents: int) -> Batch:
     plain = batch(anchors, documents)
     relevance = torch.rand(anchors, documents, generator=torch.Generator().manual_seed(1)) < 0.4
     relevance |= torch.eye(anchors, documents, dtype=torch.bool)
-    return plain[0], plain[1], relevance, ~relevance & (plain[2] | plain[3])
+    return plain[0], plain[1], relevance, ~relevance & (plain[2] | plain[3]), plain[4]
 
 
 def graded(relevance: torch.Tensor, negative: torch.Tensor) -> list[list[float]]:
@@ -92,7 +104,7 @@ def graded(relevance: torch.Tensor, negative: torch.Tensor) -> list[list[float]]
 
 def beyond(anchors: int, size: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Neighbours:
     draw = torch.rand(anchors, size, generator=torch.Generator().manual_seed(seed))
-    return Neighbours(unit(size, 4, seed=seed + 2, dtype=dtype), draw < 0.3, draw > 0.4)
+    return Neighbours(unit(size, 4, seed=seed + 2, dtype=dtype), draw < 0.3, draw > 0.4, 1000 + each(size))
 
 
 def normalised(vector: Vector) -> Vector:
@@ -137,13 +149,13 @@ def assert_same(found: torch.Tensor, expected: list[Any]) -> None:
 def test_anchor_mixing_matches_loops(
     shape: tuple[int, int], temperature: float | None, own_positive: bool, source: str
 ) -> None:
-    anchors, documents, relevance, negative = batch(*shape)
+    anchors, documents, relevance, negative, identities = batch(*shape)
     neighbours = beyond(shape[0], 5)
     options: dict[str, Any] = {} if temperature is None else {"weights": "softmax", "temperature": temperature}
     mixing = AnchorMixing(
         random=False, positive_weight=0.2, negative_weight=0.3, k=2, own_positive=own_positive, source=source, **options
     )
-    mixed = mixing(anchors, documents, relevance, negative, 0, neighbours)
+    mixed = mixing(anchors, documents, relevance, negative, identities, 0, neighbours)
     if source == "queue":
         candidates = torch.cat([documents, neighbours.embeddings])
         candidate_relevance = torch.cat([relevance, neighbours.relevance], 1)
@@ -189,9 +201,9 @@ def drawn_pairs(
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("random", [False, True])
 def test_negative_negative_mixing_matches_loops(shape: tuple[int, int], random: bool) -> None:
-    anchors, documents, relevance, negative = batch(*shape)
+    anchors, documents, relevance, negative, identities = batch(*shape)
     mixing = NegativeNegativeMixing(k=3, count=4, alpha=0.7, random=random, seed=5)
-    mixed = mixing(anchors, documents, relevance, negative, 2)
+    mixed = mixing(anchors, documents, relevance, negative, identities, 2)
     hardest = [nearest(a, split(documents, relevance, negative, i)[1], 3) for i, a in enumerate(anchors.tolist())]
     pairs, generator = drawn_pairs(5, 2, 4, hardest)
     shares = generator.uniform(0, 0.7, (len(anchors), 4)) if random else np.full((len(anchors), 4), 0.7)
@@ -211,9 +223,9 @@ def test_negative_negative_mixing_matches_loops(shape: tuple[int, int], random: 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("random", [False, True])
 def test_anchor_negative_mixing_matches_loops(shape: tuple[int, int], random: bool) -> None:
-    anchors, documents, relevance, negative = batch(*shape)
+    anchors, documents, relevance, negative, identities = batch(*shape)
     mixing = AnchorNegativeMixing(k=3, count=4, beta=0.4, random=random, seed=5)
-    mixed = mixing(anchors, documents, relevance, negative, 2)
+    mixed = mixing(anchors, documents, relevance, negative, identities, 2)
     hardest = [nearest(a, split(documents, relevance, negative, i)[1], 3) for i, a in enumerate(anchors.tolist())]
     pairs, generator = drawn_pairs(5, 2, 4, hardest)
     shares = generator.uniform(0, 0.4, (len(anchors), 4)) if random else np.full((len(anchors), 4), 0.4)
@@ -232,14 +244,16 @@ def test_the_anchors_share_in_a_negative_is_the_smaller_one() -> None:
     anchors, documents = torch.eye(4)[:1], torch.eye(4)[:2]
     relevance = torch.tensor([[True, False]])
     for step in range(20):
-        points = AnchorNegativeMixing(k=1, count=8)(anchors, documents, relevance, ~relevance, step).synthetic[0]
+        points = AnchorNegativeMixing(k=1, count=8)(anchors, documents, relevance, ~relevance, each(2), step).synthetic[
+            0
+        ]
         assert bool((points[:, 1] > points[:, 0]).all())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_positive_negative_mixing_matches_loops(shape: tuple[int, int]) -> None:
-    anchors, documents, relevance, negative = batch(*shape)
-    mixed = PositiveNegativeMixing(k=2, weight=0.3)(anchors, documents, relevance, negative, 0)
+    anchors, documents, relevance, negative, identities = batch(*shape)
+    mixed = PositiveNegativeMixing(k=2, weight=0.3)(anchors, documents, relevance, negative, identities, 0)
     for i, anchor in enumerate(anchors.tolist()):
         near = nearest(anchor, split(documents, relevance, negative, i)[1], 2)
         points = [normalised(total((0.3, documents[i].tolist()), (0.7, negative))) for negative in near]
@@ -255,8 +269,8 @@ def division_points(begin: Vector, end: Vector, n: int) -> list[Vector]:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("make", [batch, overlapping])
 def test_positive_positive_mixing_matches_loops(shape: tuple[int, int], make: Callable[..., Batch]) -> None:
-    anchors, documents, relevance, negative = make(*shape)
-    mixed = PositivePositiveMixing(points=2, k=2)(anchors, documents, relevance, negative, 0)
+    anchors, documents, relevance, negative, identities = make(*shape)
+    mixed = PositivePositiveMixing(points=2, k=2)(anchors, documents, relevance, negative, identities, 0)
     rows = documents.tolist()
     for i, anchor in enumerate(anchors.tolist()):
         others, _ = split(documents, relevance, negative, i)
@@ -285,9 +299,9 @@ def test_positive_positive_mixing_matches_loops(shape: tuple[int, int], make: Ca
 def test_neighbour_positive_mixing_matches_loops(
     shape: tuple[int, int], weight: float, random: bool, k: int, add: bool
 ) -> None:
-    anchors, documents, relevance, negative = overlapping(*shape)
+    anchors, documents, relevance, negative, identities = overlapping(*shape)
     mixed = NeighbourPositiveMixing(weight=weight, random=random, k=k, add=add)(
-        anchors, documents, relevance, negative, 0
+        anchors, documents, relevance, negative, identities, 0
     )
     drawn = np.random.default_rng((0, 0)).uniform(0, weight, shape[0])
     judged, labels = graded(relevance, negative), graded(relevance, negative)
@@ -319,7 +333,7 @@ def test_neighbours_of_another_group_never_become_negatives() -> None:
     # Documents 0 and 2 are relevant to anchor 0, and 2 also to anchor 1, whose negative must not be 0 replaced by 2.
     documents = unit(3, 4, seed=0)
     relevance = torch.tensor([[True, False, True], [False, True, True]])
-    mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, ~relevance, 0)
+    mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, ~relevance, each(len(documents)), 0)
     torch.testing.assert_close(mixed.documents[0], documents[2])
     assert mixed.relevance[1, 0] == 1
 
@@ -330,15 +344,17 @@ def test_relevance_of_equally_relevant_parts_is_exact() -> None:
     relevance = torch.ones(2, 20, dtype=torch.bool)
     for k in range(1, 16):
         for weight in (1.0, 0.3):
-            mixed = NeighbourPositiveMixing(k=k, weight=weight)(anchors, documents, relevance, ~relevance, 0)
+            mixed = NeighbourPositiveMixing(k=k, weight=weight)(
+                anchors, documents, relevance, ~relevance, each(len(documents)), 0
+            )
             assert bool((mixed.relevance == 1).all())
 
 
 @pytest.mark.parametrize("side", ["anchors", "documents"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_soft_label_mixing_matches_loops(shape: tuple[int, int], side: str) -> None:
-    anchors, documents, relevance, negative = batch(*shape)
-    mixed = SoftLabelMixing(alpha=0.8, side=side, seed=3)(anchors, documents, relevance, negative, 7)
+    anchors, documents, relevance, negative, identities = batch(*shape)
+    mixed = SoftLabelMixing(alpha=0.8, side=side, seed=3)(anchors, documents, relevance, negative, identities, 7)
     plain = (anchors if side == "anchors" else documents).tolist()
     labels = graded(*(mask if side == "anchors" else mask.T for mask in (relevance, negative)))
     random = np.random.default_rng((3, 7))
@@ -377,7 +393,7 @@ def same(first: Mixed, second: Mixed) -> bool:
 
 def is_identity(mixed: Mixed, given_batch: Batch) -> bool:
     kept = mixed.anchors is given_batch[0] and mixed.documents is given_batch[1] and mixed.synthetic.shape[1] == 0
-    return kept and mixed.relevance.tolist() == graded(*given_batch[2:])
+    return kept and mixed.relevance.tolist() == graded(*given_batch[2:4])
 
 
 @pytest.mark.parametrize("strategy", [NoMixing, *STRATEGIES])
@@ -476,7 +492,7 @@ def test_options_that_need_another() -> None:
 def gradients(mixing: Mixing, given_batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of the plain embeddings through what the mixing added or changed."""
     anchors, documents = given_batch[0].clone().requires_grad_(), given_batch[1].clone().requires_grad_()
-    mixed = mixing(anchors, documents, given_batch[2], given_batch[3], 0)
+    mixed = mixing(anchors, documents, *given_batch[2:], 0)
     changed = [mixed.synthetic] if mixed.synthetic.shape[1] else [mixed.anchors, mixed.documents]
     value = sum((part * unit(*part.shape, seed=9)).sum() for part in changed)
     if not value.requires_grad:
@@ -496,7 +512,7 @@ def test_detach_stops_gradients_through_what_is_mixed_in(strategy: type[Mixing])
 
 
 def test_detached_weights_are_constants_too() -> None:
-    anchors, documents, relevance, negative = batch(8, 14, seed=4)
+    anchors, documents, relevance, negative, identities = batch(8, 14, seed=4)
     mixing = AnchorMixing(
         random=False,
         positive_weight=0.1,
@@ -507,7 +523,7 @@ def test_detached_weights_are_constants_too() -> None:
         detach=True,
         renormalise=False,
     )
-    mixed = mixing(anchors.requires_grad_(), documents, relevance, negative, 0)
+    mixed = mixing(anchors.requires_grad_(), documents, relevance, negative, identities, 0)
     kept = 1 - 0.1 * mixed.diagnostics["with_positive"] - 0.1 * mixed.diagnostics["with_negative"]
     (grad,) = torch.autograd.grad(mixed.anchors.sum(), anchors)
     torch.testing.assert_close(grad.mean(), kept.double())
@@ -515,12 +531,12 @@ def test_detached_weights_are_constants_too() -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_gradients_are_true(strategy: type[Mixing]) -> None:
-    anchors, documents, relevance, negative = batch(3, 5, seed=2)
+    anchors, documents, relevance, negative, identities = batch(3, 5, seed=2)
     more: dict[str, Any] = {"weights": "softmax", "temperature": 0.5} if strategy is AnchorMixing else {}
     mixing = strategy(detach=False, **more)
 
     def value(anchors: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-        mixed = mixing(anchors, documents, relevance, negative, 0)
+        mixed = mixing(anchors, documents, relevance, negative, identities, 0)
         return torch.cat([mixed.anchors, mixed.documents, mixed.synthetic.flatten(0, 1)])
 
     assert torch.autograd.gradcheck(value, (anchors.requires_grad_(), documents.requires_grad_()))
@@ -548,15 +564,15 @@ def test_only_negatives_are_mixed_in_as_negatives(
     strategy: type[Mixing], anchors: int, further: int, seed: int
 ) -> None:
     # Each document is an axis of its own: what was mixed in can be read from the coordinates.
-    _, _, relevance, negative = batch(anchors, anchors + further, seed)
+    _, _, relevance, negative, identities = batch(anchors, anchors + further, seed)
     size = 2 * anchors + further
     axes = torch.eye(size + 3, dtype=torch.float64)
     plain, documents = axes[anchors + further : size], axes[: anchors + further]
     # Of the queue's, one is relevant to every anchor and two are neither.
     in_queue = torch.tensor([True, False, False]).expand(anchors, 3)
-    neighbours = Neighbours(axes[size:], in_queue, torch.zeros_like(in_queue))
+    neighbours = Neighbours(axes[size:], in_queue, torch.zeros_like(in_queue), 1000 + each(3))
     options: dict[str, Any] = {"positive_weight": 0.0, "negative_weight": 0.5} if strategy is AnchorMixing else {}
-    mixed = strategy(source="queue", **options)(plain, documents, relevance, negative, 0, neighbours)
+    mixed = strategy(source="queue", **options)(plain, documents, relevance, negative, identities, 0, neighbours)
     points = mixed.synthetic if mixed.synthetic.shape[1] else mixed.anchors.unsqueeze(1)
     for i in range(anchors):
         present = mixed.synthetic_relevance[i] == 0 if mixed.synthetic.shape[1] else torch.tensor([True])
@@ -570,14 +586,14 @@ def test_only_negatives_are_mixed_in_as_negatives(
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 5), st.integers(0, 4), st.integers(0, 99))
 def test_only_relevant_documents_are_mixed_in_as_positives(anchors: int, further: int, seed: int) -> None:
-    _, _, relevance, negative = batch(anchors, anchors + further, seed)
+    _, _, relevance, negative, identities = batch(anchors, anchors + further, seed)
     axes = torch.eye(2 * anchors + further, dtype=torch.float64)
     plain, documents = axes[anchors + further :], axes[: anchors + further]
     pulled = AnchorMixing(random=False, positive_weight=0.5, negative_weight=0.0, own_positive=False)(
-        plain, documents, relevance, negative, 0
+        plain, documents, relevance, negative, identities, 0
     ).anchors
-    moved = NeighbourPositiveMixing()(plain, documents, relevance, negative, 0).documents
-    between = PositivePositiveMixing(negatives=False)(plain, documents, relevance, negative, 0)
+    moved = NeighbourPositiveMixing()(plain, documents, relevance, negative, identities, 0).documents
+    between = PositivePositiveMixing(negatives=False)(plain, documents, relevance, negative, identities, 0)
     for i in range(anchors):
         for vector in (pulled[i], moved[i], *between.synthetic[i][between.synthetic_relevance[i] == 1]):
             assert vector[: len(documents)][~relevance[i]].count_nonzero() == 0
@@ -604,14 +620,18 @@ EVERY_STRATEGY: list[tuple[type[Mixing], dict[str, Any]]] = [
 def test_what_is_neither_relevant_nor_a_negative_of_any_anchor_counts_for_nothing(
     strategy: tuple[type[Mixing], dict[str, Any]], loss: RetrievalLoss, anchors: int, further: int, seed: int
 ) -> None:
-    plain, documents, relevance, negative = batch(anchors, anchors + further, seed)
+    plain, documents, relevance, negative, identities = batch(anchors, anchors + further, seed)
     wrong = unit(3, 4, seed=seed + 7)
     nowhere = torch.zeros(anchors, 3, dtype=torch.bool)
     mixing = strategy[0](**({"detach": False} if strategy[0] is not NoMixing else {}), **strategy[1])
     if isinstance(mixing, SoftLabelMixing) and mixing.side == "documents":
         # It deals every document to another one: what is mixed with a wrong one counts for nothing.
         mixed = mixing(
-            plain, torch.cat([documents, wrong]), *(torch.cat([m, nowhere], 1) for m in (relevance, negative)), 0
+            plain,
+            torch.cat([documents, wrong]),
+            *(torch.cat([m, nowhere], 1) for m in (relevance, negative)),
+            each(len(documents) + 3),
+            0,
         )
         partner = np.random.default_rng((0, 0)).permutation(len(documents) + 3)
         mixed_with_wrong = torch.from_numpy((partner >= len(documents)) | (np.arange(len(partner)) >= len(documents)))
@@ -624,9 +644,10 @@ def test_what_is_neither_relevant_nor_a_negative_of_any_anchor_counts_for_nothin
             torch.cat([documents, wrong]),
             torch.cat([relevance, nowhere], 1),
             torch.cat([negative, nowhere], 1),
+            each(len(documents) + 3),
             0,
         ),
-        mixing(plain, documents, relevance, negative, 0),
+        mixing(plain, documents, relevance, negative, identities, 0),
     ]
     losses = [
         loss(
@@ -644,28 +665,35 @@ def test_what_is_neither_relevant_nor_a_negative_of_any_anchor_counts_for_nothin
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_narrow_embeddings_are_mixed_in_float32(strategy: type[Mixing], dtype: torch.dtype) -> None:
-    anchors, documents, relevance, negative = batch(5, 8, dtype=dtype)
+    anchors, documents, relevance, negative, identities = batch(5, 8, dtype=dtype)
     options: dict[str, Any] = {"source": "queue"} if strategy in NEIGHBOUR_STRATEGIES else {}
     mixing, neighbours = strategy(**options), beyond(5, 4, dtype=dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        narrow = mixing(anchors, documents, relevance, negative, 0, neighbours)
+        narrow = mixing(anchors, documents, relevance, negative, identities, 0, neighbours)
     assert narrow.anchors.dtype == narrow.documents.dtype == narrow.synthetic.dtype == torch.float32
-    wide = Neighbours(neighbours.embeddings.float(), neighbours.relevance, neighbours.negative)
-    assert same(narrow, mixing(anchors.float(), documents.float(), relevance, negative, 0, wide))
+    wide = Neighbours(neighbours.embeddings.float(), neighbours.relevance, neighbours.negative, neighbours.identities)
+    assert same(narrow, mixing(anchors.float(), documents.float(), relevance, negative, identities, 0, wide))
 
 
-def test_the_own_positive_again_in_another_row_is_the_own_positive() -> None:
-    documents = unit(4, 4, seed=1, dtype=torch.float32)
-    documents[2] = F.normalize(documents[0] + 1e-4, dim=0)
+def test_a_duplicate_of_the_own_positive_is_the_own_positive_also_under_dropout() -> None:
+    """In the batch and in the queue: the same text twice, of which dropout makes two embeddings."""
+    encoder = Encoder("tiny", dropout=0.3).train()
+    texts = ["a fitter of pipes", "a teacher of music", "a fitter of pipes", "a driver of trams"]
+    documents = encoder(encoder.tokenise(texts, "document")[0]).detach()
+    assert documents[0] @ documents[2] < 0.999
+    anchors, duplicates = unit(2, documents.shape[1], seed=0, dtype=torch.float32), torch.tensor([0, 1, 0, 3])
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
-    given_batch = (unit(2, 4, seed=0, dtype=torch.float32), documents, relevance, ~relevance)
-    positive_only: dict[str, Any] = {"positive_weight": 0.5, "negative_weight": 0.0}
-    for own_positive, share in ((False, 0), (True, 1)):
-        mixing = AnchorMixing(random=False, **positive_only, own_positive=own_positive)
-        assert mixing(*given_batch, 0).diagnostics["with_positive"] == share
-    assert NeighbourPositiveMixing()(*given_batch, 0).diagnostics["mixed_share"] == 0
-    between = PositivePositiveMixing(negatives=False)(*given_batch, 0)
-    assert bool((between.synthetic_relevance == -1).all())
+    in_batch = (anchors, documents, relevance, ~relevance, duplicates, 0)
+    again = Neighbours(documents[2:], relevance[:, 2:], ~relevance[:, 2:], duplicates[2:])
+    in_queue = (anchors, documents[:2], relevance[:, :2], ~relevance[:, :2], duplicates[:2], 0, again)
+    pulled: dict[str, Any] = {"random": False, "positive_weight": 0.5, "negative_weight": 0.0}
+    for source, given_batch in (("batch", in_batch), ("queue", in_queue)):
+        for own_positive, share in ((False, 0), (True, 1)):
+            mixing = AnchorMixing(source=source, own_positive=own_positive, **pulled)
+            assert mixing(*given_batch).diagnostics["with_positive"] == share
+        assert NeighbourPositiveMixing(source=source)(*given_batch).diagnostics["mixed_share"] == 0
+        between = PositivePositiveMixing(source=source, negatives=False)(*given_batch)
+        assert bool((between.synthetic_relevance == -1).all())
 
 
 @pytest.mark.parametrize(
@@ -676,7 +704,7 @@ def test_training_through_a_batch_without_negatives_or_neighbours(
 ) -> None:
     for relevance in (torch.ones(2, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool)):
         anchors, documents = unit(2, 4, seed=0).requires_grad_(), unit(2, 4, seed=1).requires_grad_()
-        mixed = strategy(**options)(anchors, documents, relevance, ~relevance, 0)
+        mixed = strategy(**options)(anchors, documents, relevance, ~relevance, each(len(documents)), 0)
         scores = cosine(mixed.anchors, mixed.documents)
         result = TripletLoss(0.5)(
             scores, mixed.relevance, synthetic_cosine(mixed.anchors, mixed.synthetic), mixed.synthetic_relevance
@@ -696,7 +724,7 @@ def test_anchor_mixing_counts_true_positives_among_the_nearest() -> None:
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
     for k, own_positive, expected in ((1, False, 0.5), (1, True, 1.0), (3, False, 1 / 6)):
         mixing = AnchorMixing(random=False, k=k, own_positive=own_positive)
-        mixed = mixing(documents[:2], documents, relevance, ~relevance, 0)
+        mixed = mixing(documents[:2], documents, relevance, ~relevance, each(len(documents)), 0)
         assert mixed.diagnostics["neighbours_true"] == pytest.approx(expected)
 
 
@@ -704,15 +732,15 @@ def test_true_neighbours_are_counted() -> None:
     # Of the anchors' own positives 0 and 1, the nearest others are 2, relevant to anchor 0, and 3, relevant to none.
     documents = F.normalize(torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0.1, 0], [0, 1, 0, 0.1]]), dim=1)
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
-    mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, ~relevance, 0)
+    mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, ~relevance, each(len(documents)), 0)
     assert mixed.diagnostics["neighbours_true"] == 0.5
     assert mixed.diagnostics["mixed_share"] == 0.5
 
 
 def test_hardness_is_the_mean_over_present_synthetic_documents() -> None:
-    anchors, documents, relevance, negative = batch(4, 7)
+    anchors, documents, relevance, negative, identities = batch(4, 7)
     relevance[0], negative[0] = True, False
-    mixed = PositiveNegativeMixing(k=3)(anchors, documents, relevance, negative, 0)
+    mixed = PositiveNegativeMixing(k=3)(anchors, documents, relevance, negative, identities, 0)
     present = mixed.synthetic_relevance == 0
     assert not bool(present[0].any())
     expected = synthetic_cosine(anchors, mixed.synthetic)[present].mean()

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hr_retrieval.objective.similarity import cosine, full_precision, synthetic_cosine
+from hr_retrieval.objective.similarity import at_least_float32, cosine, synthetic_cosine
 
 
 def unit(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_without_synthetic_documents() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_scores_are_never_narrow(dtype: torch.dtype) -> None:
     wide = torch.float64 if dtype == torch.float64 else torch.float32
-    assert full_precision(unit(2, 3, dtype=dtype)).dtype == wide
+    assert at_least_float32(unit(2, 3, dtype=dtype)).dtype == wide
     assert cosine(unit(2, 3, dtype=dtype), unit(2, 3, dtype=dtype)).dtype == wide
 
 

@@ -11,13 +11,7 @@ from scipy import stats
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval import significance
-from hr_retrieval.retrieval.significance import (
-    bootstrap_interval,
-    crossed_test,
-    holm,
-    randomisation_test,
-    spread,
-)
+from hr_retrieval.retrieval.significance import bootstrap_interval, crossed_test, holm, randomisation_test, spread
 
 Values = npt.NDArray[np.float64]
 # Seeds, their standard deviation (as .006 where the rest has .12), most false alarms, least power.

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hr_retrieval import time as verb
 from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.index import ExactIndex
+from hr_retrieval.time import __main__ as verb
 from hr_retrieval.time.timing import DEPTHS, Effort, measure, recall, take_timings
 from tests.conftest import Command
 

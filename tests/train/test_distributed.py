@@ -26,7 +26,8 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.mixing import AnchorMixing, Mixing, NoMixing
 from hr_retrieval.runs.checkpoints import load_checkpoint
-from hr_retrieval.train.module import RetrievalModule, _distinct
+from hr_retrieval.train.global_batch import distinct
+from hr_retrieval.train.module import RetrievalModule
 from tests.conftest import write_toy_dataset
 
 # Rows of queries; document `q` is the positive of query `q`. The second process brings more documents than the first,
@@ -135,7 +136,7 @@ def test_the_guide_without_sense_takes_out_some_negatives(two_processes: Path) -
 def test_documents_brought_twice_count_once() -> None:
     rows = torch.tensor([7, 7, 3, 9, 3, 5, 9, 1])
     # The first three are the anchors' own: repeated as they are. Then 1, 5 and 9, the first of each.
-    assert _distinct(rows, 3).tolist() == [0, 1, 2, 7, 5, 3]
+    assert distinct(rows, 3).tolist() == [0, 1, 2, 7, 5, 3]
 
 
 TOY = (

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from hr_retrieval import train
 from hr_retrieval.errors import UserError
+from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.processes import QUIET, Place, check_arguments, one_of_several, outside_place
 from tests.conftest import Command
 

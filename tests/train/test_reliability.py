@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 import torch
 
-from hr_retrieval import train
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.runs.checkpoints import load_checkpoint
-from hr_retrieval.train.callbacks import BatchSize, MetricsFile, StepCheckpoint
+from hr_retrieval.train import __main__ as train
+from hr_retrieval.train.checkpointing import StepCheckpoint
+from hr_retrieval.train.metrics_file import MetricsFile
 from hr_retrieval.train.module import RetrievalModule
 from tests.conftest import small_disk_at, write_toy_dataset
 
@@ -496,13 +497,3 @@ def test_a_long_run_holds_no_more_than_a_short_one(
         assert min(held[name] for held in later[half:]) <= max(held[name] for held in later[:half]), name
     assert end["children"] == 0
     assert end["files"] <= during[0]["files"]
-
-
-def test_the_setting_named_is_always_smaller_than_the_one_that_failed() -> None:
-    size = BatchSize()
-    size.texts = 24
-    for mini_batch, expected in ((None, 12), (100, 12), (8, 4), (1, 1)):
-        explained = size.explain(MemoryError(), mini_batch, 8)
-        assert explained is not None
-        assert f"model.mini_batch={expected} " in str(explained)
-    assert size.explain(RuntimeError("another fault"), None, 8) is None

@@ -15,12 +15,15 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from hr_retrieval import export, prepare, train
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
+from hr_retrieval.export import __main__ as export
 from hr_retrieval.objective.mixing import AnchorMixing
+from hr_retrieval.prepare import __main__ as prepare
+from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint
-from hr_retrieval.runs.directory import Run, model_card
+from hr_retrieval.runs.directory import Run
+from hr_retrieval.train import __main__ as train
 from tests.conftest import Command
 
 TOY = (
@@ -413,7 +416,7 @@ def test_the_default_trainer_makes_gradients_of_several_threads_equal(command: C
     deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
 
     def gradient() -> torch.Tensor:
-        mixed = mixing(anchors, documents, relevance, ~relevance, 0).anchors
+        mixed = mixing(anchors, documents, relevance, ~relevance, torch.arange(256), 0).anchors
         return torch.autograd.grad((mixed @ documents.T).exp().sum(), documents)[0]
 
     try:

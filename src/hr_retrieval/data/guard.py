@@ -126,10 +126,14 @@ class Guard:
         """The documents that take no part in a query's ranking, since they are its own text; in the form of `relevant`."""
         return _as_lists(self._own_text(query_rows, document_rows), len(query_rows))
 
+    def identities(self, document_rows: Rows) -> Codes:
+        """A code for each document, equal for duplicates."""
+        return np.asarray(self.tables.document_duplicate[document_rows], np.int64)
+
     def _pairs(self, query_rows: Rows, document_rows: Rows) -> "_Judged":
         """Rules 1 to 4 as pairs of places in `query_rows` and `document_rows`."""
         tables, width = self.tables, len(document_rows)
-        duplicate = np.asarray(tables.document_duplicate[document_rows], np.int64)
+        duplicate = self.identities(document_rows)
         twins, twin_rows = self._twins(query_rows)
         positive, negative = (
             _through(twins, _lists(offsets, documents, twin_rows))

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.similarity import full_precision
+from hr_retrieval.objective.similarity import at_least_float32
 
 # Scores of a batch that lie closer together than this carry no order.
 _COLLAPSED_SPREAD = 1e-3
@@ -79,11 +79,11 @@ class RetrievalLoss(nn.Module, ABC):
             synthetic_scores: of each anchor with its own synthetic documents.
             synthetic_relevance: of these, in [0, 1]; -1 marks a place that holds no document.
         """
-        scores = full_precision(scores)
+        scores = at_least_float32(scores)
         labels = relevance.to(scores.dtype)
         all_scores, all_labels = scores, labels
         if synthetic_scores is not None and synthetic_relevance is not None:
-            all_scores = torch.cat([scores, full_precision(synthetic_scores)], 1)
+            all_scores = torch.cat([scores, at_least_float32(synthetic_scores)], 1)
             all_labels = torch.cat([labels, synthetic_relevance.to(scores.dtype)], 1)
         loss, active = self.compare(_pairs(all_scores, all_labels))
         if self.symmetric:

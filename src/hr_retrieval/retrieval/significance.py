@@ -41,7 +41,9 @@ def bootstrap_interval(
     """
     _check(values, resamples)
     doubles = _double(values)
-    means = _drawn(lambda generator, size: _resampled_means(doubles, generator, size), resamples, seed, len(doubles))
+    means = _in_blocks(
+        lambda generator, size: _resampled_means(doubles, generator, size), resamples, seed, len(doubles)
+    )
     return _interval(means, confidence)
 
 
@@ -100,7 +102,7 @@ def randomisation_test(
     """
     _check_pair(a, b, resamples)
     differences = (_as_seeds(a) - _as_seeds(b)).mean(axis=0)
-    signed = _drawn(
+    signed = _in_blocks(
         lambda generator, size: _flipped_means(differences, generator, size), resamples, seed, len(differences)
     )
     return _p_value(signed, float(differences.mean()))
@@ -161,7 +163,7 @@ def _flipped_means(differences: Values, generator: np.random.Generator, size: in
     return means
 
 
-def _drawn(draw: Draw, resamples: int, seed: int, width: int) -> Values:
+def _in_blocks(draw: Draw, resamples: int, seed: int, width: int) -> Values:
     """So many draws of `width` numbers each, in parts that fit in memory."""
     generator = np.random.default_rng(seed)
     step = max(1, _DRAWN // width)

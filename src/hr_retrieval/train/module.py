@@ -2,13 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -20,7 +18,8 @@ from hr_retrieval.objective.loss import LossResult, RetrievalLoss
 from hr_retrieval.objective.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, SoftLabelMixing
 from hr_retrieval.objective.similarity import cosine, synthetic_cosine
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
-from hr_retrieval.train.gather import gather_parts
+from hr_retrieval.train.global_batch import gathered, remembered
+from hr_retrieval.train.schedule import total_steps
 from hr_retrieval.train.sharding import ShardedStrategy
 
 log = logging.getLogger(__name__)
@@ -80,22 +79,24 @@ class RetrievalModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch; over several processes the loss of the global batch, on each of them."""
         anchors, documents = self._encode(batch)
-        whole = self._gather(batch, anchors, documents)
-        remembered = self._remembered(whole)
+        whole = gathered(batch, anchors, documents, self._data.guard, self.trainer.world_size)
+
+        past = remembered(self.queue, whole, self._data.guard) if self.queue is not None else None
         mixed = self.mixing(
-            whole.anchors, whole.documents, whole.relevance, whole.negative, self.global_step, remembered
+            whole.anchors, whole.documents, whole.relevance, whole.negative, whole.identities, self.global_step, past
         )
         if self.queue is not None and self.global_step >= self.queue_start_step:
             self.queue.enqueue(whole.documents.detach(), whole.document_rows)
-        result = self._compare(mixed, remembered)
+
+        result = self._compare(mixed, past)
         self._check_finite(result.loss, batch)
+
         self._watch_collapse(bool(result.diagnostics["collapsed"]))
         self.log("train/loss", result.loss, prog_bar=True, batch_size=len(batch.anchors))
-        guard = {"ignored": _ignored_share(whole)}
+        guard = {"ignored": whole.ignored_share()}
         for source, values in (("loss", result.diagnostics), ("mixing", mixed.diagnostics), ("guard", guard)):
-            self.log_dict(
-                {f"{source}/{name}": value.float() for name, value in values.items()}, batch_size=len(batch.anchors)
-            )
+            named = {f"{source}/{name}": value.float() for name, value in values.items()}
+            self.log_dict(named, batch_size=len(batch.anchors))
         loss: Tensor = result.loss
         return loss
 
@@ -140,7 +141,7 @@ class RetrievalModule(pl.LightningModule):
         optimizer.register_load_state_dict_pre_hook(_keep_settings)
         if self.scheduler is None:
             return optimizer
-        scheduler = self.scheduler(optimizer, total_steps=self._total_steps())
+        scheduler = self.scheduler(optimizer, total_steps=total_steps(self.trainer, self._gone_on))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -169,23 +170,6 @@ class RetrievalModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._gone_on = checkpoint["global_step"], checkpoint["epoch"], checkpoint["batches_in_epoch"]
 
-    def _total_steps(self) -> int:
-        """Optimizer steps of the whole run: those of a resumed one that are done, and what is left as it is configured now."""
-        trainer: Any = self.trainer
-        steps = trainer.estimated_stepping_batches
-        if steps == float("inf"):
-            raise UserError(
-                "a run whose last step the learning-rate schedule can count to",
-                "trainer.max_epochs=-1 and trainer.max_steps=-1",
-                "Set one of these keys.",
-            )
-        if self._gone_on is None or trainer.max_epochs == -1:
-            return int(steps)
-        done, epoch, batches = self._gone_on
-        within = [-(-count // trainer.accumulate_grad_batches) for count in (trainer.num_training_batches, batches)]
-        total = done + max(0, within[0] * (trainer.max_epochs - epoch) - within[1])
-        return int(total if trainer.max_steps == -1 else min(total, trainer.max_steps))
-
     @property
     def _data(self) -> Any:
         """The trainer's `RetrievalDataModule`: guard, evaluation sets and ids."""
@@ -196,56 +180,17 @@ class RetrievalModule(pl.LightningModule):
         embeddings = self.encoder(batch.anchors.concatenate(batch.documents), mini_batch=self.mini_batch)
         return embeddings[: len(batch.anchors)], embeddings[len(batch.anchors) :]
 
-    def _gather(self, batch: Batch, anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"]) -> "_GlobalBatch":
-        if self.trainer.world_size == 1:
-            return _GlobalBatch(
-                anchors, documents, batch.relevance, batch.negative, batch.query_rows, batch.document_rows
-            )
-        size = len(batch.anchors)
-        query_rows = torch.cat(gather_parts(batch.query_rows))
-        # Own positives of all processes first, in the anchors' order, then everything else.
-        document_rows = torch.cat(
-            [*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])]
-        )
-        all_documents = torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])])
-        # As in the batch of one process: what two processes brought, or one as an extra to another's own, counts once.
-        kept = _distinct(document_rows, len(query_rows))
-        document_rows = document_rows[kept]
-        return _GlobalBatch(
-            torch.cat(gather_parts(anchors)),
-            all_documents[kept],
-            *self._judge(query_rows, document_rows),
-            query_rows,
-            document_rows,
-        )
-
-    def _judge(
-        self, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"]
-    ) -> tuple[Bool[Tensor, "B D"], Bool[Tensor, "B D"]]:
-        """Relevance and negatives, as the guard has them."""
-        relevance, negative = self._data.guard.judge(query_rows.cpu().numpy(), document_rows.cpu().numpy())
-        return torch.from_numpy(relevance).to(query_rows.device), torch.from_numpy(negative).to(query_rows.device)
-
-    def _compare(self, mixed: Mixed, remembered: Neighbours | None) -> LossResult:
+    def _compare(self, mixed: Mixed, past: Neighbours | None) -> LossResult:
         """The loss over the mixed batch and, beside the synthetic documents of each anchor, its negatives in the queue."""
         scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
         labels = mixed.synthetic_relevance
         if self.queue_negatives:
-            assert remembered is not None, "there is a queue"
-            scores = torch.cat([scores, cosine(mixed.anchors, remembered.embeddings)], 1)
-            places = labels.new_full(remembered.negative.shape, ABSENT).masked_fill(remembered.negative, 0)
+            assert past is not None, "there is a queue"
+            scores = torch.cat([scores, cosine(mixed.anchors, past.embeddings)], 1)
+            places = labels.new_full(past.negative.shape, ABSENT).masked_fill(past.negative, 0)
             labels = torch.cat([labels, places], 1)
         result: LossResult = self.loss(cosine(mixed.anchors, mixed.documents), mixed.relevance, scores, labels)
         return result
-
-    def _remembered(self, whole: "_GlobalBatch") -> Neighbours | None:
-        """What the queue holds beside the batch's own documents, judged by the same guard as in the batch."""
-        if self.queue is None:
-            return None
-        embeddings, rows = self.queue.current()
-        # A stale copy of an anchor's own positive would pass for another positive and satisfy the triplet for free.
-        others = ~torch.isin(rows, whole.document_rows)
-        return Neighbours(embeddings[others], *self._judge(whole.query_rows, rows[others]))
 
     def _embed_for_ranking(self, batch: EvaluationBatch) -> None:
         assert self._ranking is not None
@@ -318,29 +263,3 @@ def _check_queue(mixing: Mixing, size: int, negatives: bool, start_step: int) ->
             "model.queue_negatives=true with SoftLabelMixing of anchors",
             "What the queue holds may be relevant to the other part of a mixed anchor: set model.mixing.side=documents.",
         )
-
-
-def _ignored_share(whole: "_GlobalBatch") -> Float[Tensor, ""]:
-    """The share of what is not relevant that the guide took out of the negatives."""
-    others = ~whole.relevance
-    return (others & ~whole.negative).sum() / others.sum().clamp(min=1)
-
-
-def _distinct(rows: Int[Tensor, " D"], own: int) -> Int[Tensor, " kept"]:
-    """Positions of the first `own` rows, and of each other row that is not among these, once and in ascending order."""
-    numbers = rows.cpu().numpy()
-    extra, first = np.unique(numbers[own:], return_index=True)
-    kept = own + first[~np.isin(extra, numbers[:own])]
-    return torch.from_numpy(np.concatenate([np.arange(own), kept])).to(rows.device)
-
-
-@dataclass(frozen=True)
-class _GlobalBatch:
-    """The embedded batches of all processes as one."""
-
-    anchors: Float[Tensor, "B d"]
-    documents: Float[Tensor, "D d"]
-    relevance: Bool[Tensor, "B D"]
-    negative: Bool[Tensor, "B D"]
-    query_rows: Int[Tensor, " B"]
-    document_rows: Int[Tensor, " D"]

@@ -1,9 +1,13 @@
-"""What a finished run says: its figures, where its results are, and its line in a table of runs."""
+"""What a run says of its figures: at each validation, and when it has ended."""
 
+import logging
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +16,8 @@ from hr_retrieval.config.schema import leaves
 from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.runs.directory import Run
 
+log = logging.getLogger(__name__)
+
 # The keys of a config in TensorBoard's table of runs.
 SHOWN_KEYS = re.compile(
     r"seed|split_seed|data\.name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
@@ -19,6 +25,33 @@ SHOWN_KEYS = re.compile(
     r"|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
     r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
 )
+
+
+class EpochReport(Callback):
+    """Prints the validation figures of each epoch, where a progress bar would overwrite them.
+
+    Args:
+        metrics: names of logged metrics, without the split.
+    """
+
+    def __init__(self, metrics: Sequence[str] = ("mrr", "pass@1", "recall@10")) -> None:
+        self.metrics = tuple(metrics)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        where = (
+            "before training"
+            if trainer.state.fn != "fit"
+            else f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+        )
+        values = trainer.callback_metrics
+        shown = [
+            f"{name} {float(values[f'validation/{name}']):.4f}"
+            for name in self.metrics
+            if f"validation/{name}" in values
+        ]
+        log.info("%s: validation %s", where, ", ".join(shown))
 
 
 def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:

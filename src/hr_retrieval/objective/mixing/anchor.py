@@ -28,7 +28,7 @@ class AnchorMixing(NeighbourMixing):
         positive_weight: `w_p`, at least 0.
         negative_weight: `w_n`, at least 0; `w_p + w_n` is below 1, so that the anchor keeps a part.
         random: draw each anchor's weights uniformly from 0 up to these.
-        own_positive: count the anchor's own positive, and further rows of the same text, among its neighbours. A fixed
+        own_positive: count the anchor's own positive, and duplicates of it, among its neighbours. A fixed
             share of it would satisfy part of the triplet for free; a random one varies how hard the triplet is.
         weights: "mean", or "softmax" of the neighbours' cosines with the anchor.
         temperature: of that softmax; a lower one favours the nearest.

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.objective.mixing.candidates import Neighbours
-from hr_retrieval.objective.similarity import full_precision, synthetic_cosine
+from hr_retrieval.objective.similarity import at_least_float32, synthetic_cosine
 
 ABSENT = -1.0
 """Relevance of what counts for nothing: a document that is neither relevant nor a negative, a place that holds none."""
@@ -47,7 +47,7 @@ class Given:
     """What a strategy mixes in one training step.
 
     Attributes:
-        anchors, documents, relevance, negative: the batch, in float32 or wider.
+        anchors, documents, relevance, negative, identities: the batch, in float32 or wider.
         neighbours: further candidates, if the caller has any.
         ramp: in (0, 1]: how far the mixing has risen to full strength; it multiplies every share that is mixed in.
         random: the step's own random numbers.
@@ -57,6 +57,7 @@ class Given:
     documents: Float[Tensor, "D d"]
     relevance: Bool[Tensor, "B D"]
     negative: Bool[Tensor, "B D"]
+    identities: Int[Tensor, " D"]
     neighbours: Neighbours | None
     ramp: float
     random: np.random.Generator
@@ -111,6 +112,7 @@ class Mixing(nn.Module, ABC):
         documents: Float[Tensor, "D d"],
         relevance: Bool[Tensor, "B D"],
         negative: Bool[Tensor, "B D"],
+        identities: Int[Tensor, " D"],
         step: int,
         neighbours: Neighbours | None = None,
     ) -> Mixed:
@@ -121,13 +123,14 @@ class Mixing(nn.Module, ABC):
             documents: unit vectors, `D >= B`; the first `B` are the anchors' own positives.
             relevance: which document is relevant to which anchor; `relevance[i, i]` holds.
             negative: which document is a negative of which anchor; never a relevant one.
+            identities: a code for each document, equal for duplicates, by which an anchor's own positive is known.
             step: optimizer steps taken so far.
             neighbours: further candidates, for strategies whose `source` is not the batch.
         """
         ramp = min(1.0, (step - self.start_step + 1) / self.ramp_steps) if self.ramp_steps else 1.0
         random = np.random.default_rng((self.seed, step))
-        wide = full_precision(anchors), full_precision(documents)
-        given = Given(*wide, relevance, negative, neighbours, ramp, random)
+        wide = at_least_float32(anchors), at_least_float32(documents)
+        given = Given(*wide, relevance, negative, identities, neighbours, ramp, random)
         return self.mix(given) if self.training and step >= self.start_step else unmixed(given)
 
     @abstractmethod

@@ -17,11 +17,13 @@ class Neighbours:
         embeddings: unit vectors.
         relevance: which of them is relevant to which anchor, by the same rule as in the batch.
         negative: likewise, which is a negative; what is neither is never taken.
+        identities: a code for each, equal for duplicates, from the same codes as in the batch.
     """
 
     embeddings: Float[Tensor, "K d"]
     relevance: Bool[Tensor, "B K"]
     negative: Bool[Tensor, "B K"]
+    identities: Int[Tensor, " K"]
 
 
 @dataclass(frozen=True)

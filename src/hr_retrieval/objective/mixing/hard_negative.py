@@ -37,7 +37,7 @@ class NegativeNegativeMixing(NeighbourMixing):
     def mix(self, given: Given) -> Mixed:
         candidates = self.candidates(given)
         hardest = nearest(self.held(given.anchors), candidates.embeddings, candidates.negative, self.k)
-        first, second = _drawn(given, hardest, self.count)
+        first, second = _drawn_pairs(given, hardest, self.count)
         share = given.share(self.alpha, self.random, len(given.anchors), self.count, 1)
         points = self.unit((1 - share) * _at(hardest, first) + share * _at(hardest, second))
         return _as_negatives(given, points, hardest)
@@ -73,13 +73,13 @@ class AnchorNegativeMixing(NeighbourMixing):
         candidates = self.candidates(given)
         anchors = self.held(given.anchors)
         hardest = nearest(anchors, candidates.embeddings, candidates.negative, self.k)
-        drawn, _ = _drawn(given, hardest, self.count)
+        drawn, _ = _drawn_pairs(given, hardest, self.count)
         share = given.share(self.beta, self.random, len(anchors), self.count, 1)
         points = self.unit(share * anchors.unsqueeze(1) + (1 - share) * _at(hardest, drawn))
         return _as_negatives(given, points, hardest)
 
 
-def _drawn(given: Given, hardest: Nearest, count: int) -> tuple[Int[Tensor, "B M"], Int[Tensor, "B M"]]:
+def _drawn_pairs(given: Given, hardest: Nearest, count: int) -> tuple[Int[Tensor, "B M"], Int[Tensor, "B M"]]:
     """Places of `count` pairs of neighbours for each anchor, two different ones wherever it has two."""
     found = hardest.found.sum(1, keepdim=True).clamp(min=1)
     shape = (len(found), count)

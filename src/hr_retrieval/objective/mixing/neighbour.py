@@ -9,10 +9,7 @@ from torch import Tensor
 from hr_retrieval.errors import UserError
 from hr_retrieval.objective.mixing.base import Given, Mixing, check
 from hr_retrieval.objective.mixing.candidates import Neighbours
-from hr_retrieval.objective.similarity import cosine, full_precision
-
-# Equal texts have equal embeddings but for rounding, which in bfloat16 reaches some 1e-5 of the cosine.
-_SAME_TEXT = 1 - 1e-4
+from hr_retrieval.objective.similarity import at_least_float32
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -36,23 +33,22 @@ class NeighbourMixing(Mixing):
     def candidates(self, given: Given) -> Neighbours:
         """The documents of the batch, then those beyond it; constants if `detach` says so."""
         if self.source == "batch":
-            return Neighbours(self.held(given.documents), given.relevance, given.negative)
+            return Neighbours(self.held(given.documents), given.relevance, given.negative, given.identities)
         if given.neighbours is None:
             raise UserError(
                 f"neighbours from the {self.source}, as model.mixing.source says",
                 "none from the caller",
                 "Pass them to the mixing, or set model.mixing.source=batch.",
             )
-        beyond = full_precision(given.neighbours.embeddings).detach().to(given.documents.dtype)
+        beyond = at_least_float32(given.neighbours.embeddings).detach().to(given.documents.dtype)
         return Neighbours(
             torch.cat([self.held(given.documents), beyond]),
             torch.cat([given.relevance, given.neighbours.relevance], 1),
             torch.cat([given.negative, given.neighbours.negative], 1),
+            torch.cat([given.identities, given.neighbours.identities]),
         )
 
 
 def own_positives(given: Given, candidates: Neighbours) -> Bool[Tensor, "B C"]:
-    """Which candidates are an anchor's own positive, or its text again: anchors of one group may share a document."""
-    positives = given.documents[: len(given.anchors)].detach()
-    own = cosine(positives, candidates.embeddings.detach()) > _SAME_TEXT
-    return own | torch.eye(*own.shape, dtype=torch.bool, device=own.device)
+    """Which candidates are an anchor's own positive or a duplicate of it: anchors of one group may share a document."""
+    return given.identities[: len(given.anchors)].unsqueeze(1) == candidates.identities

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hr_retrieval import train
+from hr_retrieval.train import __main__ as train
 from tests.conftest import Command
 
 TOY = ("model=tiny", "data.folder=toy", "trainer.accelerator=cpu", "trainer.precision=32-true", "output=run")

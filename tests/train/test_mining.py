@@ -1,22 +1,29 @@
-"""Hard negatives in a run: in the batches they are for, the same for any workers, restart and number of processes."""
+"""Mining: what is looked at and kept; in a run, in the batches it is for, the same for any workers and restart."""
 
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import pytorch_lightning as pl
 import torch
 
-from hr_retrieval import train
 from hr_retrieval.data.batch import Batch
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.guard import Guard
+from hr_retrieval.data.negatives import MinedNegatives, MiningOptions
+from hr_retrieval.data.tokens import TokenTable
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 from hr_retrieval.runs.checkpoints import load_checkpoint
-from hr_retrieval.train.callbacks import MineNegatives, validation_follows
+from hr_retrieval.train import __main__ as train
+from hr_retrieval.train.mining import MineNegatives, candidate_documents, mine, mined_queries
 from hr_retrieval.train.module import RetrievalModule
-from tests.conftest import Command
+from tests.conftest import Command, write_toy_dataset
+from tests.data.test_datamodule import make
 
 MINING = (
     "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
@@ -203,56 +210,83 @@ def test_epochs_out_of_range_are_refused() -> None:
             MineNegatives("negatives", **options)
 
 
-class Counted(pl.LightningModule):
-    """The least that Lightning trains; takes down what was expected of each batch and what came."""
+@pytest.fixture
+def dataset(toy_dataset: Path) -> PreparedDataset:
+    return PreparedDataset.open(toy_dataset)
 
-    def __init__(self, stop_at: int | None) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-        self.stop_at = stop_at
-        self.expected: list[bool] = []
-        self.came: list[bool] = []
 
-    def training_step(self, batch: torch.Tensor, batch_index: int) -> torch.Tensor:
-        return self.layer(batch).sum()
+def test_candidates_are_what_no_measured_query_has_for_an_answer(dataset: PreparedDataset) -> None:
+    candidates = candidate_documents(dataset, Guard(dataset))
+    ids = dataset.ids_at("corpus", candidates)
+    groups = {int(name[1:].split("-")[0]) for name in ids}
+    assert groups == {group for group in range(60) if group % 10 < 8}
+    assert len(ids) == 2 * len(groups)
 
-    def validation_step(self, batch: torch.Tensor, batch_index: int) -> None:
-        pass
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
-        self.trainer.should_stop |= self.global_step == self.stop_at
-        self.expected.append(validation_follows(self.trainer, batch_index))
-        self.came.append(False)
+def test_a_positive_of_a_training_query_is_a_candidate_whoever_else_claims_it(tmp_path: Path) -> None:
+    folder = write_toy_dataset(tmp_path / "toy")
+    qrels = pq.read_table(folder / "qrels.parquet").to_pylist()
+    # A validation query's positive is a training query's as well.
+    qrels.append({"query_id": "q8-0", "document_id": "d0-0", "relevance": 1})
+    columns = pq.read_schema(folder / "qrels.parquet")
+    pq.write_table(pq.read_table(folder / "qrels.parquet").from_pylist(qrels, schema=columns), folder / "qrels.parquet")
+    dataset = PreparedDataset.open(folder)
+    candidates = dataset.ids_at("corpus", candidate_documents(dataset, Guard(dataset)))
+    assert {"d0-0", "d0-1"} <= set(candidates)
+    assert not {"d8-0", "d8-1"} & set(candidates)
 
-    def on_validation_start(self) -> None:
-        self.came[-1] = True
 
-    def configure_optimizers(self) -> Any:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
+def test_queries_are_of_the_training_split_and_drawn_anew_each_epoch(dataset: PreparedDataset) -> None:
+    every = mined_queries(dataset, MiningOptions(), 0)
+    assert every.tolist() == np.flatnonzero(np.asarray(dataset.query_split) == 0).tolist()
+    few = [
+        mined_queries(dataset, MiningOptions(queries=10, seed=seed), epoch) for seed, epoch in ((1, 0), (1, 1), (2, 0))
+    ]
+    assert all(len(rows) == 10 and (np.diff(rows) > 0).all() and np.isin(rows, every).all() for rows in few)
+    assert len({tuple(rows.tolist()) for rows in few}) == 3
+    assert few[0].tolist() == mined_queries(dataset, MiningOptions(queries=10, seed=1), 0).tolist()
+
+
+def mined(folder: Path, encoder: Encoder, batch_tokens: int = 200, **options: Any) -> MinedNegatives:
+    module = make(folder, encoder)
+    tables: tuple[TokenTable, TokenTable] = (module.query_tokens, module.document_tokens)
+
+    def embed(tokens: Ragged) -> torch.Tensor:
+        with torch.no_grad():
+            embeddings: torch.Tensor = encoder(tokens)
+        return embeddings
+
+    return mine(module.dataset, Guard(module.dataset), *tables, embed, MiningOptions(**options), 0, 7, batch_tokens)
+
+
+def test_mining_with_an_encoder_is_a_ranking_of_its_embeddings(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    """Whatever the blocks; an expected figure for each of the diagnostics."""
+    found = mined(toy_dataset, tiny_encoder, depth=96, per_query=96, positive_share=0.9)
+    dataset = PreparedDataset.open(toy_dataset)
+    texts = {table: [text for block in dataset.texts(table) for text in block] for table in ("queries", "corpus")}
+    rows, candidates = mined_queries(dataset, found.options, 0), candidate_documents(dataset, Guard(dataset))
+    queries = tiny_encoder.encode([texts["queries"][row] for row in rows], "query")
+    documents = tiny_encoder.encode([texts["corpus"][row] for row in candidates], "document")
+    scores = (queries @ documents.T).numpy()
+    relevant, _ = Guard(dataset).judge(rows, candidates)
+    own = [dataset.positive_documents[dataset.positive_offsets[row]] for row in rows]
+    positive = scores[np.arange(len(rows)), np.searchsorted(candidates, own)]
+    # The limit is far from rounding for nearly all; the rest may fall on either side.
+    allowed = ~relevant & (scores < 0.9 * positive[:, None])
+    assert abs(len(found) - allowed.sum()) <= 2
+    assert found.diagnostics["kept_per_query"] == len(found) / len(rows)
+    assert found.diagnostics["relevant_dropped"] == 2 / 96
+    assert found.diagnostics["too_close_dropped"] == pytest.approx((~relevant & ~allowed).mean(), abs=1e-3)
+    at = np.searchsorted(rows, found.query_rows), np.searchsorted(candidates, found.document_rows)
+    np.testing.assert_allclose(found.scores, scores[at], atol=1e-5)
+    np.testing.assert_allclose(found.positive_scores, positive[at[0]], atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("options", "stop_at"),
-    [
-        ({}, None),
-        ({"val_check_interval": 0.4}, None),
-        ({"val_check_interval": 5, "check_val_every_n_epoch": None}, None),
-        ({"check_val_every_n_epoch": 2}, None),
-        ({"limit_val_batches": 0}, None),
-        ({"limit_train_batches": 3, "accumulate_grad_batches": 2}, None),
-        ({"max_steps": 10}, None),
-        ({}, 5),
-        ({"min_epochs": 2}, 5),
-        ({"min_steps": 9}, 5),
-    ],
+    ("name", "value"), [("depth", 8), ("per_query", 1), ("positive_share", 0.9), ("skip", 5), ("queries", 10)]
 )
-def test_it_is_known_beforehand_whether_lightning_validates(options: dict[str, Any], stop_at: int | None) -> None:
-    module = Counted(stop_at)
-    loader = torch.utils.data.DataLoader(torch.ones(7, 1))
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0, max_epochs=3, **options,
-    )  # fmt: skip
-    trainer.fit(module, loader, loader)
-    assert module.expected == module.came
-    assert any(module.came) == (options.get("limit_val_batches") != 0)
+def test_each_option_changes_what_is_mined(toy_dataset: Path, tiny_encoder: Encoder, name: str, value: Any) -> None:
+    plain = mined(toy_dataset, tiny_encoder, positive_share=None)
+    changed = mined(toy_dataset, tiny_encoder, **{"positive_share": None, name: value})
+    pairs = [set(zip(some.query_rows.tolist(), some.document_rows.tolist(), strict=True)) for some in (changed, plain)]
+    assert pairs[0] != pairs[1]

@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from hr_retrieval.train.malloc import keep_freed_memory
+from hr_retrieval.train.memory import BatchSize, keep_freed_memory
 
 _BLOCKS = """
 import resource, sys
-from hr_retrieval.train.malloc import keep_freed_memory
+from hr_retrieval.train.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def faults():
@@ -35,3 +35,13 @@ def test_the_pages_of_a_freed_block_are_there_for_the_next_one(monkeypatch: pyte
 def test_what_the_environment_says_of_the_allocator_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     assert not keep_freed_memory()
+
+
+def test_the_setting_named_is_always_smaller_than_the_one_that_failed() -> None:
+    size = BatchSize()
+    size.texts = 24
+    for mini_batch, expected in ((None, 12), (100, 12), (8, 4), (1, 1)):
+        explained = size.explain(MemoryError(), mini_batch, 8)
+        assert explained is not None
+        assert f"model.mini_batch={expected} " in str(explained)
+    assert size.explain(RuntimeError("another fault"), None, 8) is None

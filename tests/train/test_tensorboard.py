@@ -24,8 +24,8 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.objective.loss import TripletLoss
 from hr_retrieval.objective.mixing import NoMixing
-from hr_retrieval.train.board import Projector, ScoreHistograms, WorstQueries
 from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.tensorboard import Projector, ScoreHistograms, WorstQueries
 
 SIZES = {"tensors": 0, "histograms": 0, "scalars": 0}
 

@@ -50,7 +50,7 @@ class ScoreHistograms(Callback):
         if not loggers:
             return
         embedded, measured, _ = _validation(pl_module)
-        found = extremes(embedded, torch.from_numpy(_drawn(measured, self.queries)))
+        found = extremes(embedded, torch.from_numpy(_subset(measured, self.queries)))
         comparable = found.negative_scores.isfinite()
         histograms = {
             "best_positive": found.positive_scores,
@@ -145,7 +145,7 @@ class Projector(Callback):
             raise UserError(
                 f"a logged metric as callbacks.projector.monitor, such as {', '.join(sorted(trainer.callback_metrics)[:3])}",
                 self.monitor,
-                "Mend callbacks.best.monitor, which it follows.",
+                "Set callbacks.best.monitor, which it follows, to one of these.",
             )
         value = float(trainer.callback_metrics[self.monitor])
         better = value > self.best
@@ -158,7 +158,7 @@ class Projector(Callback):
         embedded, measured, ranks = _validation(pl_module)
         data = cast(RetrievalDataModule, cast(Any, trainer).datamodule)
         evaluation = data.evaluation_set("validation")
-        queries = _drawn(measured, self.points)
+        queries = _subset(measured, self.points)
         own = evaluation.relevance.documents[evaluation.relevance.offsets[queries]].numpy()
         documents = np.unique(own)
         groups = [data.dataset.document_duplicate[evaluation.document_rows[rows]] for rows in (own, documents)]
@@ -194,7 +194,7 @@ def _first_ranks(reciprocal: Tensor) -> Rows:
     return np.rint(1.0 / reciprocal.numpy()).astype(np.int64)
 
 
-def _drawn(rows: Rows, count: int) -> Rows:
+def _subset(rows: Rows, count: int) -> Rows:
     """At most `count` of the rows in ascending order, the same ones for the same rows."""
     if len(rows) <= count:
         return rows
@@ -203,9 +203,7 @@ def _drawn(rows: Rows, count: int) -> Rows:
 
 def _check_positive(key: str, value: int) -> None:
     if value < 1:
-        raise UserError(
-            f"{key} of at least 1", str(value), f"Mend it, or leave this out: {key.rsplit('.', 1)[0]}=null."
-        )
+        raise UserError(f"{key} of at least 1", str(value), f"{key.rsplit('.', 1)[0]}=null leaves it out.")
 
 
 def _one_line(text: str) -> str:

@@ -1,13 +1,20 @@
-"""Keys of Lightning's trainer, and callbacks of its own, that this training cannot do justice to, with what helps instead."""
+"""What a config asks for that this training could not do justice to, and what helps instead."""
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 
+from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.errors import UserError
+from hr_retrieval.runs.directory import Run
+from hr_retrieval.train.mining import MineNegatives
+from hr_retrieval.train.module import RetrievalModule
 
 # DeepSpeed, and FSDP as Lightning has it, cut parameters into flat pieces: clipping by the norm of all gradients and the
 # best weights put back at the end would go wrong, the first in silence.
@@ -63,6 +70,57 @@ def check_callbacks(callbacks: Sequence[Callback]) -> None:
                 "Search with Optuna: -m hydra/sweeper=optuna hydra.sweeper.n_trials=20 "
                 "'optimizer.lr=tag(log,interval(1e-5,1e-3))'.",
             )
+
+
+def check_sweep(config: DictConfig) -> None:
+    """Raise `UserError` for a sweep whose runs would share a folder."""
+    for name in ("resume", "output"):
+        if config[name] is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise UserError(
+                "a sweep whose runs have folders of their own",
+                f"{name}={config[name]} with -m",
+                "Name the folder of the sweep with hydra.sweep.dir=; go on with one run of it without -m.",
+            )
+
+
+def check_export(this_run: Run) -> None:
+    """Raise `UserError` where the encoder of an earlier part would be left beside new weights."""
+    folder = this_run.folder / "encoder"
+    if not this_run.config.export and folder.exists():
+        raise UserError(
+            f"no encoder of an earlier part with export=false: {folder} would not be that of the run any more",
+            "one there",
+            "Move that folder away, or leave export=true, which writes it anew.",
+        )
+
+
+def check_negatives(module: RetrievalModule, datamodule: RetrievalDataModule, trainer: pl.Trainer) -> None:
+    """Raise `UserError` where a batch would hold nothing that an anchor could be told apart from."""
+    stated = datamodule.negatives_per_anchor > 0 and len(datamodule.dataset.negative_documents) > 0
+    if datamodule.batch_size * trainer.world_size == 1 and not (
+        stated or datamodule.mined_per_anchor or module.queue_negatives
+    ):
+        raise UserError(
+            "batches of at least two anchors, or stated, mined or queued negatives",
+            "datamodule.batch_size=1: an anchor alone has nothing to be told apart from",
+            "Set datamodule.batch_size=64; if memory is short, model.mini_batch=1 encodes one text at a time.",
+        )
+
+
+def check_sharding(trainer: pl.Trainer) -> None:
+    """Raise `UserError` for what weights in pieces cannot do."""
+    if trainer.world_size < 2:
+        raise UserError(
+            "several devices with trainer=fsdp, which share the weights out",
+            f"trainer.devices={trainer.num_devices}",
+            "Use trainer=default.",
+        )
+    if any(isinstance(callback, MineNegatives) for callback in cast(Any, trainer).callbacks):
+        raise UserError(
+            "trainer=ddp or trainer=default with callbacks=mining",
+            "trainer=fsdp",
+            "One process mines, and cannot encode with a share of the weights.",
+        )
 
 
 def _check_strategy(strategy: Any, optimizer: str | None) -> None:

@@ -1,0 +1,112 @@
+"""What a run measures: the test split with the encoder as it came, and with the best checkpoint."""
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytorch_lightning as pl
+from torch import Tensor
+
+from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.files import read_json, whole_file, write_json
+from hr_retrieval.runs.checkpoints import progress
+from hr_retrieval.runs.directory import Run, encoder_weights
+from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.sharding import ShardedStrategy
+
+log = logging.getLogger(__name__)
+
+
+def measure_zero_shot(
+    this_run: Run, trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
+) -> dict[str, float] | None:
+    """The encoder's figures before training; a resumed run reads what it measured when it began."""
+    path = this_run.folder / "zero_shot.json"
+    if path.exists():
+        content: dict[str, float] = read_json(path)
+        return content
+    if not this_run.config.zero_shot:
+        return None
+    trainer.validate(to_change(trainer, module), datamodule, verbose=False)
+    if not this_run.config.test:
+        return None
+    figures, values = _test(trainer, module, datamodule)
+    if trainer.is_global_zero:
+        _write_query_values(this_run.folder / "per_query_zero_shot.parquet", values, datamodule)
+        write_json(path, figures)
+    return figures
+
+
+def measure_trained(
+    this_run: Run, trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
+) -> dict[str, Any]:
+    """Bring the best checkpoint into the module's encoder and measure it.
+
+    Returns:
+        `checkpoint`, what was measured; `trained`, its figures, `None` with `test=false`; with them `split`, `queries`,
+        `documents` and `corpus`, what they were measured on.
+    """
+    measured = _measured_checkpoint(this_run, trainer)
+    module.encoder.load_state_dict(encoder_weights(measured))
+    checkpoint = f"the {measured.stem} checkpoint, of step {progress(measured)[0]}"
+    if not this_run.config.test:
+        return {"trained": None, "checkpoint": checkpoint}
+    figures, values = _test(trainer, module, datamodule)
+    if trainer.is_global_zero:
+        _write_query_values(this_run.folder / "per_query.parquet", values, datamodule)
+    evaluation = datamodule.evaluation_set("test")
+    return {
+        "trained": figures,
+        "split": "test",
+        "queries": len(evaluation.query_rows),
+        "documents": len(evaluation.document_rows),
+        "corpus": evaluation.corpus,
+        "checkpoint": checkpoint,
+    }
+
+
+def to_change(trainer: pl.Trainer, module: RetrievalModule) -> RetrievalModule:
+    """What Lightning is given: the module, or a copy where the strategy would leave nothing but pieces of it."""
+    return copy.deepcopy(module) if isinstance(trainer.strategy, ShardedStrategy) else module
+
+
+def _test(
+    trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """The figures of the test split, and those of each of its queries."""
+    measured = to_change(trainer, module)
+    (figures,) = trainer.test(measured, datamodule, verbose=False)
+    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}, measured.query_values
+
+
+def _write_query_values(path: Path, query_values: dict[str, Tensor], datamodule: RetrievalDataModule) -> None:
+    """A row for each measured test query: its id, the rank of its first relevant document, and its metrics."""
+    evaluation = datamodule.evaluation_set("test")
+    rows = evaluation.query_rows[evaluation.relevance.counts.numpy() > 0]
+    values = {name: value.numpy() for name, value in query_values.items()}
+    ranks = np.rint(1.0 / values["mrr"]).astype(np.int64)
+    with whole_file(path) as partial:
+        pq.write_table(
+            pa.table({"query_id": datamodule.dataset.ids_at("queries", rows), "rank": ranks, **values}), partial
+        )
+
+
+def _measured_checkpoint(this_run: Run, trainer: pl.Trainer) -> Path:
+    """What the run is measured and exported by; where it validated nothing, its last weights, which is said."""
+    if (this_run.checkpoints / "best.ckpt").exists():
+        return this_run.measured_checkpoint()
+    last = this_run.checkpoints / "last.ckpt"
+    if not trainer.strategy.broadcast(last.exists()):
+        # Neither a validation nor callbacks.last has kept any.
+        trainer.save_checkpoint(last, weights_only=True)
+    if trainer.is_global_zero:
+        log.warning(
+            "No validation was made, so that there is no best checkpoint: the last weights are measured and kept. For "
+            "validations set trainer.limit_val_batches=1.0 and lower trainer.val_check_interval (batches, or a share of an "
+            "epoch) or trainer.check_val_every_n_epoch."
+        )
+    return this_run.measured_checkpoint()

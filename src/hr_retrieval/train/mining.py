@@ -1,0 +1,271 @@
+"""Hard negatives mined while training: what the encoder of the moment ranks high although it is not relevant."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.guard import Guard
+from hr_retrieval.data.negatives import MinedNegatives, MiningOptions, Rows
+from hr_retrieval.data.tables import SPLITS
+from hr_retrieval.data.tokens import TokenTable, progress
+from hr_retrieval.encoder.ragged import Ragged
+from hr_retrieval.errors import UserError
+from hr_retrieval.retrieval.index import ExactIndex
+from hr_retrieval.train.hardest import hardest_allowed
+
+log = logging.getLogger(__name__)
+
+# Tokens of some texts to their embeddings.
+Embed = Callable[[Ragged], Tensor]
+
+# Queries searched at a time, and entries of the mask of these queries by all the documents that were found for them.
+_QUERIES = 512
+_MASK = 1 << 25
+# Texts sorted by length at a time: enough to fill batches of like length.
+_RUN = 1 << 14
+
+
+class MineNegatives(Callback):
+    """Mines hard negatives with the encoder as it is at the beginning of an epoch, for `datamodule.mined_per_anchor`.
+
+    Approximate nearest neighbour negatives (ANCE, Xiong et al. 2021, arXiv 2007.00808) with exact search in place of the
+    approximate one. The file in force is part of a checkpoint: a run resumed within an epoch reads it again.
+
+    Args:
+        folder: where `epoch-0001.parquet` and so on are written. Kept are the one in force and those that the last two
+            checkpoints name.
+        every_n_epochs: epochs from one mining to the next.
+        start_epoch: the first epoch, counted from 0, that has mined negatives.
+        depth: see `MiningOptions`, as for the rest.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        every_n_epochs: int = 1,
+        start_epoch: int = 0,
+        depth: int = 100,
+        per_query: int = 8,
+        positive_share: float | None = 0.95,
+        skip: int = 0,
+        queries: int | None = None,
+        seed: int = 1,
+    ) -> None:
+        if every_n_epochs < 1 or start_epoch < 0:
+            raise UserError(
+                "callbacks.mine_negatives with every_n_epochs of at least 1 and start_epoch of at least 0",
+                f"{every_n_epochs} and {start_epoch}",
+                "1 and 0 mine anew at the beginning of every epoch.",
+            )
+        self.folder, self.every_n_epochs, self.start_epoch = Path(folder), every_n_epochs, start_epoch
+        self.options = MiningOptions(depth, per_query, positive_share, skip, queries, seed)
+        self._named: list[str] = []
+        self._loaded: str | None = None
+        self._diagnostics: dict[str, float] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning leaves `on_train_epoch_start` out where it resumes, at the beginning of an epoch too.
+        if not trainer.fit_loop.done:
+            self._refresh(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._refresh(trainer, pl_module)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        pl_module.log_dict({f"mining/{name}": value for name, value in self._diagnostics.items()}, batch_size=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        # Asked for whenever a checkpoint is written.
+        if self._loaded is not None:
+            self._named = [*(name for name in self._named if name != self._loaded), self._loaded][-2:]
+        return {"named": list(self._named)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._named = list(state_dict["named"])
+
+    def _refresh(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Bring the negatives of the current epoch into force, on every process the same."""
+        name = self._due(trainer.current_epoch)
+        if name is None or name == self._loaded:
+            return
+        data: RetrievalDataModule = cast(Any, trainer).datamodule
+        path = self.folder / name
+        if data.negatives_name != name:
+            if trainer.is_global_zero:
+                self._mine(trainer, module, data).write(path, data.dataset)
+                self._remove_others(name)
+            trainer.strategy.barrier("mined negatives")
+        negatives = MinedNegatives.open(path, data.dataset)
+        data.use_negatives(name, negatives)
+        self._diagnostics = negatives.diagnostics
+        self._loaded = name
+
+    def _due(self, epoch: int) -> str | None:
+        since = epoch - self.start_epoch
+        return None if since < 0 else f"epoch-{epoch - since % self.every_n_epochs + 1:04d}.parquet"
+
+    def _mine(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule) -> MinedNegatives:
+        with _embedding(trainer, module) as embed:
+            mined = mine(
+                data.dataset,
+                data.guard,
+                data.query_tokens,
+                data.document_tokens,
+                embed,
+                self.options,
+                trainer.current_epoch,
+                trainer.global_step,
+                data.evaluation_tokens,
+            )
+        kept = mined.diagnostics["kept_per_query"]
+        log.info("epoch %d: %.1f hard negatives a query mined", trainer.current_epoch + 1, kept)
+        return mined
+
+    def _remove_others(self, name: str) -> None:
+        for path in self.folder.glob("epoch-*.parquet"):
+            if path.name not in (name, self._loaded, *self._named):
+                path.unlink()
+
+
+def check_mining(callbacks: Sequence[Callback], mined_per_anchor: int) -> None:
+    """Raise `UserError` unless negatives are mined if and only if batches have some, and enough of them."""
+    kept = max((callback.options.per_query for callback in callbacks if isinstance(callback, MineNegatives)), default=0)
+    if mined_per_anchor > kept or (kept > 0 and mined_per_anchor == 0):
+        raise UserError(
+            "datamodule.mined_per_anchor from 1 up to callbacks.mine_negatives.per_query with callbacks=mining, and 0 "
+            "without",
+            f"mined_per_anchor {mined_per_anchor} with " + (f"per_query {kept}" if kept else "no mining"),
+            "Set both, for example callbacks=mining datamodule.mined_per_anchor=1, or neither.",
+        )
+
+
+def mine(
+    dataset: PreparedDataset,
+    guard: Guard,
+    query_tokens: TokenTable,
+    document_tokens: TokenTable,
+    embed: Embed,
+    options: MiningOptions,
+    epoch: int,
+    step: int,
+    batch_tokens: int,
+) -> MinedNegatives:
+    """The hardest allowed negatives of the training queries, by exact search over `candidate_documents`.
+
+    The embeddings of these documents are held, and beside them what a block of queries needs.
+
+    Args:
+        guard: takes what is relevant, and what its guide finds as close as a positive.
+        embed: `b` texts to embeddings `[b, d]`, without gradient.
+        batch_tokens: tokens that `embed` gets at a time.
+    """
+    queries, candidates = mined_queries(dataset, options, epoch), candidate_documents(dataset, guard)
+    index = ExactIndex(_embedded("mining: documents", document_tokens, candidates, embed, batch_tokens))
+    size = max(1, min(_QUERIES, math.isqrt(_MASK // options.depth)))
+    found, looked_at, relevant, close = [], 0, 0, 0
+    for rows, embeddings in _query_blocks(query_tokens, queries, embed, batch_tokens, size):
+        part = hardest_allowed(index, candidates, embeddings, rows, guard, options)
+        found.append(part)
+        looked_at, relevant, close = looked_at + part.looked_at, relevant + part.relevant, close + part.close
+    return MinedNegatives(
+        np.concatenate([part.query_rows for part in found]),
+        np.concatenate([part.document_rows for part in found]),
+        np.concatenate([part.ranks for part in found]),
+        np.concatenate([part.scores for part in found]),
+        np.concatenate([part.positive_scores for part in found]),
+        step,
+        options,
+        dataset.fingerprint,
+        {
+            "kept_per_query": sum(len(part.query_rows) for part in found) / len(queries),
+            "relevant_dropped": relevant / looked_at,
+            "too_close_dropped": close / looked_at,
+        },
+    )
+
+
+def mined_queries(dataset: PreparedDataset, options: MiningOptions, epoch: int) -> Rows:
+    """Rows of the training queries with a positive, ascending; of these the drawn ones where `options.queries` says so."""
+    trained = (np.asarray(dataset.query_split) == SPLITS["train"]) & (np.diff(dataset.positive_offsets) > 0)
+    rows = np.flatnonzero(trained)
+    if options.queries is not None and options.queries < len(rows):
+        rows = np.random.default_rng((options.seed, epoch)).choice(rows, options.queries, replace=False)
+    return np.sort(rows)
+
+
+def candidate_documents(dataset: PreparedDataset, guard: Guard) -> Rows:
+    """Rows, ascending, of all documents but those relevant to a query of another split, so that no answer of a measured
+    query is pushed away in training; positives of training queries are in.
+    """
+    allowed = np.ones(dataset.document_count, dtype=bool)
+    split = np.asarray(dataset.query_split)
+    measured = np.flatnonzero(split != SPLITS["train"])
+    if len(measured):
+        allowed[guard.relevant(measured, np.arange(dataset.document_count))[1]] = False
+    in_train = np.repeat(split == SPLITS["train"], np.diff(dataset.positive_offsets))
+    allowed[np.asarray(dataset.positive_documents)[in_train]] = True
+    return np.flatnonzero(allowed)
+
+
+@contextmanager
+def _embedding(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Embed]:
+    """The module's encoder as validation uses it: evaluation mode, no gradient, the trainer's precision."""
+    encoder: Any = module.encoder
+    training = encoder.training
+    encoder.eval()
+    try:
+        with torch.no_grad(), trainer.precision_plugin.val_step_context():
+            yield lambda tokens: encoder(tokens.to(module.device))
+    finally:
+        encoder.train(training)
+
+
+def _query_blocks(
+    tokens: TokenTable, rows: Rows, embed: Embed, batch_tokens: int, size: int
+) -> Iterator[tuple[Rows, Float[Tensor, "b d"]]]:
+    with progress("mining: queries", len(rows)) as advance:
+        for begin in range(0, len(rows), size):
+            block = rows[begin : begin + size]
+            yield block, torch.cat(list(_embeddings(tokens, block, embed, batch_tokens)))
+            advance(len(block))
+
+
+def _embedded(label: str, tokens: TokenTable, rows: Rows, embed: Embed, batch_tokens: int) -> Float[Tensor, "N d"]:
+    """Embeddings of the given texts in their order, held once."""
+    whole: Tensor | None = None
+    begin = 0
+    with progress(label, len(rows)) as advance:
+        for part in _embeddings(tokens, rows, embed, batch_tokens):
+            if whole is None:
+                whole = part.new_empty((len(rows), part.shape[1]))
+            whole[begin : begin + len(part)] = part
+            begin += len(part)
+            advance(len(part))
+    assert whole is not None, "the training split has documents"
+    return whole
+
+
+def _embeddings(tokens: TokenTable, rows: Rows, embed: Embed, batch_tokens: int) -> Iterator[Float[Tensor, "r d"]]:
+    """Embeddings of the given texts in their order, run by run, each embedded in batches of texts of similar length."""
+    for begin in range(0, len(rows), _RUN):
+        run = rows[begin : begin + _RUN]
+        lengths = tokens.offsets[run + 1] - tokens.offsets[run]
+        order = np.argsort(lengths, kind="stable")
+        cuts = np.flatnonzero(np.diff(np.cumsum(lengths[order]) // batch_tokens)) + 1
+        parts = [embed(tokens.take(run[part])) for part in np.split(order, cuts)]
+        yield torch.cat(parts)[torch.from_numpy(np.argsort(order)).to(parts[0].device)]

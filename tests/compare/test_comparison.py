@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from hr_retrieval import compare as verb
-from hr_retrieval import train
 from hr_retrieval.baselines.figures import lexical_baselines
+from hr_retrieval.compare import __main__ as verb
 from hr_retrieval.compare.comparison import Comparison, compare
 from hr_retrieval.compare.report import markdown, write
 from hr_retrieval.data.dataset import PreparedDataset
@@ -25,6 +24,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate.evaluation import evaluate
 from hr_retrieval.files import write_json
 from hr_retrieval.retrieval.significance import crossed_test
+from hr_retrieval.train import __main__ as train
 from tests.conftest import Command
 
 TOY = (

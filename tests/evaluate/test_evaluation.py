@@ -10,18 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hr_retrieval import evaluate as verb
-from hr_retrieval import train
 from hr_retrieval.data.dataset import SCHEMAS
 from hr_retrieval.data.keys import keys_of
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
-from hr_retrieval.evaluate.evaluation import BEFORE, ENCODER, evaluate, write_trec
+from hr_retrieval.evaluate import __main__ as verb
+from hr_retrieval.evaluate.evaluation import evaluate
+from hr_retrieval.evaluate.summary import BEFORE, ENCODER
+from hr_retrieval.evaluate.trec import write_trec
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranking
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval
+from hr_retrieval.train import __main__ as train
 from tests.conftest import Command, chance, write_toy_dataset
 
 INSERTED = ("insertion", "male to female")

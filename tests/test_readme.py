@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hr_retrieval import compare, evaluate, export, prepare, time, train
+from hr_retrieval.compare import __main__ as compare
+from hr_retrieval.evaluate import __main__ as evaluate
+from hr_retrieval.export import __main__ as export
+from hr_retrieval.prepare import __main__ as prepare
+from hr_retrieval.time import __main__ as time
+from hr_retrieval.train import __main__ as train
 from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +28,7 @@ SMALL = (
 )  # fmt: skip
 FEW = "data.max_rows=300"
 TRIALS = "hydra.sweeper.n_trials=2"
-BRIEF = ("texts=50", "batch_size=8", "repeats=2", "passes=1", "warmup=1")
+BRIEF = ("texts=50", "repeats=2")
 
 
 def commands() -> list[str]:

@@ -6,11 +6,14 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 # The environment of `make newest`, made anew each time: 7 GB with the CUDA build of torch.
 NEWEST ?= .venv-newest
+# The environment of `make audit`.
+AUDIT ?= .venv-audit
+AUDITED := $(AUDIT)/bin/pip-audit --no-deps --disable-pip --aliases=on -r
 # Overrides for the run, for example ARGS="model/mixing=none seed=2".
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test newest lint format benchmark wheel clean
+.PHONY: help install train test newest audit lint format benchmark wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -39,6 +42,14 @@ newest: ## the test suite with the newest releases that pyproject.toml allows, w
 	@echo "Other than pinned:"; $(NEWEST)/bin/python -m pip freeze --exclude-editable | grep -vixFf constraints.txt || true
 	HF_HUB_OFFLINE=1 $(NEWEST)/bin/python -m pytest -n 2
 
+audit: ## ask PyPI, by pip-audit, for known holes of the pinned set; fails where it cannot be asked
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --upgrade pip-audit
+	@# A release with a known hole: without the data, every other one would seem to have none.
+	@echo PyYAML==5.3.1 > $(AUDIT)/known.txt
+	@$(AUDITED) $(AUDIT)/known.txt 2>&1 | grep -q CVE-2020-14343 || { echo "Not audited. Expected PyPI to know of CVE-2020-14343 in PyYAML 5.3.1; got no such answer. Run it where https://pypi.org can be reached."; exit 1; }
+	$(AUDITED) constraints.txt --strict
+
 lint: install ## style and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +66,4 @@ wheel: install ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean: ## remove what was built, not what was trained
-	rm -rf $(VENV) $(NEWEST) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(NEWEST) $(AUDIT) dist build .pytest_cache .mypy_cache .ruff_cache

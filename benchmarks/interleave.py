@@ -1,13 +1,15 @@
 """Timing of rivals in turn, so that what the machine does besides hits all of them alike."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hr_retrieval.markdown import markdown_table
-from hr_retrieval.time.machine import Quiet, machine
+from hr_retrieval.time.timing import machine
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def interleave(
         for call in rivals.values():
             call()
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
-    quiet = Quiet()
+    watch = _Watch()
     for turn in range(rounds):
         # Every second round backwards: none is always the one that follows another.
         for name in list(rivals)[:: 1 if turn % 2 == 0 else -1]:
@@ -54,7 +56,7 @@ def interleave(
             for _ in range(repeats):
                 rivals[name]()
             seconds[name].append((time.perf_counter() - start) / repeats)
-    busy = quiet.others()
+    busy = watch.others()
     return {
         name: Timing(statistics.median(times), min(times), max(times), rounds, busy) for name, times in seconds.items()
     }
@@ -86,3 +88,25 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]  # fmt: skip
     return f"{machine()}\n\n{markdown_table([header, *body], text=(0, 1, 4, 7))}"
+
+
+class _Watch:
+    """Watches from now on how busy other processes keep the machine."""
+
+    def __init__(self) -> None:
+        self._used, self._begun = _others_cpu_seconds(), time.perf_counter()
+
+    def others(self) -> float:
+        """CPU seconds that others used for each second since then."""
+        return max(0.0, _others_cpu_seconds() - self._used) / (time.perf_counter() - self._begun)
+
+
+def _others_cpu_seconds() -> float:
+    """CPU seconds of the whole machine but for this process; 0 where /proc does not exist."""
+    statistics_file = Path("/proc/stat")
+    if not statistics_file.exists():
+        return 0.0
+    user, nice, system, _, _, interrupts, soft_interrupts = map(int, statistics_file.read_text().split()[1:8])
+    ticks = user + nice + system + interrupts + soft_interrupts
+    own = os.times()
+    return ticks / os.sysconf("SC_CLK_TCK") - own.user - own.system

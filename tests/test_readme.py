@@ -28,7 +28,7 @@ SMALL = (
 )  # fmt: skip
 FEW = "data.max_rows=300"
 TRIALS = "hydra.sweeper.n_trials=2"
-BRIEF = ("texts=50", "batch_size=8", "repeats=2", "passes=1", "warmup=1")
+BRIEF = ("texts=50", "repeats=2")
 
 
 def commands() -> list[str]:

@@ -6,6 +6,11 @@ from collections.abc import Collection, Sequence
 Rows = Sequence[Sequence[str]]
 
 
+def number(value: float | None, form: str) -> str:
+    """The number in this format, and `-` for none."""
+    return "-" if value is None else format(value, form)
+
+
 def markdown_table(rows: Rows, text: Collection[int] = (0,)) -> str:
     """A table of plain text.
 

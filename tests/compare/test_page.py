@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from hr_retrieval.compare.charts import charts
 from hr_retrieval.compare.comparison import compare
-from hr_retrieval.compare.page import charts
 from hr_retrieval.compare.report import write
 from tests.compare.test_comparison import ANCHOR, NONE, write_run
 

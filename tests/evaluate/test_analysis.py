@@ -10,7 +10,8 @@ import pytest
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate.analysis import KINDS, changes, query_table, slice_means
-from hr_retrieval.evaluate.evaluation import ENCODER, evaluate
+from hr_retrieval.evaluate.evaluation import evaluate
+from hr_retrieval.evaluate.summary import ENCODER
 from tests.conftest import write_toy_dataset
 
 

@@ -16,7 +16,9 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate import __main__ as verb
-from hr_retrieval.evaluate.evaluation import BEFORE, ENCODER, evaluate, write_trec
+from hr_retrieval.evaluate.evaluation import evaluate
+from hr_retrieval.evaluate.summary import BEFORE, ENCODER
+from hr_retrieval.evaluate.trec import write_trec
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranking
 from hr_retrieval.retrieval.relevance import Relevance

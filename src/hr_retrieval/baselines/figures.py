@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hr_retrieval.baselines.lexical import BASELINES
+from hr_retrieval.baselines.systems import BASELINES
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.evaluation_set import EvaluationSet, evaluation_set
 from hr_retrieval.data.guard import Guard

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hr_retrieval.compare.comparison import Comparison, Group, shown_number, shown_spread
-from hr_retrieval.compare.finished import FinishedRun
+from hr_retrieval.compare.comparison import Comparison
+from hr_retrieval.compare.groups import Group
 from hr_retrieval.compare.page import page
-from hr_retrieval.compare.varying import shown_value, values_of
+from hr_retrieval.compare.settings import shown_value, values_of
 from hr_retrieval.files import whole_folder
-from hr_retrieval.markdown import Rows, markdown_table
+from hr_retrieval.markdown import Rows, markdown_table, number
 from hr_retrieval.retrieval.significance import Spread
+from hr_retrieval.runs.figures import FinishedRun
 
 # Settings, and values of each, that a title names.
 _NAMED = 3
@@ -75,28 +76,28 @@ def _table(comparison: Comparison) -> Rows:
     rows = [(np.inf, header)]
     for group in comparison.groups:
         figures = [_figure(group.figures[name], group.zero_shot.get(name)) for name in comparison.metrics]
-        seeds, seconds = group.figures[comparison.metric].n, shown_number(group.seconds, ".0f")
+        seeds, seconds = group.figures[comparison.metric].n, number(group.seconds, ".0f")
         measured = group.validation.get(comparison.metric)
-        validation = (shown_spread(measured) if measured else "-") + " (chosen)" * (group is comparison.chosen)
-        timed = f"{seconds} ({shown_number(group.training_seconds, '.0f')})"
+        validation = (str(measured) if measured else "-") + " (chosen)" * (group is comparison.chosen)
+        timed = f"{seconds} ({number(group.training_seconds, '.0f')})"
         row = [group.name, str(len(group.runs)), str(seeds), validation, *figures, *_difference(group), timed]
         rows.append((group.figures[comparison.metric].mean, row))
     for own in comparison.baselines:
-        figures = [shown_number(own.figures.get(name), ".4f") for name in comparison.metrics]
+        figures = [number(own.figures.get(name), ".4f") for name in comparison.metrics]
         row = [own.name, "-", "-", "-", *figures, "-", "-", "-", "-"]
         rows.append((own.figures.get(comparison.metric, -np.inf), row))
     return [row for _, row in sorted(rows, key=lambda placed: -placed[0])]
 
 
 def _figure(figure: Spread, zero_shot: float | None) -> str:
-    return f"{shown_spread(figure)} ({shown_number(zero_shot, '.4f')})"
+    return f"{figure} ({number(zero_shot, '.4f')})"
 
 
 def _difference(group: Group) -> list[str]:
     if group.difference is None:
         return ["-", "-", "-"]
     one = group.difference
-    return [f"{one.mean:+.4f}", shown_number(one.p_queries, ".4f"), shown_number(one.p_seeds, ".4f")]
+    return [f"{one.mean:+.4f}", number(one.p_queries, ".4f"), number(one.p_seeds, ".4f")]
 
 
 def _run_table(comparison: Comparison) -> Rows:
@@ -105,7 +106,7 @@ def _run_table(comparison: Comparison) -> Rows:
         for run in group.runs:
             before = run.zero_shot[comparison.metric] if run.zero_shot else None
             figures = (run.validation.get(comparison.metric), run.trained[comparison.metric], before)
-            shown = [*(shown_number(figure, ".4f") for figure in figures), shown_number(run.seconds, ".0f")]
+            shown = [*(number(figure, ".4f") for figure in figures), number(run.seconds, ".0f")]
             rows.append([str(run.folder), group.name, str(run.seed), *shown])
     return rows
 

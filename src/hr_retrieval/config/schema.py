@@ -155,24 +155,14 @@ class TimeConfig:
         encoder: as of `evaluate`.
         data: `data.folder` is a prepared data set; null takes the built-in ESCO texts.
         texts: documents that are encoded and searched; repeated where there are fewer.
-        batch_size: texts that are encoded, and queries that are searched, together.
-        repeats: counted calls of what is short.
-        passes: counted calls over all texts, and builds of each index.
-        warmup: calls before those that count.
-        threads: of torch, BLAS, OpenMP and the tokenizer; null leaves them as they are.
-        ef_search: candidates that the approximate index keeps while it answers a query.
+        repeats: calls of all that is short; all documents are encoded once.
         output: a new folder.
     """
 
     encoder: str = MISSING
     data: TimedTexts = field(default_factory=TimedTexts)
     texts: int = 10_000
-    batch_size: int = 256
     repeats: int = 100
-    passes: int = 3
-    warmup: int = 5
-    threads: int | None = None
-    ef_search: int = 64
     output: str = MISSING
 
 

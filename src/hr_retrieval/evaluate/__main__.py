@@ -11,7 +11,8 @@ from hr_retrieval.config.command import entry_point
 def main(config: DictConfig) -> None:
     """Measure one encoder."""
     # torch takes seconds to import; `--help` needs none of it.
-    from hr_retrieval.evaluate.evaluation import evaluate, report
+    from hr_retrieval.evaluate.evaluation import evaluate
+    from hr_retrieval.evaluate.report import report
 
     output = Path(config.output)
     data = Path(config.data.folder)

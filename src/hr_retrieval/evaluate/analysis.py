@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.errors import UserError
-from hr_retrieval.evaluate.evaluation import seen_in_training
 from hr_retrieval.evaluate.slices import query_slices
+from hr_retrieval.evaluate.summary import seen_in_training
 
 KINDS = ("language", "length", "title", "relevant documents")
 _VALUES = ("mrr", "pass@1")

@@ -83,21 +83,6 @@ def best_of_grid(grid: Float[Tensor, "C b n"], k: int) -> tuple[Float[Tensor, "b
     return best, rows.gather(1, at)
 
 
-def candidates_of_grid(grid: Float[Tensor, "C b n"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
-    """Scores and rows of `k` documents of each query that no other outscores; any of those that tie."""
-    chunks, queries, width = grid.shape
-    stride = width // _GROUP
-    if chunks * stride < 4 * k:
-        best, rows = as_rows(grid).topk(k, dim=1)
-        return best.float(), rows
-    # Groups of documents far apart: maxima over a dimension that is not the last are vectorised in bfloat16 too.
-    chosen = as_rows(grid.view(chunks, queries, _GROUP, stride).amax(dim=2)).topk(k, dim=1, sorted=False).indices
-    firsts = chosen // stride * width + chosen % stride
-    rows = (firsts.unsqueeze(2) + torch.arange(0, width, stride, device=grid.device)).flatten(1)
-    best, at = scores_at(grid, rows).topk(k, dim=1)
-    return best.float(), rows.gather(1, at)
-
-
 def as_rows(grid: Float[Tensor, "C b n"]) -> Float[Tensor, "b Cn"]:
     """The scores of each query side by side; -inf behind the last document."""
     return grid[0] if len(grid) == 1 else grid.transpose(0, 1).flatten(1)

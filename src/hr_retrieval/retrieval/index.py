@@ -1,7 +1,5 @@
 """Exact search over a fixed matrix of documents."""
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,7 +11,6 @@ from hr_retrieval.retrieval.grid import (
     COLUMNS,
     best_of_grid,
     best_of_rows,
-    candidates_of_grid,
     check_k,
     full_precision,
     largest,
@@ -28,34 +25,25 @@ _SEARCH_SCORES = 1 << 25
 # Single pairs scored at a time.
 _PAIRED = 1 << 16
 
-# Scores `[C, b, n]` and `k` to the scores and rows `[b, k]` that are kept.
-_Choose = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-
 
 class ExactIndex:
     """Exact search over a fixed matrix of documents.
 
     Args:
         documents: their embeddings, on any device.
-        dtype: how they are stored. `float32` is exact. `bfloat16` halves the memory and is faster: over four times as
-            many candidates as are asked for are chosen by scores rounded to bfloat16, any of those that tie, and
-            ordered by the float32 query's score with the stored document. The more alike all documents are, the more of them
-            tie so, and the more of the best are missed: no figure of an evaluation comes from it.
 
-    The matrix is kept as it is if it has this dtype and a multiple of 64 rows, else a copy is.
+    The matrix is kept as it is if it is float32 and has a multiple of 64 rows, else a copy is.
 
     Raises:
-        UserError: a value is not finite, there is no document, or `dtype` is another.
+        UserError: a value is not finite, or there is no document.
     """
 
-    def __init__(self, documents: Float[Tensor, "N d"], dtype: torch.dtype = torch.float32) -> None:
-        if dtype not in (torch.float32, torch.bfloat16):
-            raise UserError("an index of float32 or bfloat16", str(dtype), "Choose one of them.")
+    def __init__(self, documents: Float[Tensor, "N d"]) -> None:
         if not len(documents):
             raise UserError("at least one document", "none", "Fill the corpus first.")
         largest(documents, "document")
         self._count = len(documents)
-        self._documents = whole_tiles(documents.detach().to(dtype).contiguous())
+        self._documents = whole_tiles(documents.detach().float().contiguous())
 
     def __len__(self) -> int:
         return self._count
@@ -75,8 +63,7 @@ class ExactIndex:
             )
         largest(queries, "query")
         k = min(k, self._count)
-        on_cpu = queries.is_cpu and self._documents.is_cpu
-        if len(queries) == 1 and on_cpu and self._documents.dtype == torch.float32:
+        if len(queries) == 1 and queries.is_cpu and self._documents.is_cpu:
             return self._search_one(queries.detach().float(), k)
         with torch.no_grad(), full_precision():
             if queries.shape[0] <= _SEARCH_QUERIES:
@@ -91,7 +78,7 @@ class ExactIndex:
         """Scores of the given pairs, up to rounding those that `search` gives."""
         device = self._documents.device
         blocks = [torch.split(rows.to(device), _PAIRED) for rows in (query_rows, document_rows)]
-        parts = [(queries[q].float() * self._documents[d].float()).sum(dim=1) for q, d in zip(*blocks, strict=True)]
+        parts = [(queries[q].float() * self._documents[d]).sum(dim=1) for q, d in zip(*blocks, strict=True)]
         return torch.cat(parts)
 
     def _search_one(self, query: Float[Tensor, "1 d"], k: int) -> tuple[Float[Tensor, "1 k"], Int[Tensor, "1 k"]]:
@@ -100,31 +87,17 @@ class ExactIndex:
         return _best_of_one(scores[: self._count], k)
 
     def _search(self, queries: Float[Tensor, "b d"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
-        if self._documents.dtype == torch.float32:
-            return self._scan(queries, k, best_of_grid)
-        many = min(4 * k + 16, self._count)
-        rows = self._scan(queries.to(self._documents.dtype), many, candidates_of_grid)[1].sort(dim=1).values
-        size = max(1, _SEARCH_SCORES // (many * queries.shape[1]))
-        parts = zip(torch.split(queries, size), torch.split(rows, size), strict=True)
-        # A sum of products and not a matrix product: the same for equal documents wherever they stand.
-        scores = torch.cat([(self._documents[found].float() * part.unsqueeze(1)).sum(dim=2) for part, found in parts])
-        best, at = best_of_rows(scores, k)
-        return best, rows.gather(1, at)
-
-    def _scan(
-        self, queries: Float[Tensor, "b d"], k: int, choose: _Choose
-    ) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
         """The best `k` part by part, each merged with the best so far."""
         size = max(len(queries), 1)
         width = max(_SEARCH_PRODUCT // size // COLUMNS, 1) * COLUMNS
         step = max(_SEARCH_SCORES // size // width, 1) * width
         if len(self._documents) <= step:
-            return choose(self._grid(queries, 0, step, width), k)
+            return best_of_grid(self._grid(queries, 0, step, width), k)
         parts = range(0, self._count, step)
-        scores, rows = choose(self._grid(queries, 0, step, width), min(k, step))
+        scores, rows = best_of_grid(self._grid(queries, 0, step, width), min(k, step))
         for begin in parts[1:]:
             grid = self._grid(queries, begin, step, width)
-            best, at = choose(grid, min(k, grid.shape[0] * grid.shape[2]))
+            best, at = best_of_grid(grid, min(k, grid.shape[0] * grid.shape[2]))
             # Rows so far come first and are smaller: the earlier place wins a tie, as the smaller row should.
             scores, rows = torch.cat([scores, best], dim=1), torch.cat([rows, at + begin], dim=1)
             scores, at = best_of_rows(scores, min(k, scores.shape[1]))

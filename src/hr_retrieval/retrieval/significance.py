@@ -31,6 +31,9 @@ class Spread:
     sd: float
     n: int
 
+    def __str__(self) -> str:
+        return f"{self.mean:.4f}" + (f" ± {self.sd:.4f}" if self.n > 1 else "")
+
 
 def bootstrap_interval(
     values: Float[np.ndarray, " Q"], confidence: float = 0.95, resamples: int = _RESAMPLES, seed: int = 0

@@ -1,22 +1,37 @@
 """`python -m hr_retrieval.time`: how long an encoder and the search over its embeddings take on this machine."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from hr_retrieval.config.command import entry_point
+
+if TYPE_CHECKING:
+    from hr_retrieval.time.texts import Texts
 
 
 @entry_point("time")
 def main(config: DictConfig) -> None:
     """Time one encoder."""
     # torch takes seconds to import; `--help` needs none of it.
-    from hr_retrieval.time.timing import Effort, report, take_timings
+    from hr_retrieval.time.texts import Texts
+    from hr_retrieval.time.timing import report, take_timings
 
-    output = Path(config.output)
-    data = config.data.folder and Path(config.data.folder)
-    effort = Effort(config.texts, config.batch_size, config.repeats, config.passes, config.warmup, config.threads)
-    report(take_timings(config.encoder, output, data, effort, config.ef_search), output)
+    output, folder = Path(config.output), config.data.folder
+    texts = Texts.of(Path(folder), config.texts) if folder else _builtin(config.texts)
+    report(take_timings(config.encoder, output, texts, config.texts, config.repeats), output)
+
+
+def _builtin(count: int) -> "Texts":
+    """The texts of ESCO: the first words of its labels as queries, its descriptions as documents."""
+    from hr_retrieval.prepare.readers.esco import EscoReader
+    from hr_retrieval.time.texts import QUERIES, Texts, spaced
+
+    batches = EscoReader(label_words=3).batches(["labels", "description"])
+    concepts = [row for batch in batches for row in batch.values]
+    queries = [concepts[row]["labels"] for row in spaced(len(concepts), QUERIES)]
+    return Texts("ESCO, built in", queries, [concepts[row]["description"] for row in spaced(len(concepts), count)])
 
 
 if __name__ == "__main__":

@@ -7,15 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hr_retrieval.evaluate.fairness import counterfactuals
-from hr_retrieval.evaluate.fairness.counterfactuals import (
-    Ranked,
-    measure,
-    model_card_section,
-    occurring,
-    remark,
-    table_rows,
-)
+from hr_retrieval.evaluate.fairness import cases, counterfactuals, report
+from hr_retrieval.evaluate.fairness.cases import Ranked
+from hr_retrieval.evaluate.fairness.counterfactuals import measure, occurring
+from hr_retrieval.evaluate.fairness.report import model_card_section, remark, table_rows
 from hr_retrieval.evaluate.fairness.wordlists import WordList
 from hr_retrieval.retrieval.overlap import rank_biased_overlap
 from hr_retrieval.retrieval.relevance import Relevance
@@ -173,11 +168,12 @@ def test_every_text_is_encoded_once_and_known_ones_not_at_all() -> None:
 
 def test_draws_bound_what_is_measured_and_follow_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     encode = encoder(set())
-    monkeypatch.setattr(counterfactuals, "MEASURED", 2)
+    monkeypatch.setattr(cases, "MEASURED", 2)
     results = [measure([GENDER], ranked(encode), encode, seed=seed) for seed in (0, 0, 1)]
     assert results[0] == results[1] != results[2]
     assert {result["measured"] for result in results[0] if result["form"] == "insertion"} == {2}
-    monkeypatch.setattr(counterfactuals, "SCANNED", 1)
+    for module in (cases, counterfactuals):
+        monkeypatch.setattr(module, "SCANNED", 1)
     few = measure([GENDER], ranked(encode), encode)
     assert {result["affected"] for result in few if result["form"] == "insertion"} == {1}
 
@@ -221,7 +217,7 @@ def test_the_tables_leave_out_few_queries_and_say_so(monkeypatch: pytest.MonkeyP
     results = measure([GENDER], ranked(encode), encode)
     assert table_rows(results) == []
     assert remark(results) == "Left out: 8 of 8 counterfactual results, of fewer than 10 queries each."
-    monkeypatch.setattr(counterfactuals, "SHOWN", 2)
+    monkeypatch.setattr(report, "SHOWN", 2)
     rows = table_rows(results)
     assert [row[1:4] for row in rows] == [
         ["query, substitution", "male to female", "2"],

@@ -150,8 +150,8 @@ class WordList:
 
 def builtin_lists() -> Path:
     """The folder of the lists that come with the package: inside an installed wheel, else in a checkout's `data/`."""
-    packaged = Path(__file__).parents[1] / "counterfactuals"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "data" / "counterfactuals"
+    packaged = Path(__file__).parents[2] / "counterfactuals"
+    return packaged if packaged.is_dir() else Path(__file__).parents[4] / "data" / "counterfactuals"
 
 
 def read_lists(folder: Path) -> list[WordList]:

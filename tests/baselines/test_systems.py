@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.baselines.lexical import Bm25, CharacterTfidf
+from hr_retrieval.baselines.systems import Bm25, CharacterTfidf
 from hr_retrieval.errors import UserError
 from hr_retrieval.text import normalise
 

@@ -1,4 +1,4 @@
-"""Finished runs as they lie on disk: settings, figures, and the course of their validation."""
+"""The figures of finished runs as they lie on disk, beside the settings that they depend on."""
 
 import csv
 import glob

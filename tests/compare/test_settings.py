@@ -2,7 +2,7 @@
 
 import pytest
 
-from hr_retrieval.compare.varying import Value, shown_value
+from hr_retrieval.compare.settings import Value, shown_value
 
 LINEAR = "hr_retrieval.train.schedule.WarmupLinear"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hr_retrieval.compare.finished import FinishedRun
 from hr_retrieval.config.schema import config_dir, leaves
+from hr_retrieval.runs.figures import FinishedRun
 
 # Not compared: what a run is called, where it is written and shown. Seeds are what the spread is over.
 _ASIDE = ("project", "output", "resume", "zero_shot", "test", "export", "logger")

@@ -1,0 +1,116 @@
+"""The figures of an evaluation, which `metrics.json` holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.evaluation_set import EvaluationSet
+from hr_retrieval.data.tables import SPLITS
+from hr_retrieval.evaluate.slices import Mask, query_slices
+from hr_retrieval.retrieval import HEADLINE
+from hr_retrieval.retrieval.relevance import Relevance
+from hr_retrieval.retrieval.significance import bootstrap_interval, randomisation_test
+from hr_retrieval.text import normalise
+
+ENCODER, BEFORE = "encoder", "before training"
+RELEVANCE_RULE = (
+    "A document is right for a query if it is a stated positive, a duplicate of one, or of the query's own stated group, "
+    "and no stated negative; queries of one text share their judgements. A query without such a document is excluded."
+)
+RANK_RULE = (
+    "1 + the number of ranked documents that score higher, or as high with a smaller hash of the text (exact ranks)."
+)
+
+# Chance that an interval holds the mean.
+CONFIDENCE = 0.95
+# Metrics with an interval.
+_INTERVALS = (*HEADLINE, "ndcg@10", "map")
+_SLICED = ("mrr", "pass@1")
+_SIGNIFICANT = 0.05
+
+Values = dict[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is ranked: the texts of `Q` queries and `N` documents, and the relevance between them."""
+
+    queries: list[str]
+    documents: list[str]
+    relevance: Relevance
+
+
+def summary_of(
+    dataset: PreparedDataset, measured: EvaluationSet, texts: Texts, values: Mapping[str, Values]
+) -> dict[str, Any]:
+    """Counts, figures with intervals, slices, and a sentence for each system that the encoder loses to."""
+    has_relevant = (texts.relevance.counts > 0).numpy()
+    return {
+        "split": measured.split,
+        "queries": len(texts.queries),
+        "measured_queries": int(has_relevant.sum()),
+        "excluded_queries": int((~has_relevant).sum()),
+        "documents": len(texts.documents),
+        "ranked": measured.corpus,
+        "own_text_queries": int((texts.relevance.left_out.counts > 0).sum()) if texts.relevance.left_out else 0,
+        "relevance_rule": RELEVANCE_RULE,
+        "rank_rule": RANK_RULE,
+        "data": {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint},
+        "confidence": CONFIDENCE,
+        "systems": {name: {"metrics": means(own), "intervals": _intervals(own)} for name, own in values.items()},
+        "remarks": _remarks(values),
+        "slices": _slices(dataset, texts, np.flatnonzero(has_relevant), values),
+    }
+
+
+def means(values: Values) -> dict[str, float]:
+    return {name: float(value.mean()) for name, value in values.items()}
+
+
+def _intervals(values: Values) -> dict[str, list[float]]:
+    return {name: list(bootstrap_interval(values[name], CONFIDENCE)) for name in _INTERVALS}
+
+
+def _remarks(values: Mapping[str, Values]) -> list[str]:
+    """One plain sentence for each system that the encoder loses to."""
+    remarks, own = [], values[ENCODER]["mrr"]
+    for name, other in values.items():
+        if other["mrr"].mean() <= own.mean():
+            continue
+        p_value = randomisation_test(own, other["mrr"])
+        verdict = "no more than chance may explain" if p_value >= _SIGNIFICANT else "a significant difference"
+        remarks.append(
+            f"The encoder loses to {name}: MRR {own.mean():.4f} against {other['mrr'].mean():.4f}, {verdict} "
+            f"(p = {p_value:.4f}, randomisation test)."
+        )
+    return remarks
+
+
+def _slices(
+    dataset: PreparedDataset, texts: Texts, rows: npt.NDArray[np.int64], values: Mapping[str, Values]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    queries = [texts.queries[row] for row in rows]
+    kinds = query_slices(queries, seen_in_training(dataset, queries), texts.relevance.counts.numpy()[rows].tolist())
+    return {kind: {name: _slice(mask, values) for name, mask in masks.items()} for kind, masks in kinds.items()}
+
+
+def _slice(mask: Mask, values: Mapping[str, Values]) -> dict[str, Any]:
+    systems = {name: {metric: float(own[metric][mask].mean()) for metric in _SLICED} for name, own in values.items()}
+    return {"queries": int(mask.sum()), **systems}
+
+
+def seen_in_training(dataset: PreparedDataset, queries: Sequence[str]) -> list[bool]:
+    """Whether each normalised text is that of a training query; the training queries are read block by block."""
+    keys = [normalise(text) for text in queries]
+    wanted, found, begin = set(keys), set[str](), 0
+    for block in dataset.texts("queries"):
+        in_training = dataset.query_split[begin : begin + len(block)] == SPLITS["train"]
+        found |= wanted.intersection(
+            normalise(text) for text, chosen in zip(block, in_training.tolist(), strict=True) if chosen
+        )
+        begin += len(block)
+    return [key in found for key in keys]

@@ -1,6 +1,5 @@
 """One training run from a resolved config to its summary."""
 
-import copy
 import logging
 import shutil
 import signal
@@ -37,17 +36,15 @@ from hr_retrieval.runs.resuming import changed
 from hr_retrieval.sweep.trial import trial_of_this_job
 from hr_retrieval.train.callbacks import (
     BatchSize,
-    MineNegatives,
     StayStopped,
     TerminationCheckpoint,
     TrialReport,
     check_mining,
 )
+from hr_retrieval.train.distributed import check_processes, first_process_first, process_group
 from hr_retrieval.train.malloc import keep_freed_memory
 from hr_retrieval.train.module import RetrievalModule
-from hr_retrieval.train.process_group import first_process_first, further_processes
 from hr_retrieval.train.report import log_final, report
-from hr_retrieval.train.sharding import ShardedStrategy
 from hr_retrieval.train.trainer_keys import check_callbacks, check_trainer
 
 log = logging.getLogger(__name__)
@@ -57,8 +54,7 @@ def run(config: DictConfig) -> float | None:
     """Train by the config, or go on with `config.resume`.
 
     Returns:
-        The best value of `callbacks.best.monitor`; `None` in the further processes of a pruned run, and where nothing was
-        validated.
+        The best value of `callbacks.best.monitor`; `None` where nothing was validated.
 
     Raises:
         optuna.TrialPruned: the run is a trial of a sweep, and was given up.
@@ -97,50 +93,47 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
     warnings.filterwarnings("ignore", message=".*sync_dist=True", category=UserWarning)
     # Callbacks that were taken out beside `resume=`.
     warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`", category=UserWarning)
-    # Before the processes find each other: transformers writes no file from a further process, and `tiny` is made as files.
-    encoder = build(config.model.encoder)
-    guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
-    made_from = {"encoder": encoder.embedding_fingerprint()} | ({"guide": guide.fingerprint} if guide else {})
     size = BatchSize()
     stay = StayStopped(this_run.parts[-1].from_step if this_run.parts else 0)
     trial = _trial_report(config)
     trainer = _trainer(config, size, termination, stay, *trial)
-    with first_process_first(trainer):
-        if not resumed and trainer.is_global_zero:
-            check_new(folder)
-        prepared_dataset(config.data, config.split_seed)
-        module, datamodule = _build(config, encoder, guide)
-        made_from["data set"] = datamodule.dataset.fingerprint
-        if resumed:
-            this_run.check_made_from(made_from)
-        check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
-        _check_negatives(module, datamodule, trainer)
-        datamodule.prepare_data()
-        # Everything that bad input can break stands now: the run begins.
-        this_run = replace(this_run, made_from=made_from)
-        if trainer.is_global_zero:
-            _begin(this_run, newest, resumed)
-    try:
-        with further_processes(folder, trainer):
+    # Before the processes find each other: transformers writes no file from a further process, and `tiny` is made as files.
+    encoder = build(config.model.encoder)
+    guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
+    made_from = {"encoder": encoder.embedding_fingerprint()} | ({"guide": guide.fingerprint} if guide else {})
+    with process_group(trainer):
+        with first_process_first(trainer):
+            if not resumed and trainer.is_global_zero:
+                check_new(folder)
+            prepared_dataset(config.data, config.split_seed)
+            module, datamodule = _build(config, encoder, guide)
+            made_from["data set"] = datamodule.dataset.fingerprint
+            if resumed:
+                this_run.check_made_from(made_from)
+            check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
+            _check_negatives(module, datamodule, trainer)
+            datamodule.prepare_data()
+            # Everything that bad input can break stands now: the run begins.
+            this_run = replace(this_run, made_from=made_from)
+            if trainer.is_global_zero:
+                _begin(this_run, newest, resumed)
+        try:
             zero_shot = _zero_shot(this_run, trainer, module, datamodule)
             fit_begun = time.monotonic()
             _fit(trainer, module, datamodule, newest[0] if newest else None)
             training_seconds = time.monotonic() - fit_begun
             if newest and trainer.global_step == newest[1]:
                 _say_done(trainer, stay)
-            pruned = any(report.pruned for report in trial)
-            if not pruned:
-                # The earlier part of a resumed run was not timed.
-                timed = None if resumed else (begun, training_seconds)
-                summary = _summarise(this_run, trainer, module, datamodule, zero_shot, timed)
-    except (MemoryError, RuntimeError) as error:
-        explained = size.explain(error, module.mini_batch, datamodule.batch_size)
-        if explained is None:
-            raise
-        raise explained from error
-    if pruned:
-        _end_pruned(trainer, folder)
-        return None
+            if any(report.pruned for report in trial):
+                _end_pruned(trainer, folder)
+            # The earlier part of a resumed run was not timed.
+            timed = None if resumed else (begun, training_seconds)
+            summary = _summarise(this_run, trainer, module, datamodule, zero_shot, timed)
+        except (MemoryError, RuntimeError) as error:
+            explained = size.explain(error, module.mini_batch, datamodule.batch_size)
+            if explained is None:
+                raise
+            raise explained from error
     if trainer.is_global_zero:
         report(this_run, summary, time.monotonic() - begun)
     return _best_value(config, trainer)
@@ -220,13 +213,10 @@ def _say_done(trainer: pl.Trainer, stay: StayStopped) -> None:
 def _end_terminated(termination: TerminationCheckpoint, folder: Path) -> NoReturn:
     """End the process that a signal stopped, with the status that a shell reports: 128 and the signal's number."""
     trainer, number = termination.trainer, termination.received or signal.SIGTERM
-    if trainer is not None and not trainer.is_global_zero:
-        # Lightning would take any other status of a further process for a crash, and kill the first one.
-        raise SystemExit(0)
     name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
     if trainer is None:
         log.warning("Stopped by %s before the training began.", name)
-    else:
+    elif trainer.is_global_zero:
         log.warning(
             "Stopped by %s at step %d. Go on with: python -m hr_retrieval.train resume=%s",
             name,
@@ -261,10 +251,7 @@ def _best_value(config: DictConfig, trainer: pl.Trainer) -> float | None:
     return next((float(score) for score in scores if score is not None), None)
 
 
-def _end_pruned(trainer: pl.Trainer, folder: Path) -> None:
-    """Tell the sweep; the further processes end as if nothing had happened, or Lightning would take it for a crash."""
-    if not trainer.is_global_zero:
-        return
+def _end_pruned(trainer: pl.Trainer, folder: Path) -> NoReturn:
     import optuna
 
     message = (
@@ -284,21 +271,6 @@ def _remove_partials(this_run: Run) -> None:
                 shutil.rmtree(partial)
             else:
                 partial.unlink()
-
-
-def _check_sharding(trainer: pl.Trainer) -> None:
-    if trainer.world_size < 2:
-        raise UserError(
-            "several devices with trainer=fsdp, which share the weights out",
-            f"trainer.devices={trainer.num_devices}",
-            "Use trainer=default.",
-        )
-    if any(isinstance(callback, MineNegatives) for callback in cast(Any, trainer).callbacks):
-        raise UserError(
-            "trainer=ddp or trainer=default with callbacks=mining",
-            "trainer=fsdp",
-            "One process mines, and cannot encode with a share of the weights.",
-        )
 
 
 def _check_negatives(module: RetrievalModule, datamodule: RetrievalDataModule, trainer: pl.Trainer) -> None:
@@ -340,8 +312,7 @@ def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
         if isinstance(error.__cause__, MisconfigurationException | TypeError | ValueError):
             raise _explained(error.__cause__) from error
         raise
-    if isinstance(trainer.strategy, ShardedStrategy):
-        _check_sharding(trainer)
+    check_processes(trainer)
     return trainer
 
 
@@ -355,7 +326,7 @@ def _zero_shot(
         return content
     if not this_run.config.zero_shot:
         return None
-    trainer.validate(_to_change(trainer, module), datamodule, verbose=False)
+    trainer.validate(module, datamodule, verbose=False)
     if not this_run.config.test:
         return None
     figures, values = _test(trainer, module, datamodule)
@@ -385,21 +356,15 @@ def _fit(
     )
     # Behind all that prepares the data, whose blocks need not be kept.
     keep_freed_memory()
-    trainer.fit(_to_change(trainer, module), datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-
-
-def _to_change(trainer: pl.Trainer, module: RetrievalModule) -> RetrievalModule:
-    """What Lightning is given: the module, or a copy where the strategy would leave nothing but pieces of it."""
-    return copy.deepcopy(module) if isinstance(trainer.strategy, ShardedStrategy) else module
+    trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 
 def _test(
     trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """The figures of the test split, and those of each of its queries."""
-    measured = _to_change(trainer, module)
-    (figures,) = trainer.test(measured, datamodule, verbose=False)
-    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}, measured.query_values
+    (figures,) = trainer.test(module, datamodule, verbose=False)
+    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}, module.query_values
 
 
 def _write_query_values(path: Path, query_values: dict[str, Tensor], datamodule: RetrievalDataModule) -> None:

@@ -9,22 +9,19 @@ from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateF
 
 from hr_retrieval.errors import UserError
 
-# DeepSpeed, and FSDP as Lightning has it, cut parameters into flat pieces: clipping by the norm of all gradients and the
-# best weights put back at the end would go wrong, the first in silence.
+# DeepSpeed and FSDP cut parameters into pieces: clipping by the norm of all gradients and the best weights put back at the
+# end would go wrong, the first in silence.
 _STRATEGIES = re.compile(
     r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
-    r"|hr_retrieval\.model\.sharding\.ShardedStrategy"
 )
 # Lightning's shorter names are the same.
 _PRECISIONS = ("32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed", "None")
-# They look at whole matrices, of which a process has a piece.
-_UNSHARDED_OPTIMIZERS = ("Adafactor", "LBFGS", "Muon")
 
 
 def check_trainer(config: DictConfig) -> None:
     """Raise `UserError` for what a config asks of the trainer and would not get."""
     keys = config.trainer
-    _check_strategy(keys.strategy, config.optimizer.get("_target_"))
+    _check_strategy(keys.strategy)
     if keys.get("fast_dev_run"):
         raise UserError(
             "a run that measures what it trains",
@@ -65,20 +62,13 @@ def check_callbacks(callbacks: Sequence[Callback]) -> None:
             )
 
 
-def _check_strategy(strategy: Any, optimizer: str | None) -> None:
+def _check_strategy(strategy: Any) -> None:
     name = str(strategy._target_ if isinstance(strategy, DictConfig) else strategy)
     if not _STRATEGIES.fullmatch(name):
         raise UserError(
-            "trainer.strategy=auto or ddp, or trainer=fsdp",
+            "trainer.strategy=auto or ddp, under which each device holds the whole encoder",
             name,
-            "Use trainer=ddp; if memory is short, set model.mini_batch and trainer.precision=bf16-mixed.",
-        )
-    own = str(optimizer).rpartition(".")[2]
-    if name.endswith("ShardedStrategy") and own in _UNSHARDED_OPTIMIZERS:
-        raise UserError(
-            "an optimizer with trainer=fsdp that changes each weight by itself, such as optimizer=adam",
-            f"{own}, which looks at whole matrices and would see pieces of them",
-            f"Use trainer=ddp with {own}.",
+            "Leave trainer.strategy=auto; if memory is short, set model.mini_batch and trainer.precision=bf16-mixed.",
         )
 
 

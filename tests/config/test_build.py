@@ -121,8 +121,8 @@ def test_a_stranger_s_module_is_not_imported(tmp_path: Path, monkeypatch: pytest
 
 def test_a_class_that_only_calls_itself_ours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     forged = type("TripletLoss", (torch.nn.Module,), {"__module__": "hr_retrieval.objective.loss"})
-    monkeypatch.setattr("hr_retrieval.train.gather.TripletLoss", forged, raising=False)
-    assert buildable("hr_retrieval.train.gather.TripletLoss") is None
+    monkeypatch.setattr("hr_retrieval.train.distributed.TripletLoss", forged, raising=False)
+    assert buildable("hr_retrieval.train.distributed.TripletLoss") is None
 
 
 def test_a_new_part_of_the_package_is_built_without_a_list_to_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
-"""Two processes train as one: loss and gradients of a step, and the whole command."""
+"""Two processes train as one: their tensors, loss and gradients of a step, a training, and the whole command."""
 
 import csv
+import functools
+import itertools
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -13,22 +16,60 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 from hr_retrieval.data.batch import Batch
+from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.guidance import Guidance
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.mixing import AnchorMixing, Mixing, NoMixing
-from hr_retrieval.runs.checkpoints import load_checkpoint
+from hr_retrieval.runs.checkpoints import CheckedCheckpointIO, load_checkpoint
+from hr_retrieval.train import __main__ as train
+from hr_retrieval.train.distributed import gather_parts
 from hr_retrieval.train.global_batch import distinct
 from hr_retrieval.train.module import RetrievalModule
-from tests.conftest import write_toy_dataset
+from tests.conftest import Command, write_toy_dataset
+
+WEIGHT = torch.arange(12, dtype=torch.float32).reshape(4, 3) / 10
+INPUTS = torch.linspace(-1, 1, 20).reshape(5, 4)
+SHARES = (slice(0, 2), slice(2, 5))
+
+
+def loss_of(embeddings: torch.Tensor) -> torch.Tensor:
+    return (embeddings @ embeddings.T).exp().mean()
+
+
+def gathered(rank: int) -> dict[str, torch.Tensor]:
+    weight = WEIGHT.clone().requires_grad_()
+    loss = loss_of(torch.cat(gather_parts(INPUTS[SHARES[rank]] @ weight)))
+    loss.backward()
+    assert weight.grad is not None
+    dist.all_reduce(weight.grad)
+    # Data-parallel training averages the gradients of the processes.
+    return {"loss": loss.detach(), "gradient": weight.grad / 2}
+
+
+def test_gathered_rows_give_the_loss_and_gradient_of_one_process(two_processes: Path) -> None:
+    weight = WEIGHT.clone().requires_grad_()
+    loss = loss_of(INPUTS @ weight)
+    loss.backward()
+    for rank in (0, 1):
+        result = torch.load(two_processes / f"gathered {rank}.pt", weights_only=True)
+        torch.testing.assert_close(result["loss"], loss.detach())
+        torch.testing.assert_close(result["gradient"], weight.grad)
+
+
+def test_one_process_gathers_nothing() -> None:
+    (part,) = gather_parts(INPUTS)
+    assert part is INPUTS
+
 
 # Rows of queries; document `q` is the positive of query `q`. The second process brings more documents than the first,
 # one of them an own document of the first, and one that both bring.
@@ -74,18 +115,18 @@ def batch_of(dataset: PreparedDataset, encoder: Encoder, anchors: list[int], ext
 
 
 def step(
-    folder: str, case: str, anchors: list[int], extras: list[int], processes: int
+    folder: Path, case: str, anchors: list[int], extras: list[int], processes: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and the gradient of all parameters, averaged over the processes as data-parallel training does."""
     torch.manual_seed(5)
     loss, loss_options, mixing, mixing_options, options = CASES[case]
-    dataset = PreparedDataset.open(Path(folder) / "toy")
-    encoder = Encoder(f"{folder}/encoder", max_length=24, dropout=0.0)
+    dataset = PreparedDataset.open(folder / "toy")
+    encoder = Encoder(str(folder / "encoder"), max_length=24, dropout=0.0)
     module = RetrievalModule(encoder, mixing(**mixing_options), loss(**loss_options), **options)
     trainer = SimpleNamespace(
         world_size=processes, datamodule=SimpleNamespace(guard=guarded(dataset), dataset=dataset), global_step=0
     )
-    module._trainer = trainer  # type: ignore[assignment]  # what a step reads of a trainer, without one
+    module.trainer = trainer  # type: ignore[assignment]  # what a step reads of a trainer, without one
     module.log = module.log_dict = lambda *arguments, **options: None  # type: ignore[method-assign, assignment]  # likewise
     module.train()
     if module.queue is not None:
@@ -99,25 +140,81 @@ def step(
     return value.detach(), gradient / processes
 
 
-def process(rank: int, folder: str) -> None:
+# Keys of the module, and of the trainer.
+TRAININGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "clipped by norm": ({}, {"gradient_clip_val": 0.01}),
+    "mini-batches": ({"mini_batch": 3}, {"accumulate_grad_batches": 2}),
+    "queue": ({"queue_size": 9, "queue_negatives": True}, {}),
+}
+STEPS = 4
+
+
+def trained(folder: Path, case: str, devices: int) -> pl.Trainer:
+    """The trainer of a module after its steps; two processes take half of each batch."""
+    torch.manual_seed(5)
+    module_options, trainer_options = TRAININGS[case]
+    encoder = Encoder(str(folder / "encoder"), max_length=24)
+    # A large eps: where a gradient is nothing but rounding (the keys' biases), Adam would make a step of it.
+    optimizer = functools.partial(torch.optim.AdamW, lr=1e-2, eps=1e-3, weight_decay=0.5, fused=True)
+    module = RetrievalModule(encoder, AnchorMixing(), SoftmaxLoss(), optimizer, **module_options)
+    trainer = pl.Trainer(
+        devices=devices, accelerator="cpu", plugins=[CheckedCheckpointIO()], logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0,
+        use_distributed_sampler=False, max_steps=STEPS, **trainer_options,
+    )  # fmt: skip
+    data = RetrievalDataModule(folder / "toy", encoder, batch_size=8 // devices)
+    trainer.fit(module, data)
+    return trainer
+
+
+def process(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
+    # As torchrun says it; here the processes find each other by a file.
+    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    torch.save({case: step(folder, case, ANCHORS[rank], EXTRAS[rank], 2) for case in CASES}, f"{folder}/{rank}.pt")
+    torch.save(gathered(rank), folder / f"gathered {rank}.pt")
+    steps = {case: step(folder, case, ANCHORS[rank], EXTRAS[rank], 2) for case in CASES}
+    torch.save(steps, folder / f"{rank}.pt")
+    for case in TRAININGS:
+        trained(folder, case, 2).save_checkpoint(folder / f"two {case}.ckpt", weights_only=False)
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    write_toy_dataset(folder / "toy")
+    dataset = write_toy_dataset(folder / "toy")
     tiny_encoder.save(folder / "encoder")
-    mp.spawn(process, args=(str(folder),), nprocs=2)
+    RetrievalDataModule(dataset, tiny_encoder, batch_size=8).prepare_data()
+    for case in TRAININGS:
+        trained(folder, case, 1).save_checkpoint(folder / f"one {case}.ckpt", weights_only=False)
+    mp.spawn(process, args=(folder,), nprocs=2)
     return folder
+
+
+def assert_equal(one: Path, two: Path) -> None:
+    expected, found = load_checkpoint(one), load_checkpoint(two)
+    assert found["global_step"] == expected["global_step"] == STEPS
+    for name in ("state_dict", "optimizer_states"):
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", TRAININGS)
+def test_two_processes_train_as_one(two_processes: Path, case: str) -> None:
+    assert_equal(two_processes / f"one {case}.ckpt", two_processes / f"two {case}.ckpt")
+
+
+def test_the_trainings_differ(two_processes: Path) -> None:
+    """Each of them could fail: training without what it is about ends elsewhere."""
+    for one, other in itertools.permutations(TRAININGS, 2):
+        with pytest.raises(AssertionError):
+            assert_equal(two_processes / f"one {one}.ckpt", two_processes / f"one {other}.ckpt")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_of_two_processes_is_that_of_one_with_the_global_batch(two_processes: Path, case: str) -> None:
-    loss, gradient = step(str(two_processes), case, WHOLE_ANCHORS, WHOLE_EXTRAS, 1)
+    loss, gradient = step(two_processes, case, WHOLE_ANCHORS, WHOLE_EXTRAS, 1)
     assert loss > 0
     assert gradient.norm() > 0
     for rank in (0, 1):
@@ -156,50 +253,37 @@ def ended(words: list[str], folder: Path, status: int = 0) -> str:
     return result.stdout + result.stderr
 
 
-def command(folder: Path, *arguments: str) -> str:
-    return ended([sys.executable, "-m", "hr_retrieval.train", *arguments, *TOY], folder)
+def torchrun(count: int, *arguments: str) -> list[str]:
+    """torchrun, as a module of this interpreter, and what it starts."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    return [*words, "-m", "hr_retrieval.train", *arguments]
 
 
-def processes(count: int) -> list[str]:
-    """torchrun, as a module of this interpreter."""
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m"]
-
-
-def test_processes_that_torchrun_starts_give_the_run_that_lightning_starts(tmp_path: Path) -> None:
+def test_processes_that_torchrun_starts_give_the_run_of_one_process(tmp_path: Path) -> None:
     """The data set is prepared by one of them, and only the first one writes; the run can be gone on with."""
     write_toy_dataset(tmp_path / "toy")
-    command(tmp_path, *TWO, "output=own")
-    torchrun = [*processes(2), "hr_retrieval.train"]
-    printed = ended([*torchrun, *TOY, *TWO, "output=run"], tmp_path)
+    options = ("zero_shot=true", "export=true", "optimizer=adamw", "optimizer.eps=1e-3")
+    one = [sys.executable, "-m", "hr_retrieval.train", *TOY, *options, "datamodule.batch_size=8", "output=one"]
+    ended(one, tmp_path)
+    printed = ended(torchrun(2, *TOY, *options, *TWO, "output=run"), tmp_path)
     assert printed.count("12 test queries") == 1
-    assert (tmp_path / "run" / "metrics.csv").read_text() == (tmp_path / "own" / "metrics.csv").read_text()
     found, expected = (
         {str(path.relative_to(run)) for path in run.rglob("*") if "tfevents" not in path.name}
-        for run in (tmp_path / "run", tmp_path / "own")
+        for run in (tmp_path / "run", tmp_path / "one")
     )
     assert found == expected
-    log = (tmp_path / "run" / "train.log").read_text()
-    assert log.count("are cut at") == 1
+    assert (tmp_path / "run" / "train.log").read_text().count("are cut at") == 1
     assert not (tmp_path / "outputs").exists()
-    printed = ended([*torchrun, "resume=run", "trainer.max_steps=14", "trainer.max_epochs=2"], tmp_path)
-    assert printed.count("12 test queries") == 1
-    assert len(rows(tmp_path / "run")) > len(rows(tmp_path / "own"))
-
-
-def test_a_sharded_run_gives_the_figures_of_one_process(tmp_path: Path) -> None:
-    """From the encoder as it came to the exported best one; and the weights on disk are whole."""
-    write_toy_dataset(tmp_path / "toy")
-    options = ("zero_shot=true", "export=true", "optimizer=adamw", "optimizer.eps=1e-3")
-    for output, own in (("one", ("datamodule.batch_size=8",)), ("run", ("trainer=fsdp", *TWO[:1], *TWO[2:]))):
-        words = [sys.executable, "-m", "hr_retrieval.train", *TOY, *own, *options, f"output={output}"]
-        ended(words, tmp_path)
-    for expected, found in zip(rows(tmp_path / "one"), rows(tmp_path / "run"), strict=True):
-        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    for row, own in zip(rows(tmp_path / "run"), rows(tmp_path / "one"), strict=True):
+        assert row == pytest.approx(own, rel=1e-3, abs=1e-4)
     summaries = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("one", "run")]
     for part in ("zero_shot", "trained"):
         assert summaries[0][part] == pytest.approx(summaries[1][part])
-    one, run = (Encoder(str(tmp_path / output / "encoder")).state_dict() for output in ("one", "run"))
-    torch.testing.assert_close(run, one, rtol=1e-3, atol=1e-4)
+    encoders = (Encoder(str(tmp_path / output / "encoder")).state_dict() for output in ("run", "one"))
+    torch.testing.assert_close(*encoders, rtol=1e-3, atol=1e-4)
+    printed = ended(torchrun(2, "resume=run", "trainer.max_steps=14", "trainer.max_epochs=2"), tmp_path)
+    assert printed.count("12 test queries") == 1
+    assert len(rows(tmp_path / "run")) > len(rows(tmp_path / "one"))
 
 
 def test_processes_that_srun_starts_write_one_run(tmp_path: Path) -> None:
@@ -232,15 +316,15 @@ def test_a_run_directory_in_use_is_one_message_of_the_first_process(tmp_path: Pa
     write_toy_dataset(tmp_path / "toy")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").touch()
-    printed = ended([*processes(2), "hr_retrieval.train", *TOY, *TWO, "output=run"], tmp_path, status=1)
+    printed = ended(torchrun(2, *TOY, *TWO, "output=run"), tmp_path, status=1)
     assert printed.count("Expected a new run directory") == 1
 
 
-def test_sigterm_to_the_first_of_two_processes_writes_a_checkpoint_and_the_run_can_go_on(tmp_path: Path) -> None:
+def test_sigterm_to_torchrun_writes_a_checkpoint_and_the_run_can_go_on(tmp_path: Path) -> None:
     write_toy_dataset(tmp_path / "toy")
     run = tmp_path / "run"
-    words = [sys.executable, "-m", "hr_retrieval.train", *TOY, *TWO, "trainer.max_epochs=500", "output=run"]
-    words += ["callbacks.early_stopping=null", "callbacks.last.every_n_train_steps=100000"]
+    endless = ("trainer.max_epochs=500", "callbacks.early_stopping=null", "callbacks.last.every_n_train_steps=100000")
+    words = torchrun(2, *TOY, *TWO, *endless, "output=run")
     with (tmp_path / "printed").open("w") as printed:
         process = subprocess.Popen(words, cwd=tmp_path, stdout=printed, stderr=printed)
     try:
@@ -248,16 +332,14 @@ def test_sigterm_to_the_first_of_two_processes_writes_a_checkpoint_and_the_run_c
         while not (run / "metrics.csv").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
         process.terminate()
-        status = process.wait(TIMEOUT)
+        process.wait(TIMEOUT)
     finally:
         process.kill()
     text = (tmp_path / "printed").read_text()
-    assert status == 143, text
-    assert text.count("Stopped by SIGTERM") == 1
-    assert "Traceback" not in text
+    assert text.count("Stopped by SIGTERM") == 1, text
     step = load_checkpoint(run / "checkpoints" / "interrupted.ckpt")["global_step"]
     assert f"at step {step}." in text
-    ended([sys.executable, "-m", "hr_retrieval.train", "resume=run", f"trainer.max_steps={step + 12}"], tmp_path)
+    ended(torchrun(2, "resume=run", f"trainer.max_steps={step + 12}"), tmp_path)
     assert rows(run)[-1]["step"] > step
     assert not (run / "checkpoints" / "interrupted.ckpt").exists()
 
@@ -273,33 +355,47 @@ def rows(run: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def test_a_sweep_over_two_processes_gives_the_figures_of_one_process(tmp_path: Path) -> None:
-    """Each run of the sweep starts its own second process, and none of these starts the sweep again."""
-    write_toy_dataset(tmp_path / "toy")
-    command(tmp_path, "datamodule.batch_size=8", "model.loss.margin=0.2", "output=one")
-    printed = command(tmp_path, "-m", *TWO, "model.loss.margin=0.2,0.3", "hydra.sweep.dir=sweep")
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
-    assert not (tmp_path / "outputs").exists()
-    assert printed.count("12 test queries") == 2
-    assert "HYDRA" not in printed.replace("[HYDRA] Launching", "").replace("[HYDRA] \t#", "")
-    one, two = rows(tmp_path / "one"), rows(tmp_path / "sweep" / "0")
-    assert len(one) == len(two) == 13
-    for expected, found in zip(one, two, strict=True):
-        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
-    summaries = [json.loads((run / "summary.json").read_text()) for run in (tmp_path / "one", tmp_path / "sweep" / "0")]
-    assert summaries[0]["trained"] == pytest.approx(summaries[1]["trained"])
+RUN = ("model=tiny", "data.folder=toy", "trainer.accelerator=cpu")
 
 
-def test_trials_of_two_processes_fail_end_and_are_pruned_as_those_of_one(tmp_path: Path) -> None:
-    """A failed trial leaves no process and no group of processes to the next one."""
-    write_toy_dataset(tmp_path / "toy")
-    words = [
-        sys.executable, "-m", "hr_retrieval.train", "-m", *TOY, *TWO, "hydra/sweeper=optuna", "hydra.sweeper.sampler=grid",
-        "hydra.sweeper.n_trials=null", "hydra.sweeper.startup_trials=1", "hydra.sweep.dir=sweep", "scheduler=constant",
-        "test=false", "logger=none", "optimizer.lr=1e-3,1e30,1e-9",
-    ]  # fmt: skip
-    printed = ended(words, tmp_path)
-    assert "3 trials: 1 complete, 1 pruned, 1 failed" in printed
-    assert "Expected a finite loss" in (tmp_path / "sweep" / "1" / "error.txt").read_text()
-    found = {trial: len(rows(tmp_path / "sweep" / trial)) for trial in ("0", "2")}
-    assert found == {"0": 13, "2": 13}
+@pytest.mark.usefixtures("toy_dataset")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("trainer.devices=2", "output=a run"), "Run: torchrun --nproc-per-node=2 -m hr_retrieval.train {given}"),
+        (("trainer=ddp", "trainer.devices=[0,1,2]"), "-m hr_retrieval.train {given} output={folder}"),
+        (("trainer=multinode", "output=run"), "Run on each machine: torchrun --nnodes=2 --rdzv-backend=c10d "),
+    ],
+)
+def test_several_processes_are_refused_with_the_command_that_starts_them(
+    command: Command, tmp_path: Path, given: tuple[str, ...], expected: str
+) -> None:
+    printed = command(train.main, *RUN, *given)
+    assert printed.startswith("exit 1:")
+    folders = [*tmp_path.glob("outputs/*/*"), None]
+    assert expected.format(given=shlex.join([*RUN, *given]), folder=folders[0]) in printed
+    assert "got one process" in printed
+    assert not list(tmp_path.rglob("config.yaml")) + list(tmp_path.rglob("toy/tokens"))
+
+
+@pytest.mark.usefixtures("toy_dataset")
+def test_a_sweep_over_several_processes_is_refused_with_the_command_of_its_run(
+    command: Command, tmp_path: Path
+) -> None:
+    printed = command(train.main, "-m", *RUN, "trainer.devices=2", "seed=1,2", "hydra.sweep.dir=sweep")
+    assert printed.startswith("exit 1:")
+    assert "one process for each run of a sweep" in printed
+    folder = tmp_path / "sweep" / "0"
+    arguments = shlex.join([*RUN, "trainer.devices=2", "seed=1", f"output={folder}"])
+    assert f"torchrun --nproc-per-node=2 -m hr_retrieval.train {arguments}" in printed
+
+
+@pytest.mark.usefixtures("toy_dataset")
+def test_processes_that_the_trainer_does_not_know_of_are_named(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    printed = command(train.main, *RUN, "output=run")
+    assert printed.startswith("exit 1:")
+    assert "the 2 processes started; got trainer.devices=1 and trainer.num_nodes=1" in printed

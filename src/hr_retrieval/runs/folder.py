@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from hr_retrieval.files import readable_write_errors
+from hr_retrieval.processes import outside_place
 from hr_retrieval.runs.directory import check_new, check_run
-from hr_retrieval.train.processes import outside_place
 
 
 def run_folder(resume: str | None, output: str | None, project: str) -> Path:

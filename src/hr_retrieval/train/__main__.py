@@ -5,8 +5,8 @@ import gc
 from omegaconf import DictConfig
 
 from hr_retrieval.config.command import entry_point
+from hr_retrieval.processes import one_of_several
 from hr_retrieval.train import resolvers
-from hr_retrieval.train.processes import one_of_several
 
 resolvers.register()
 

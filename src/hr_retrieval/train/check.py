@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
@@ -13,25 +13,21 @@ from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateF
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.errors import UserError
 from hr_retrieval.runs.directory import Run
-from hr_retrieval.train.mining import MineNegatives
 from hr_retrieval.train.module import RetrievalModule
 
-# DeepSpeed, and FSDP as Lightning has it, cut parameters into flat pieces: clipping by the norm of all gradients and the
-# best weights put back at the end would go wrong, the first in silence.
+# DeepSpeed and FSDP cut parameters into pieces: clipping by the norm of all gradients and the best weights put back at the
+# end would go wrong, the first in silence.
 _STRATEGIES = re.compile(
     r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
-    r"|hr_retrieval\.model\.sharding\.ShardedStrategy"
 )
 # Lightning's shorter names are the same.
 _PRECISIONS = ("32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed", "None")
-# They look at whole matrices, of which a process has a piece.
-_UNSHARDED_OPTIMIZERS = ("Adafactor", "LBFGS", "Muon")
 
 
 def check_trainer(config: DictConfig) -> None:
     """Raise `UserError` for what a config asks of the trainer and would not get."""
     keys = config.trainer
-    _check_strategy(keys.strategy, config.optimizer.get("_target_"))
+    _check_strategy(keys.strategy)
     if keys.get("fast_dev_run"):
         raise UserError(
             "a run that measures what it trains",
@@ -107,36 +103,13 @@ def check_negatives(module: RetrievalModule, datamodule: RetrievalDataModule, tr
         )
 
 
-def check_sharding(trainer: pl.Trainer) -> None:
-    """Raise `UserError` for what weights in pieces cannot do."""
-    if trainer.world_size < 2:
-        raise UserError(
-            "several devices with trainer=fsdp, which share the weights out",
-            f"trainer.devices={trainer.num_devices}",
-            "Use trainer=default.",
-        )
-    if any(isinstance(callback, MineNegatives) for callback in cast(Any, trainer).callbacks):
-        raise UserError(
-            "trainer=ddp or trainer=default with callbacks=mining",
-            "trainer=fsdp",
-            "One process mines, and cannot encode with a share of the weights.",
-        )
-
-
-def _check_strategy(strategy: Any, optimizer: str | None) -> None:
+def _check_strategy(strategy: Any) -> None:
     name = str(strategy._target_ if isinstance(strategy, DictConfig) else strategy)
     if not _STRATEGIES.fullmatch(name):
         raise UserError(
-            "trainer.strategy=auto or ddp, or trainer=fsdp",
+            "trainer.strategy=auto or ddp, under which each device holds the whole encoder",
             name,
-            "Use trainer=ddp; if memory is short, set model.mini_batch and trainer.precision=bf16-mixed.",
-        )
-    own = str(optimizer).rpartition(".")[2]
-    if name.endswith("ShardedStrategy") and own in _UNSHARDED_OPTIMIZERS:
-        raise UserError(
-            "an optimizer with trainer=fsdp that changes each weight by itself, such as optimizer=adam",
-            f"{own}, which looks at whole matrices and would see pieces of them",
-            f"Use trainer=ddp with {own}.",
+            "Leave trainer.strategy=auto; if memory is short, set model.mini_batch and trainer.precision=bf16-mixed.",
         )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.objective.mixing import MemoryQueue, Neighbours
-from hr_retrieval.train.gather import gather_parts
+from hr_retrieval.train.distributed import gather_parts
 
 
 @dataclass(frozen=True)

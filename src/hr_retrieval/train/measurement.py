@@ -1,6 +1,5 @@
 """What a run measures: the test split with the encoder as it came, and with the best checkpoint."""
 
-import copy
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from hr_retrieval.files import read_json, whole_file, write_json
 from hr_retrieval.runs.checkpoints import progress
 from hr_retrieval.runs.directory import Run, encoder_weights
 from hr_retrieval.train.module import RetrievalModule
-from hr_retrieval.train.sharding import ShardedStrategy
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ def measure_zero_shot(
         return content
     if not this_run.config.zero_shot:
         return None
-    trainer.validate(to_change(trainer, module), datamodule, verbose=False)
+    trainer.validate(module, datamodule, verbose=False)
     if not this_run.config.test:
         return None
     figures, values = _test(trainer, module, datamodule)
@@ -69,18 +67,12 @@ def measure_trained(
     }
 
 
-def to_change(trainer: pl.Trainer, module: RetrievalModule) -> RetrievalModule:
-    """What Lightning is given: the module, or a copy where the strategy would leave nothing but pieces of it."""
-    return copy.deepcopy(module) if isinstance(trainer.strategy, ShardedStrategy) else module
-
-
 def _test(
     trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """The figures of the test split, and those of each of its queries."""
-    measured = to_change(trainer, module)
-    (figures,) = trainer.test(measured, datamodule, verbose=False)
-    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}, measured.query_values
+    (figures,) = trainer.test(module, datamodule, verbose=False)
+    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}, module.query_values
 
 
 def _write_query_values(path: Path, query_values: dict[str, Tensor], datamodule: RetrievalDataModule) -> None:

@@ -20,7 +20,6 @@ from hr_retrieval.objective.similarity import cosine, synthetic_cosine
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
 from hr_retrieval.train.global_batch import gathered, remembered
 from hr_retrieval.train.schedule import total_steps
-from hr_retrieval.train.sharding import ShardedStrategy
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +72,6 @@ class RetrievalModule(pl.LightningModule):
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
         self._gone_on: tuple[int, int, int] | None = None
-        # Now, since a sharded weight is a flat piece of what it was.
-        self._matrices = {name for name, parameter in self.named_parameters() if parameter.ndim > 1}
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch; over several processes the loss of the global batch, on each of them."""
@@ -127,15 +124,14 @@ class RetrievalModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer over all parameters, without weight decay on biases and norms, and the schedule by steps."""
         assert self.optimizer is not None, "the module was built for evaluation"
-        trained = {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
             raise UserError(
                 "a weight that training may change", "none: all are frozen", "Leave some of them trainable."
             )
         groups: list[dict[str, Any]] = [
-            {"params": [parameter for name, parameter in trained.items() if name in self._matrices]},
-            {"params": [parameter for name, parameter in trained.items() if name not in self._matrices]}
-            | {"weight_decay": 0.0},
+            {"params": [parameter for parameter in trained if parameter.ndim > 1]},
+            {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer = self.optimizer(groups)
         optimizer.register_load_state_dict_pre_hook(_keep_settings)
@@ -159,8 +155,6 @@ class RetrievalModule(pl.LightningModule):
             scaler.unscale_(optimizer)
         if gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
-        elif isinstance(self.trainer.strategy, ShardedStrategy):
-            self.trainer.strategy.clip_gradients(gradient_clip_val)
         else:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 

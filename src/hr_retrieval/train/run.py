@@ -24,22 +24,14 @@ from hr_retrieval.files import write_json
 from hr_retrieval.prepare.preparation import prepared_dataset
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO
 from hr_retrieval.runs.directory import Run, check_new
-from hr_retrieval.train.check import (
-    check_callbacks,
-    check_export,
-    check_negatives,
-    check_sharding,
-    check_sweep,
-    check_trainer,
-)
-from hr_retrieval.train.measurement import measure_trained, measure_zero_shot, to_change
+from hr_retrieval.train.check import check_callbacks, check_export, check_negatives, check_sweep, check_trainer
+from hr_retrieval.train.distributed import check_processes, first_process_first, process_group
+from hr_retrieval.train.measurement import measure_trained, measure_zero_shot
 from hr_retrieval.train.memory import BatchSize, keep_freed_memory
 from hr_retrieval.train.mining import check_mining
 from hr_retrieval.train.module import RetrievalModule
-from hr_retrieval.train.process_group import first_process_first, further_processes
 from hr_retrieval.train.report import log_final, report
 from hr_retrieval.train.resume import clear_for, resumed_run
-from hr_retrieval.train.sharding import ShardedStrategy
 from hr_retrieval.train.stopping import StayStopped, end_pruned, say_done, trial_report
 from hr_retrieval.train.termination import TerminationCheckpoint, end_terminated
 
@@ -50,8 +42,7 @@ def run(config: DictConfig) -> float | None:
     """Train by the config, or go on with `config.resume`.
 
     Returns:
-        The best value of `callbacks.best.monitor`; `None` in the further processes of a pruned run, and where
-        nothing was validated.
+        The best value of `callbacks.best.monitor`; `None` where nothing was validated.
 
     Raises:
         optuna.TrialPruned: the run is a trial of a sweep, and was given up.
@@ -86,47 +77,48 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
     pl.seed_everything(config.seed, workers=True, verbose=False)
     _silence()
 
+    # The trainer, with what watches it.
+    size, trial = BatchSize(), trial_report(config)
+    stay = StayStopped(this_run.parts[-1].from_step if this_run.parts else 0)
+    trainer = _trainer(config, size, termination, stay, *trial)
+
     # The encoder, and the guide. Before the processes find each other: transformers writes no file from a further
     # process, and `tiny` is made as files.
     encoder = build(config.model.encoder)
     guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
     made_from = {"encoder": encoder.embedding_fingerprint()} | ({"guide": guide.fingerprint} if guide else {})
 
-    # The trainer, with what watches it.
-    size, trial = BatchSize(), trial_report(config)
-    stay = StayStopped(this_run.parts[-1].from_step if this_run.parts else 0)
-    trainer = _trainer(config, size, termination, stay, *trial)
-
-    # The data and the module.
-    with first_process_first(trainer):
-        if not resumed and trainer.is_global_zero:
-            check_new(folder)
-        prepared_dataset(config.data, config.split_seed)
-        datamodule = build(config.datamodule, tokeniser=encoder, guide=guide)
-        module = _module(config, encoder)
-        made_from["data set"] = datamodule.dataset.fingerprint
-        if resumed:
-            this_run.check_made_from(made_from)
-        check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
-        check_negatives(module, datamodule, trainer)
-        datamodule.prepare_data()
-        # Everything that bad input can break stands now: the run begins.
-        this_run = replace(this_run, made_from=made_from)
-        if trainer.is_global_zero:
+    with process_group(trainer):
+        # The data and the module.
+        with first_process_first(trainer):
+            if not resumed and trainer.is_global_zero:
+                check_new(folder)
+            prepared_dataset(config.data, config.split_seed)
+            datamodule = build(config.datamodule, tokeniser=encoder, guide=guide)
+            module = _module(config, encoder)
+            made_from["data set"] = datamodule.dataset.fingerprint
             if resumed:
-                clear_for(this_run, newest)
-            this_run.write()
+                this_run.check_made_from(made_from)
+            check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
+            check_negatives(module, datamodule, trainer)
+            datamodule.prepare_data()
+            # Everything that bad input can break stands now: the run begins.
+            this_run = replace(this_run, made_from=made_from)
+            if trainer.is_global_zero:
+                if resumed:
+                    clear_for(this_run, newest)
+                this_run.write()
 
-    # Zero-shot, fit, measure, export.
-    with size.explained(module.mini_batch, datamodule.batch_size), further_processes(folder, trainer):
-        zero_shot = measure_zero_shot(this_run, trainer, module, datamodule)
-        fit_begun = time.monotonic()
-        _fit(trainer, module, datamodule, newest[0] if newest else None)
-        training_seconds = time.monotonic() - fit_begun
-        if newest and trainer.global_step == newest[1]:
-            say_done(trainer, stay)
-        pruned = any(one.pruned for one in trial)
-        if not pruned:
+        # Zero-shot, fit, measure, export.
+        with size.explained(module.mini_batch, datamodule.batch_size):
+            zero_shot = measure_zero_shot(this_run, trainer, module, datamodule)
+            fit_begun = time.monotonic()
+            _fit(trainer, module, datamodule, newest[0] if newest else None)
+            training_seconds = time.monotonic() - fit_begun
+            if newest and trainer.global_step == newest[1]:
+                say_done(trainer, stay)
+            if any(one.pruned for one in trial):
+                end_pruned(trainer, folder)
             trained = measure_trained(this_run, trainer, module, datamodule)
             # The earlier part of a resumed run was not timed.
             seconds = (None, None) if resumed else (time.monotonic() - begun, training_seconds)
@@ -135,9 +127,6 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
                 _finish(this_run, trainer, summary)
 
     # The report.
-    if pruned:
-        end_pruned(trainer, folder)
-        return None
     if trainer.is_global_zero:
         report(this_run, summary, time.monotonic() - begun)
     return _best_value(config, trainer)
@@ -168,8 +157,7 @@ def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
         if isinstance(error.__cause__, MisconfigurationException | TypeError | ValueError):
             raise _explained(error.__cause__) from error
         raise
-    if isinstance(trainer.strategy, ShardedStrategy):
-        check_sharding(trainer)
+    check_processes(trainer)
     return trainer
 
 
@@ -207,7 +195,7 @@ def _fit(
     )
     # Behind all that prepares the data, whose blocks need not be kept.
     keep_freed_memory()
-    trainer.fit(to_change(trainer, module), datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 
 def _summary(

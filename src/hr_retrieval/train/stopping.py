@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
@@ -98,10 +98,8 @@ def say_done(trainer: pl.Trainer, stay: StayStopped) -> None:
     log.info("nothing is left to train after step %d: %s. To train on: resume=... %s", trainer.global_step, why, more)
 
 
-def end_pruned(trainer: pl.Trainer, folder: Path) -> None:
-    """Tell the sweep; the further processes end as if nothing had happened, or Lightning would take it for a crash."""
-    if not trainer.is_global_zero:
-        return
+def end_pruned(trainer: pl.Trainer, folder: Path) -> NoReturn:
+    """Tell the sweep."""
     import optuna
 
     message = (

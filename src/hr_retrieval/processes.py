@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,7 @@ class Place:
 
 
 def outside_place() -> Place | None:
-    """This process's place among those that torchrun or srun started; `None` for a process on its own.
-
-    The processes that Lightning starts by itself do not count here.
-    """
+    """This process's place among those that torchrun or srun started; `None` for a process on its own."""
     for mark, rank, count in (
         ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE"),
         # Within srun only: a batch script has SLURM_NTASKS too, and runs once.
@@ -76,12 +73,16 @@ def check_arguments(arguments: list[str], place: Place) -> None:
         raise UserError(
             "one run, where torchrun or srun starts its processes",
             found,
-            "Start a sweep without them: Lightning starts the processes of each of its runs.",
+            "A sweep has runs of one process each. For several, start each run by itself (docs/sweeps.md).",
         )
-    shown = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i"}
-    if not any(re.match(r"(\+\+)?(output|resume)=.", argument) or argument in shown for argument in arguments):
+    if not named(arguments) and not {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i"} & set(arguments):
         raise UserError(
             "output=<folder> or resume=<run> on the command line, where torchrun or srun starts the processes",
             found,
             "Name the run directory: each process would make another one.",
         )
+
+
+def named(arguments: Sequence[str]) -> bool:
+    """Whether a command line names its run directory."""
+    return any(re.match(r"(\+\+)?(output|resume)=.", argument) for argument in arguments)

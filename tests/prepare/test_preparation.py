@@ -19,7 +19,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
 from hr_retrieval.prepare.clean import clean
 from hr_retrieval.prepare.columns import Columns
-from hr_retrieval.prepare.preparation import Preparation, prepared_dataset
+from hr_retrieval.prepare.preparation import Preparation, configured
 from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
 from hr_retrieval.text import normalise
 
@@ -381,10 +381,10 @@ def test_a_config_builds_it(tmp_path: Path) -> None:
             "negative": "n",
         },
     }
-    assert prepared_dataset(config, 1).query_count == 9
-    assert prepared_dataset(config, 1).query_count == 9
+    assert configured(config).open_or_run(1).query_count == 9
+    assert configured(config).open_or_run(1).query_count == 9
     with pytest.raises(UserError, match="together below 1"):
-        prepared_dataset(config | {"test_share": 2.0}, 1)
+        configured(config | {"test_share": 2.0})
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -283,11 +283,6 @@ class Preparation:
         return f"Name another data.folder; or, if that data set may be lost: {command}"
 
 
-def prepared_dataset(data: Mapping[str, Any], seed: int) -> PreparedDataset:
-    """Open the data set that a config describes (see `Preparation`), preparing it first if need be."""
-    return configured(data).open_or_run(seed)
-
-
 def configured(data: Mapping[str, Any]) -> Preparation:
     """The `Preparation` that a config describes.
 

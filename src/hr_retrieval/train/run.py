@@ -21,7 +21,6 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.guide import EncoderGuide
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import write_json
-from hr_retrieval.prepare.preparation import prepared_dataset
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO
 from hr_retrieval.runs.directory import Run, check_new
 from hr_retrieval.train.check import check_callbacks, check_export, check_negatives, check_sweep, check_trainer
@@ -93,7 +92,7 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
         with first_process_first(trainer):
             if not resumed and trainer.is_global_zero:
                 check_new(folder)
-            prepared_dataset(config.data, config.split_seed)
+            build(config.data, _convert_="all").open_or_run(config.split_seed)
             datamodule = build(config.datamodule, tokeniser=encoder, guide=guide)
             module = _module(config, encoder)
             made_from["data set"] = datamodule.dataset.fingerprint

@@ -393,7 +393,7 @@ def test_nothing_is_chosen_without_the_validation_of_every_run(tmp_path: Path) -
 
 def test_a_group_that_a_baseline_beats_is_named(tmp_path: Path, toy_dataset: Path) -> None:
     data = PreparedDataset.open(toy_dataset).fingerprint
-    (bm25, _) = lexical_baselines(toy_dataset, data, "split", None)
+    (bm25, _) = lexical_baselines(toy_dataset, data, "all", None, "ignore")
     rest: dict[str, Any] = {"queries": bm25.queries, "data_folder": toy_dataset, "data": data, "zero_shot": None}
     write_run(tmp_path / "runs" / "a", mixing=NONE, values=[0.01] * len(bm25.queries), **rest)
     write_run(tmp_path / "runs" / "b", mixing=ANCHOR, values=[1.0] * len(bm25.queries), **rest)

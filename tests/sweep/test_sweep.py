@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     # It imports torch, which the killed processes need not wait for.
     from tests.conftest import Command
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 Values = dict[str, str]
 DEFAULTS: dict[str, Any] = {
     "n_trials": 8, "timeout_s": None, "n_jobs": 1, "sampler": Sampler.random, "seed": 1, "pruner": Pruner.none,

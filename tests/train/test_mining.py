@@ -224,7 +224,7 @@ def test_candidates_are_what_no_measured_query_has_for_an_answer(dataset: Prepar
 
 
 def test_a_positive_of_a_training_query_is_a_candidate_whoever_else_claims_it(tmp_path: Path) -> None:
-    folder = write_toy_dataset(tmp_path / "toy")
+    folder = write_toy_dataset(tmp_path / "claimed")
     qrels = pq.read_table(folder / "qrels.parquet").to_pylist()
     # A validation query's positive is a training query's as well.
     qrels.append({"query_id": "q8-0", "document_id": "d0-0", "relevance": 1})

@@ -43,13 +43,20 @@ def test_the_report_says_figures_places_and_what_comes_next(
 ) -> None:
     run = Run(tmp_path / "a [bold] run", CONFIG)
     monkeypatch.setattr(Run, "measured_checkpoint", lambda run: run.folder / "best.ckpt")
-    summary = {"trained": FIGURES, "zero_shot": None, "queries": 12, "documents": 34, "encoder": encoder}
+    summary = {
+        "trained": FIGURES,
+        "zero_shot": None,
+        "queries": 12,
+        "documents": 34,
+        "corpus": "34 of 90 documents",
+        "encoder": encoder,
+    }
     summary["checkpoint"] = "the best checkpoint, of step 28"
     report(run, summary, 61.4)
     said = capsys.readouterr().out
-    assert "12 test queries, each ranked over 34 documents" in said
+    assert "12 test queries, each ranked over 34 of 90 documents" in said
     assert "zero-shot" not in said
-    assert [word for word in said.split() if word.replace(".", "").isdigit()][2:5] == ["0.5000", "0.2500", "1.0000"]
+    assert [word for word in said.split() if word.replace(".", "").isdigit()][3:6] == ["0.5000", "0.2500", "1.0000"]
     assert f"{tmp_path / 'a [bold] run'}  (61 s)" in said
     assert (encoder is not None) == ("SentenceTransformer('a [bold] run/encoder')" in said)
     assert said.count("the best checkpoint, of step 28") == (2 if encoder else 1)

@@ -95,7 +95,7 @@ def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, t
         train.main, *TOY, "trainer.max_epochs=1", "optimizer.lr=1e-3", "zero_shot=false", "export=false", "output=run"
     )
     printed = command(export.main, "run=run", "output=exported")
-    assert "SentenceTransformer('exported')" in printed
+    assert f"SentenceTransformer('{tmp_path / 'exported'}')" in printed
     texts = ["welder 3", "a nurse with tools", "водитель"]
     expected = Run.open(tmp_path / "run").encoder().encode(texts, "query")
     found = SentenceTransformer(str(tmp_path / "exported"), device="cpu").encode(texts, convert_to_tensor=True)
@@ -317,7 +317,7 @@ def test_prepare_reads_the_original_pickle_and_train_prepares_by_itself(command:
     pd.DataFrame(rows, columns=["position", "description"]).to_pickle("train.pkl")
     printed = command(prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine")
     assert "data/prepared/mine" in printed
-    assert "already holds something" in command(
+    assert "Prepare it again: python -m hr_retrieval.prepare data=pickle" in command(
         prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine"
     )
     command(

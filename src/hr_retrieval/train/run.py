@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
@@ -151,11 +150,9 @@ def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
         trainer: pl.Trainer = build(
             config.trainer, callbacks=[*callbacks, *added], logger=loggers or False, plugins=[CheckedCheckpointIO()]
         )
-    except InstantiationException as error:
-        # It says all that it finds wrong with a key by one of these.
-        if isinstance(error.__cause__, MisconfigurationException | TypeError | ValueError):
-            raise _explained(error.__cause__) from error
-        raise
+    except TypeError as error:
+        # What Lightning says of a value of the wrong kind, where it names no argument.
+        raise _explained(error) from error
     check_processes(trainer)
     return trainer
 

@@ -1,5 +1,6 @@
 """A run directory: its config, its checkpoints, its figures; the only reader of checkpoints."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
 from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint, newest_checkpoint
 from hr_retrieval.runs.moved import with_new_names
+
+# Set to 1, lets the encoders of run directories run code of their own.
+TRUST = "HR_RETRIEVAL_TRUST_REMOTE_CODE"
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Run:
         """Read an existing run.
 
         Raises:
-            UserError: the folder is no run directory, or its config would build what no config may build.
+            UserError: the folder is no run directory, its config would build what no config may build, or its encoder
+                runs code of its own and the environment does not say that it may.
         """
         # A link stays right wherever the run's own files name their folder.
         folder = folder.resolve()
@@ -67,6 +72,7 @@ class Run:
         record = content.pop("record", {})
         content = with_new_names(content)
         check_targets(content, str(path))
+        _check_code(content, path)
         written = OmegaConf.select(config, "trainer.default_root_dir")
         if isinstance(written, str) and written:
             # A copy, or a run that was moved: its callbacks must not write to where it was.
@@ -167,6 +173,17 @@ def open_encoder(name: str) -> tuple[Encoder, Run | None]:
             "Name outputs/<project>/<time>, or the folder that export wrote.",
         )
     return Encoder(name).eval(), None
+
+
+def _check_code(content: Mapping[str, Any], path: Path) -> None:
+    """A run directory is a document from outside: its word alone runs nobody's code."""
+    asked = OmegaConf.select(OmegaConf.create(dict(content)), "model.encoder.trust_remote_code")
+    if asked and os.environ.get(TRUST) != "1":
+        raise UserError(
+            f"your word that the encoder of {path.parent} may run code of its own",
+            f"model.encoder.trust_remote_code={asked} in {path}",
+            f"If you trust that code, say so in the environment: {TRUST}=1",
+        )
 
 
 def check_run(folder: Path) -> None:

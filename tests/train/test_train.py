@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -281,6 +282,20 @@ def test_without_any_validation_the_last_weights_are_kept_and_it_is_said(
     assert f"the last checkpoint, of step {step}" in printed
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == step
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["trained"]
+
+
+def test_a_set_without_a_validation_split_trains_where_none_is_asked_for(
+    command: Command, toy: Path, tmp_path: Path
+) -> None:
+    path = toy / "queries.parquet"
+    rows = [row | {"split": row["split"].replace("validation", "train")} for row in pq.read_table(path).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+    printed = command(
+        train.main, *TOY, "logger=none", "zero_shot=false", "trainer.limit_val_batches=0", "trainer.max_steps=2",
+        "output=run",
+    )  # fmt: skip
+    assert "the last checkpoint, of step 2" in printed
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["queries"] == 12
 
 
 def test_accumulated_batches_are_one_row_of_a_step(command: Command, toy: Path, tmp_path: Path) -> None:

@@ -178,8 +178,9 @@ def _fit(
     trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule, checkpoint: Path | None
 ) -> None:
     datamodule.setup("validate")
-    ranked = datamodule.evaluation_set("validation")
-    log.info("validation: %d queries, each ranked over %s", len(ranked.query_rows), ranked.corpus)
+    if trainer.limit_val_batches:
+        ranked = datamodule.evaluation_set("validation")
+        log.info("validation: %d queries, each ranked over %s", len(ranked.query_rows), ranked.corpus)
     cut = datamodule.cut_texts()
     log.info(
         "%d of %d queries and %d of %d documents are cut at %d tokens",

@@ -1,0 +1,1 @@
+"""What training, encoding and evaluation take on a GPU, in one script that needs no network."""

@@ -77,10 +77,8 @@ class Ours:
         for _ in range(self.size.steps):
             rows = torch.from_numpy(next(self.order))
             tokens = self.anchors.take(rows).concatenate(self.documents.take(rows))
-            if self.device.type == "cuda":
-                tokens = tokens.pin_memory().to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, torch.bfloat16):
-                embeddings = self.encoder(tokens)
+                embeddings = self.encoder(tokens.to(self.device))
             scores = cosine(embeddings[: self.size.batch], embeddings[self.size.batch :])
             self.last = _step(self.encoder, self.loss(scores, self.relevance).loss, self.optimizer)
         synchronise(self.device)

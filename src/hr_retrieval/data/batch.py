@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from hr_retrieval.encoder.ragged import Ragged
+from hr_retrieval.encoder.ragged import Ragged, on_device
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Batch:
         relevance: which document is relevant to which anchor, by ids, groups and duplicates; `relevance[i, i]` holds.
         negative: which document is a negative of which anchor. One that is neither relevant nor a negative counts for
             nothing: it is not pulled, pushed or mixed in.
-        query_rows: where the anchors stand in `queries.parquet`.
+        query_rows: where the anchors stand in `queries.parquet`; on the CPU, as the next.
         document_rows: where the documents stand in `corpus.parquet`.
     """
 
@@ -32,26 +32,15 @@ class Batch:
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with what a step computes with on another device."""
         return Batch(
-            self.anchors.to(device, non_blocking),
-            self.documents.to(device, non_blocking),
-            self.relevance.to(device, non_blocking=non_blocking),
-            self.negative.to(device, non_blocking=non_blocking),
-            self.query_rows.to(device, non_blocking=non_blocking),
-            self.document_rows.to(device, non_blocking=non_blocking),
-        )
-
-    def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory."""
-        return Batch(
-            self.anchors.pin_memory(),
-            self.documents.pin_memory(),
-            self.relevance.pin_memory(),
-            self.negative.pin_memory(),
-            self.query_rows.pin_memory(),
-            self.document_rows.pin_memory(),
+            self.anchors.to(device),
+            self.documents.to(device),
+            on_device(self.relevance, device),
+            on_device(self.negative, device),
+            self.query_rows,
+            self.document_rows,
         )
 
 
@@ -69,11 +58,6 @@ class EvaluationBatch:
     rows: Int[Tensor, " b"]
     tokens: Ragged
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "EvaluationBatch":
+    def to(self, device: torch.device | str) -> "EvaluationBatch":
         """The same batch on another device."""
-        rows = self.rows.to(device, non_blocking=non_blocking)
-        return EvaluationBatch(self.kind, rows, self.tokens.to(device, non_blocking))
-
-    def pin_memory(self) -> "EvaluationBatch":
-        """The same batch in page-locked memory."""
-        return EvaluationBatch(self.kind, self.rows.pin_memory(), self.tokens.pin_memory())
+        return EvaluationBatch(self.kind, on_device(self.rows, device), self.tokens.to(device))

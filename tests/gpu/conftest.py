@@ -8,6 +8,8 @@ import torch
 
 # Set to cpu to try the tests themselves where there is no GPU.
 DEVICE = os.environ.get("HR_RETRIEVAL_GPU_TESTS", "cuda")
+# As Lightning sets it for a deterministic trainer; torch reads it before the first product.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 ACCELERATOR = "gpu" if DEVICE == "cuda" else "cpu"
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 # The kernels take heads of these sizes.
 _STEP, _LARGEST = 8, 256
+# Where torch has a gradient of attention in one order and in any.
+_ORDERED = ("cuda",)
 _HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -27,9 +29,9 @@ class Bounds:
 
 
 def has_flash(device: torch.device, dtype: torch.dtype, head_size: int) -> bool:
-    """Whether heads of this size attend so: in half precision, on a card and with a torch that run a small example."""
+    """Whether heads of this size attend so: in half precision, on a GPU and with a torch that run a small example."""
     fits = dtype in _HALVES and 0 < head_size <= _LARGEST and head_size % _STEP == 0
-    return device.type == "cuda" and fits and _runs(device, dtype, head_size)
+    return fits and _runs(device, dtype, head_size)
 
 
 def flash_attention(
@@ -62,7 +64,7 @@ def in_fixed_order(attended: Tensor) -> None:
     Where a warning will do, torch warns and sums in any order although it has the other way.
     """
     node = attended.grad_fn
-    if node is not None and attended.device.type == "cuda" and torch.is_deterministic_algorithms_warn_only_enabled():
+    if node is not None and attended.device.type in _ORDERED and torch.is_deterministic_algorithms_warn_only_enabled():
         node.register_prehook(_insist)
         node.register_hook(_relax)
 

@@ -87,7 +87,7 @@ class TokenVectors:
         """
         heads: int = getattr(self.transformer.config, "num_attention_heads", 0)
         dropout = self.transformer.training and self.dropout
-        if not dropout and has_flash(device, self._dtype(device), self._head_size(heads)):
+        if device.type == "cuda" and not dropout and has_flash(device, self._dtype(device), self._head_size(heads)):
             offsets = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
             return Bounds(on_device(offsets, device), lengths[-1])
         tiled = device.type == "cpu" and rounds_on_cpu() and native_bfloat16() and not dropout

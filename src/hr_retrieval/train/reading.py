@@ -26,8 +26,8 @@ class Reading:
             whatever `read` raises.
         """
         self.settle()
-        if values.device.type == "cuda":
-            copied = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+        if _waits(values):
+            copied = torch.empty(values.shape, dtype=values.dtype, pin_memory=values.is_cuda)
             copied.copy_(values, non_blocking=True)
             event = torch.cuda.Event()
             event.record()
@@ -45,3 +45,8 @@ class Reading:
             (values, event, about), self._pending = self._pending, None
             event.synchronize()
             self._read(values.tolist(), about)
+
+
+def _waits(values: Tensor) -> bool:
+    """Whether to read these makes the CPU wait."""
+    return values.is_cuda

@@ -14,6 +14,8 @@ from hr_retrieval.encoder.ragged import Ragged, on_device
 class Batch:
     """A training batch: everything downstream is written over anchors, documents, relevance and negatives.
 
+    All but tokens stays on the CPU, so that what follows from it is known without waiting for a GPU.
+
     Attributes:
         anchors: the tokens of `B` queries.
         documents: the tokens of `D >= B` documents: one positive of each anchor in the anchors' order, then
@@ -21,7 +23,7 @@ class Batch:
         relevance: which document is relevant to which anchor, by ids, groups and duplicates; `relevance[i, i]` holds.
         negative: which document is a negative of which anchor. One that is neither relevant nor a negative counts for
             nothing: it is not pulled, pushed or mixed in.
-        query_rows: where the anchors stand in `queries.parquet`; on the CPU, as the next.
+        query_rows: where the anchors stand in `queries.parquet`.
         document_rows: where the documents stand in `corpus.parquet`.
     """
 
@@ -33,12 +35,12 @@ class Batch:
     document_rows: Int[Tensor, " D"]
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with what a step computes with on another device."""
+        """The same batch with its tokens on another device."""
         return Batch(
             self.anchors.to(device),
             self.documents.to(device),
-            on_device(self.relevance, device),
-            on_device(self.negative, device),
+            self.relevance,
+            self.negative,
             self.query_rows,
             self.document_rows,
         )

@@ -52,10 +52,11 @@ def flash_attention(
         # Not all releases take a scale.
         query = query * (scaling / usual)
     # Some architectures turn queries and keys in float32.
-    rows = (part[0].transpose(0, 1).to(value.dtype) for part in (query, key, value))
-    attended: Any = varlen_attn(*rows, bounds.offsets, bounds.offsets, bounds.longest, bounds.longest)
+    q, k, v = (part[0].transpose(0, 1).to(value.dtype) for part in (query, key, value))
+    attended: Any = varlen_attn(q, k, v, bounds.offsets, bounds.offsets, bounds.longest, bounds.longest)
     in_fixed_order(attended)
-    return attended.unsqueeze(0)  # type: ignore[no-any-return]
+    found: Tensor = attended.unsqueeze(0)
+    return found
 
 
 def in_fixed_order(attended: Tensor) -> None:
@@ -83,7 +84,8 @@ def _runs(device: torch.device, dtype: torch.dtype, head_size: int) -> bool:
     offsets = torch.tensor([0, 1, 3], dtype=torch.int32, device=device)
     try:
         with torch.enable_grad():
-            flash_attention(parts[0], parts[1], parts[2], Bounds(offsets, 2), None).sum().backward()
+            attended = flash_attention(parts[0], parts[1], parts[2], Bounds(offsets, 2), None)
+            torch.autograd.grad(attended.sum(), parts)
     except (ImportError, AttributeError, NotImplementedError, RuntimeError, TypeError):
         return False
     return True

@@ -21,7 +21,8 @@ class GlobalBatch:
     Attributes:
         anchors: unit embeddings.
         documents: likewise; the first `B` are the anchors' own positives in the anchors' order.
-        relevance, negative: as in `Batch`.
+        relevance, negative: as in `Batch`, where the embeddings lie.
+        relevant: how many pairs are relevant.
         query_rows, document_rows: likewise, on the CPU.
         identities: a code for each document, equal for duplicates.
     """
@@ -30,6 +31,7 @@ class GlobalBatch:
     documents: Float[Tensor, "D d"]
     relevance: Bool[Tensor, "B D"]
     negative: Bool[Tensor, "B D"]
+    relevant: int
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
     identities: Int[Tensor, " D"]
@@ -48,9 +50,15 @@ def gathered(
     """
     device = anchors.device
     if processes == 1:
-        identities = _identities(guard, batch.document_rows, device)
         return GlobalBatch(
-            anchors, documents, batch.relevance, batch.negative, batch.query_rows, batch.document_rows, identities
+            anchors,
+            documents,
+            on_device(batch.relevance, device),
+            on_device(batch.negative, device),
+            int(batch.relevance.sum()),
+            batch.query_rows,
+            batch.document_rows,
+            _identities(guard, batch.document_rows, device),
         )
     size = len(batch.anchors)
     query_rows = torch.cat(gather_parts(batch.query_rows.to(device))).cpu()
@@ -61,10 +69,13 @@ def gathered(
     # As in the batch of one process: what two processes brought, or one as an extra to another's own, counts once.
     kept = distinct(document_rows, len(query_rows))
     document_rows = document_rows[kept]
+    relevance, negative = _judged(guard, query_rows, document_rows)
     return GlobalBatch(
         torch.cat(gather_parts(anchors)),
         all_documents[on_device(kept, device)],
-        *_judged(guard, query_rows, document_rows, device),
+        on_device(relevance, device),
+        on_device(negative, device),
+        int(relevance.sum()),
         query_rows,
         document_rows,
         _identities(guard, document_rows, device),
@@ -78,7 +89,7 @@ def remembered(queue: MemoryQueue, whole: GlobalBatch, guard: Guard) -> Neighbou
     rows, device = rows.cpu(), embeddings.device
     others = (~torch.isin(rows, whole.document_rows)).nonzero().squeeze(1)
     rows = rows[others]
-    judged = _judged(guard, whole.query_rows, rows, device)
+    judged = (on_device(part, device) for part in _judged(guard, whole.query_rows, rows))
     return Neighbours(embeddings[on_device(others, device)], *judged, _identities(guard, rows, device))
 
 
@@ -91,10 +102,10 @@ def distinct(rows: Int[Tensor, " D"], own: int) -> Int[Tensor, " kept"]:
 
 
 def _judged(
-    guard: Guard, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"], device: torch.device
+    guard: Guard, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"]
 ) -> tuple[Bool[Tensor, "B D"], Bool[Tensor, "B D"]]:
     relevance, negative = guard.judge(query_rows.numpy(), document_rows.numpy())
-    return on_device(torch.from_numpy(relevance), device), on_device(torch.from_numpy(negative), device)
+    return torch.from_numpy(relevance), torch.from_numpy(negative)
 
 
 def _identities(guard: Guard, document_rows: Int[Tensor, " D"], device: torch.device) -> Int[Tensor, " D"]:

@@ -84,7 +84,14 @@ class RetrievalModule(pl.LightningModule):
 
         past = remembered(self.queue, whole, self._data.guard) if self.queue is not None else None
         mixed = self.mixing(
-            whole.anchors, whole.documents, whole.relevance, whole.negative, whole.identities, self.global_step, past
+            whole.anchors,
+            whole.documents,
+            whole.relevance,
+            whole.negative,
+            whole.identities,
+            self.global_step,
+            past,
+            whole.relevant,
         )
         if self.queue is not None and self.global_step >= self.queue_start_step:
             self.queue.enqueue(whole.documents.detach(), on_device(whole.document_rows, self.device))
@@ -193,7 +200,9 @@ class RetrievalModule(pl.LightningModule):
             scores = torch.cat([scores, cosine(mixed.anchors, past.embeddings)], 1)
             places = labels.new_full(past.negative.shape, ABSENT).masked_fill(past.negative, 0)
             labels = torch.cat([labels, places], 1)
-        result: LossResult = self.loss(cosine(mixed.anchors, mixed.documents), mixed.relevance, scores, labels)
+        result: LossResult = self.loss(
+            cosine(mixed.anchors, mixed.documents), mixed.relevance, scores, labels, mixed.relevant
+        )
         return result
 
     def _embed_for_ranking(self, batch: EvaluationBatch) -> None:

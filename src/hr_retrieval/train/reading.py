@@ -29,7 +29,7 @@ class Reading:
         if _waits(values):
             copied = torch.empty(values.shape, dtype=values.dtype, pin_memory=values.is_cuda)
             copied.copy_(values, non_blocking=True)
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             event.record()
             self._pending = copied, event, about
         else:

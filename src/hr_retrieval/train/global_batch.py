@@ -89,8 +89,8 @@ def remembered(queue: MemoryQueue, whole: GlobalBatch, guard: Guard) -> Neighbou
     rows, device = rows.cpu(), embeddings.device
     others = (~torch.isin(rows, whole.document_rows)).nonzero().squeeze(1)
     rows = rows[others]
-    judged = (on_device(part, device) for part in _judged(guard, whole.query_rows, rows))
-    return Neighbours(embeddings[on_device(others, device)], *judged, _identities(guard, rows, device))
+    relevance, negative = (on_device(part, device) for part in _judged(guard, whole.query_rows, rows))
+    return Neighbours(embeddings[on_device(others, device)], relevance, negative, _identities(guard, rows, device))
 
 
 def distinct(rows: Int[Tensor, " D"], own: int) -> Int[Tensor, " kept"]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -380,3 +381,16 @@ def test_compiling_in_place_keeps_the_checkpoint_names() -> None:
     names = list(encoder.state_dict())
     encoder.transformer.compile(backend="eager")
     assert list(encoder.state_dict()) == names
+
+
+@pytest.mark.parametrize("mini_batch", [None, 2])
+def test_lengths_are_known_without_the_device(mini_batch: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that holds no numbers can be asked for none, forward and backward: a GPU would make the CPU wait."""
+    # There is none for that device.
+    monkeypatch.setattr(torch, "autocast", lambda *given, **named: nullcontext())
+    encoder = Encoder("tiny", packing=True)
+    tokens = encoder.tokenise(TEXTS, "query")[0].to("meta")
+    assert (tokens.ids.device.type, tokens.offsets.device.type) == ("meta", "cpu")
+    embeddings = encoder.to("meta")(tokens, mini_batch)
+    assert (embeddings.device.type, embeddings.shape) == ("meta", (len(TEXTS), encoder.embedding_dimension))
+    embeddings.sum().backward()

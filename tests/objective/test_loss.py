@@ -313,3 +313,23 @@ def test_not_a_number_is_not_hidden() -> None:
     scores[1, 1] = torch.nan
     for loss in (TripletLoss(), SoftmaxLoss()):
         assert not torch.isfinite(loss(scores, labels).loss)
+
+
+@pytest.mark.parametrize("loss", [SoftmaxLoss(), TripletLoss(symmetric=True)], ids=["softmax", "triplet"])
+@pytest.mark.parametrize("synthetic", [0, 2])
+def test_a_known_count_of_relevant_documents_changes_nothing(loss: RetrievalLoss, synthetic: int) -> None:
+    given = batch(5, 8, synthetic=synthetic, neither=0.2)
+    counted, told = loss(*given), loss(*given, relevant=int((given[1] > 0).sum()))
+    assert float(counted.loss) > 0
+    assert torch.equal(told.loss, counted.loss)
+    assert {name: float(value) for name, value in told.diagnostics.items()} == {
+        name: float(value) for name, value in counted.diagnostics.items()
+    }
+
+
+def test_with_a_known_count_no_number_is_asked_of_the_device() -> None:
+    """A device that holds none would refuse."""
+    scores = torch.zeros(4, 6, device="meta", requires_grad=True)
+    SoftmaxLoss()(scores, torch.ones(4, 6, dtype=torch.bool, device="meta"), relevant=4).loss.backward()
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        SoftmaxLoss()(scores, torch.ones(4, 6, dtype=torch.bool, device="meta"))

@@ -844,3 +844,11 @@ def test_strategies_are_modules_without_state(strategy: type[Mixing]) -> None:
     assert mixing.state_dict() == {}
     assert mixing.training
     assert not torch.nn.Sequential(mixing).eval()[0].training
+
+
+@pytest.mark.parametrize("strategy", [NoMixing, *STRATEGIES])
+def test_a_count_of_relevant_documents_is_handed_on_only_where_it_still_holds(strategy: type[Mixing]) -> None:
+    given = batch(6, 10)
+    mixed = strategy().train()(*given, 0, None, int(given[2].sum()))
+    assert mixed.relevant in (None, int((mixed.relevance > 0).sum()))
+    assert (mixed.relevant is None) == (strategy in (NeighbourPositiveMixing, SoftLabelMixing))

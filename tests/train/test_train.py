@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pyarrow as pa
@@ -368,11 +369,16 @@ def test_bad_input_is_one_message_and_leaves_no_run(
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["on a CPU", "as on a GPU"])
 def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
-    command: Command, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
+    """On a GPU it is read a step later, but before a checkpoint is written."""
     from hr_retrieval.objective.loss import LossResult, SoftmaxLoss
 
+    if late:
+        monkeypatch.setattr("hr_retrieval.train.reading._waits", lambda values: True)
+        monkeypatch.setattr(torch.cuda, "Event", Mock)
     forward = SoftmaxLoss.forward
     calls = iter(range(100))
 
@@ -381,9 +387,10 @@ def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
         return LossResult(result.loss * (float("nan") if next(calls) == 3 else 1), result.diagnostics)
 
     monkeypatch.setattr(SoftmaxLoss, "forward", poisoned)
-    printed = command(train.main, *TOY, "zero_shot=false", "output=run")
+    printed = command(train.main, *TOY, "zero_shot=false", "callbacks.last.every_n_train_steps=1", "output=run")
     assert printed.startswith("exit 1")
     assert "nan at step 3, with the queries q" in printed
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 3
 
 
 def test_a_run_without_a_logger_trains(command: Command, toy: Path, tmp_path: Path) -> None:

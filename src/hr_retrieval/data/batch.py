@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from hr_retrieval.encoder.ragged import Ragged
+from hr_retrieval.encoder.ragged import Ragged, on_device
 
 
 @dataclass(frozen=True)
 class Batch:
     """A training batch: everything downstream is written over anchors, documents, relevance and negatives.
+
+    All but tokens stays on the CPU, so that what follows from it is known without waiting for a GPU.
 
     Attributes:
         anchors: the tokens of `B` queries.
@@ -32,26 +34,15 @@ class Batch:
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with its tokens on another device."""
         return Batch(
-            self.anchors.to(device, non_blocking),
-            self.documents.to(device, non_blocking),
-            self.relevance.to(device, non_blocking=non_blocking),
-            self.negative.to(device, non_blocking=non_blocking),
-            self.query_rows.to(device, non_blocking=non_blocking),
-            self.document_rows.to(device, non_blocking=non_blocking),
-        )
-
-    def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory."""
-        return Batch(
-            self.anchors.pin_memory(),
-            self.documents.pin_memory(),
-            self.relevance.pin_memory(),
-            self.negative.pin_memory(),
-            self.query_rows.pin_memory(),
-            self.document_rows.pin_memory(),
+            self.anchors.to(device),
+            self.documents.to(device),
+            self.relevance,
+            self.negative,
+            self.query_rows,
+            self.document_rows,
         )
 
 
@@ -69,11 +60,6 @@ class EvaluationBatch:
     rows: Int[Tensor, " b"]
     tokens: Ragged
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "EvaluationBatch":
+    def to(self, device: torch.device | str) -> "EvaluationBatch":
         """The same batch on another device."""
-        rows = self.rows.to(device, non_blocking=non_blocking)
-        return EvaluationBatch(self.kind, rows, self.tokens.to(device, non_blocking))
-
-    def pin_memory(self) -> "EvaluationBatch":
-        """The same batch in page-locked memory."""
-        return EvaluationBatch(self.kind, self.rows.pin_memory(), self.tokens.pin_memory())
+        return EvaluationBatch(self.kind, on_device(self.rows, device), self.tokens.to(device))

@@ -123,9 +123,7 @@ class ResumableLoader(DataLoader[Batch]):
 
     def __init__(self, pairs: TrainingPairs, sampler: PairSampler, workers: int) -> None:
         self.pair_sampler = sampler
-        super().__init__(
-            pairs, batch_size=None, sampler=sampler, num_workers=workers, pin_memory=torch.cuda.is_available()
-        )
+        super().__init__(pairs, batch_size=None, sampler=sampler, num_workers=workers)
 
     def __iter__(self) -> Any:
         for batch in super().__iter__():

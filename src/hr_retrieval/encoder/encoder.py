@@ -33,7 +33,7 @@ from hr_retrieval.encoder.loading import (
     set_dropout,
 )
 from hr_retrieval.encoder.pooling import pool
-from hr_retrieval.encoder.ragged import Ragged
+from hr_retrieval.encoder.ragged import Ragged, on_device
 from hr_retrieval.encoder.saving import save_encoder
 from hr_retrieval.encoder.token_vectors import TokenVectors
 from hr_retrieval.errors import UserError
@@ -128,7 +128,7 @@ class Encoder(nn.Module):
             raise UserError("a mini_batch of at least 1, or none", str(mini_batch), "Set it to 64, for example.")
         if mini_batch is None or len(tokens) <= mini_batch:
             return self._embed_whole(tokens)
-        rows = torch.split(torch.arange(len(tokens), device=tokens.offsets.device), mini_batch)
+        rows = torch.split(torch.arange(len(tokens)), mini_batch)
         return torch.cat([checkpoint(self._embed, tokens.take(part), use_reentrant=False) for part in rows])
 
     def tokenise(self, texts: list[str], kind: Kind) -> tuple[Ragged, int]:
@@ -171,7 +171,7 @@ class Encoder(nn.Module):
                 prepacked(self.transformer) if many and native_bfloat16() else nullcontext(),
             ):
                 for rows in track(batches, "encoding", disable=not show_progress, transient=True):
-                    embeddings[rows.to(self.device)] = self(tokens.take(rows).to(self.device))
+                    embeddings[on_device(rows, self.device)] = self(tokens.take(rows).to(self.device))
         finally:
             self.train(training)
         return embeddings
@@ -261,12 +261,13 @@ class Encoder(nn.Module):
         lengths = ascending.lengths.tolist()
         if lengths[0] < 1:
             raise UserError("texts of at least one token", "a text without tokens", "Make tokens with tokenise().")
-        return self._pooled(self.token_vectors(ascending, lengths), ascending)[order.argsort()]
+        embeddings = self._pooled(self.token_vectors(ascending, lengths), ascending)
+        return embeddings[on_device(order.argsort(), embeddings.device)]
 
     def _pooled(self, hidden: Float[Tensor, "N h"], tokens: Ragged) -> Float[Tensor, "b d"]:
         # In float32: it costs little, and bfloat16 has three digits.
         with torch.autocast(hidden.device.type, enabled=False):
-            embeddings = pool(hidden.float(), tokens.offsets, self.pooling)
+            embeddings = pool(hidden.float(), on_device(tokens.offsets, hidden.device), self.pooling)
             for projection in self.projections:
                 embeddings = projection({"sentence_embedding": embeddings})["sentence_embedding"]
             return F.normalize(embeddings[:, : self.embedding_dimension], dim=-1)

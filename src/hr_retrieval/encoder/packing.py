@@ -14,6 +14,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from hr_retrieval.encoder.cpu.tiles import Tiles, tiled_attention
+from hr_retrieval.encoder.flash import Bounds, flash_attention, in_fixed_order
+from hr_retrieval.encoder.ragged import on_device
 
 NAME = "hr_retrieval_packed"
 
@@ -27,12 +29,14 @@ class Group:
         shape: sequences, and tokens of the longest.
         padded: where each place of the padded group is taken from; None where all sequences are equally long.
         real: which places of the padded group are tokens.
+        places: the same as numbers, in order; boolean ones would make the CPU wait for a GPU.
     """
 
     tokens: int
     shape: tuple[int, int]
     padded: Int[Tensor, "g l"] | None
     real: Bool[Tensor, "g l"] | None
+    places: Int[Tensor, " t"] | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Parted:
     groups: list[Group]
 
 
-Layout = list[Group] | Tiles | Parted
+Layout = list[Group] | Tiles | Parted | Bounds
 
 
 def waste_on(device: torch.device, cpu: int) -> int:
@@ -112,6 +116,8 @@ def packed_attention(
         )
         return torch.cat([short, long.to(short.dtype)], dim=1), None
     on_cpu = query.device.type == "cpu"
+    if isinstance(packed_layout, Bounds):
+        return flash_attention(query, key, value, packed_layout, scaling), None
     if isinstance(packed_layout, Tiles):
         with torch.autocast("cpu", enabled=False):
             query, key, value = (part.to(torch.bfloat16) for part in (query, key, value))
@@ -138,8 +144,10 @@ def _attend(
     mask = None if group.real is None else group.real[:, None, None, :]
     attended = F.scaled_dot_product_attention(
         _unpack(group, query), _unpack(group, key), _unpack(group, value), mask, dropout, scale=scaling
-    ).transpose(1, 2)
-    return attended.flatten(0, 1) if group.real is None else attended[group.real]
+    )
+    in_fixed_order(attended)
+    rows = attended.transpose(1, 2).flatten(0, 1)
+    return rows if group.places is None else rows[group.places]
 
 
 def _unpack(group: Group, part: Float[Tensor, "t heads k"]) -> Float[Tensor, "g heads l k"]:
@@ -151,13 +159,15 @@ def _unpack(group: Group, part: Float[Tensor, "t heads k"]) -> Float[Tensor, "g 
 def _group(lengths: list[int], device: torch.device) -> Group:
     shape = (len(lengths), lengths[-1])
     if lengths[0] == lengths[-1]:
-        return Group(sum(lengths), shape, None, None)
+        return Group(sum(lengths), shape, None, None, None)
     ends = torch.tensor(lengths).cumsum(0)
     counts = torch.tensor(lengths)[:, None]
     places = torch.arange(shape[1])[None, :]
     # A padded place repeats the last token; the mask keeps it out.
     padded = (ends[:, None] - counts) + torch.minimum(places, counts - 1)
-    return Group(sum(lengths), shape, padded.to(device), (places < counts).to(device))
+    real = places < counts
+    indices = (on_device(part, device) for part in (padded, real, real.flatten().nonzero().squeeze(1)))
+    return Group(sum(lengths), shape, *indices)
 
 
 def _mask(*args: Any, attention_mask: Tensor | None = None, **others: Any) -> Tensor | None:

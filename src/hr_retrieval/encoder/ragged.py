@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 
@@ -14,7 +14,8 @@ class Ragged:
 
     Attributes:
         ids: token ids of all sequences, one sequence behind the other; `N` tokens in all.
-        offsets: `offsets[i] : offsets[i + 1]` is sequence `i`; begins with 0 and ends with `N`.
+        offsets: `offsets[i] : offsets[i + 1]` is sequence `i`; begins with 0 and ends with `N`. On the CPU wherever the
+            ids are: what follows from lengths is known without waiting for a GPU.
     """
 
     ids: Int[Tensor, " N"]
@@ -29,8 +30,8 @@ class Ragged:
 
     @classmethod
     def from_lengths(cls, ids: Int[Tensor, " N"], lengths: Int[Tensor, " B"]) -> "Ragged":
-        """Cut flat token ids into sequences of the given lengths."""
-        offsets = torch.zeros(len(lengths) + 1, dtype=torch.long, device=lengths.device)
+        """Cut flat token ids into sequences of the given lengths, which lie on the CPU."""
+        offsets = torch.zeros(len(lengths) + 1, dtype=torch.long)
         torch.cumsum(lengths, 0, out=offsets[1:])
         return cls(ids, offsets)
 
@@ -43,23 +44,24 @@ class Ragged:
         return self.offsets.diff()
 
     def take(self, rows: Int[Tensor, " R"]) -> "Ragged":
-        """The given sequences in the given order, `rows` on the device of `offsets`."""
+        """The given sequences in the given order, `rows` on the CPU."""
         lengths = self.lengths[rows]
         taken = Ragged.from_lengths(self.ids[:0], lengths)
-        within = torch.arange(int(lengths.sum()), device=lengths.device) - taken.offsets[:-1].repeat_interleave(lengths)
+        within = torch.arange(int(lengths.sum())) - taken.offsets[:-1].repeat_interleave(lengths)
         positions = self.offsets[:-1][rows].repeat_interleave(lengths) + within
-        return Ragged(self.ids[positions], taken.offsets)
+        return Ragged(self.ids[on_device(positions, self.ids.device)], taken.offsets)
 
     def concatenate(self, other: "Ragged") -> "Ragged":
         """These sequences, then those of `other`."""
         return Ragged(torch.cat([self.ids, other.ids]), torch.cat([self.offsets, other.offsets[1:] + self.offsets[-1]]))
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Ragged":
-        """The same sequences on another device."""
-        return Ragged(
-            self.ids.to(device, non_blocking=non_blocking), self.offsets.to(device, non_blocking=non_blocking)
-        )
+    def to(self, device: torch.device | str) -> "Ragged":
+        """The same sequences with their ids on another device."""
+        return Ragged(on_device(self.ids, device), self.offsets)
 
-    def pin_memory(self) -> "Ragged":
-        """The same sequences in page-locked memory."""
-        return Ragged(self.ids.pin_memory(), self.offsets.pin_memory())
+
+def on_device(tensor: Shaped[Tensor, "..."], device: torch.device | str) -> Shaped[Tensor, "..."]:
+    """The tensor on a device. From the CPU to a GPU by page-locked memory: nobody waits for what the GPU is at."""
+    if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 from hr_retrieval.encoder.cpu.rounding import native_bfloat16, rounds_on_cpu
 from hr_retrieval.encoder.cpu.tiles import LONGEST, Tiles
+from hr_retrieval.encoder.flash import Bounds, has_flash
 from hr_retrieval.encoder.loading import first_position
 from hr_retrieval.encoder.packing import NAME as PACKED
 from hr_retrieval.encoder.packing import Layout, Parted, layout, length_groups, waste_on
 from hr_retrieval.encoder.quiet import quiet
-from hr_retrieval.encoder.ragged import Ragged
+from hr_retrieval.encoder.ragged import Ragged, on_device
 from hr_retrieval.errors import UserError
 
 # Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of
@@ -70,8 +71,8 @@ class TokenVectors:
         """Packed, from the tokens' rows in the table of words."""
         device = words.device
         sizes = torch.tensor(lengths)
-        starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes).to(device)
-        positions = torch.arange(len(words), device=device) - starts + first_position(self.transformer)
+        starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+        positions = on_device(torch.arange(len(words)) - starts + first_position(self.transformer), device)
         output = self.transformer(
             inputs_embeds=words[None],
             position_ids=positions[None],
@@ -81,10 +82,15 @@ class TokenVectors:
         return hidden
 
     def layout(self, lengths: list[int], device: torch.device) -> Layout:
-        """Tiles for short texts in bfloat16 on a CPU that has it, which do without dropout; groups for all others."""
+        """Without dropout: bounds for flash attention on a GPU that has it, tiles for short texts in bfloat16 on a CPU that
+        has it. Groups for all others.
+        """
         heads: int = getattr(self.transformer.config, "num_attention_heads", 0)
-        fast = device.type == "cpu" and rounds_on_cpu() and native_bfloat16()
-        tiled = fast and not (self.transformer.training and self.dropout)
+        dropout = self.transformer.training and self.dropout
+        if device.type == "cuda" and not dropout and has_flash(device, self._dtype(device), self._head_size(heads)):
+            offsets = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+            return Bounds(on_device(offsets, device), lengths[-1])
+        tiled = device.type == "cpu" and rounds_on_cpu() and native_bfloat16() and not dropout
         short = bisect_right(lengths, LONGEST) if tiled and heads else 0
         groups = layout(lengths[short:], waste_on(device, _PACKED_WASTE), device)
         if not short:
@@ -94,16 +100,30 @@ class TokenVectors:
 
     def _padded(self, tokens: Ragged, lengths: list[int]) -> Float[Tensor, "N h"]:
         """Padded sub-batches of similar length."""
-        rows = torch.arange(len(lengths), device=tokens.ids.device)
+        rows = torch.arange(len(lengths))
         groups = length_groups(lengths, waste_on(tokens.ids.device, _PADDED_WASTE))
         return torch.cat([self._padded_group(tokens.take(rows[begin:end])) for begin, end in groups])
 
     def _padded_group(self, tokens: Ragged) -> Float[Tensor, "n h"]:
-        real = torch.arange(int(tokens.lengths.max()), device=tokens.ids.device) < tokens.lengths[:, None]
-        padding = self.transformer.config.pad_token_id or 0
-        ids = torch.full(real.shape, padding, device=tokens.ids.device).masked_scatter(real, tokens.ids)
-        hidden: Tensor = self.transformer(input_ids=ids, attention_mask=real.long()).last_hidden_state
-        return hidden[real]
+        device = tokens.ids.device
+        real = torch.arange(int(tokens.lengths.max())) < tokens.lengths[:, None]
+        places = on_device(real.flatten().nonzero().squeeze(1), device)
+        ids = torch.full((real.numel(),), self.transformer.config.pad_token_id or 0, device=device)
+        ids[places] = tokens.ids
+        mask = on_device(real.long(), device)
+        hidden: Tensor = self.transformer(input_ids=ids.view(real.shape), attention_mask=mask).last_hidden_state
+        return hidden.flatten(0, 1)[places]
+
+    def _dtype(self, device: torch.device) -> torch.dtype:
+        """What products are computed in."""
+        autocast = torch.is_autocast_enabled(device.type)
+        dtype: torch.dtype = torch.get_autocast_dtype(device.type) if autocast else self.transformer.dtype
+        return dtype
+
+    def _head_size(self, heads: int) -> int:
+        config = self.transformer.config
+        size: int = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // max(1, heads)
+        return size
 
     def _try_packing(self, max_length: int) -> tuple[bool, str]:
         """Turn packing on if it gives the token vectors that padding gives; say how far they differ, or what failed."""

@@ -69,6 +69,7 @@ class RetrievalLoss(nn.Module, ABC):
         relevance: Bool[Tensor, "B D"] | Float[Tensor, "B D"],
         synthetic_scores: Float[Tensor, "B M"] | None = None,
         synthetic_relevance: Float[Tensor, "B M"] | None = None,
+        relevant: int | None = None,
     ) -> LossResult:
         """The loss of a batch.
 
@@ -78,16 +79,17 @@ class RetrievalLoss(nn.Module, ABC):
                 counts for nothing, in either direction.
             synthetic_scores: of each anchor with its own synthetic documents.
             synthetic_relevance: of these, in [0, 1]; -1 marks a place that holds no document.
+            relevant: how many entries of `relevance` are above 0, if the caller knows: a GPU need not be waited for.
         """
         scores = at_least_float32(scores)
         labels = relevance.to(scores.dtype)
-        all_scores, all_labels = scores, labels
-        if synthetic_scores is not None and synthetic_relevance is not None:
+        all_scores, all_labels, all_relevant = scores, labels, relevant
+        if synthetic_scores is not None and synthetic_relevance is not None and synthetic_scores.shape[1]:
             all_scores = torch.cat([scores, at_least_float32(synthetic_scores)], 1)
-            all_labels = torch.cat([labels, synthetic_relevance.to(scores.dtype)], 1)
-        loss, active = self.compare(_pairs(all_scores, all_labels))
+            all_labels, all_relevant = torch.cat([labels, synthetic_relevance.to(scores.dtype)], 1), None
+        loss, active = self.compare(_pairs(all_scores, all_labels, all_relevant))
         if self.symmetric:
-            loss = (loss + self.compare(_pairs(scores.T, labels.T))[0]) / 2
+            loss = (loss + self.compare(_pairs(scores.T, labels.T, relevant))[0]) / 2
         return LossResult(loss, {"active": active.detach(), **_diagnostics(all_scores.detach(), all_labels)})
 
     @abstractmethod
@@ -175,9 +177,11 @@ class SoftmaxLoss(RetrievalLoss):
         return _ratio((weight * entropy).sum(), weight.sum()), _ratio((weight * outscored).sum(), weight.sum())
 
 
-def _pairs(scores: Float[Tensor, "R C"], labels: Float[Tensor, "R C"]) -> Pairs:
+def _pairs(scores: Float[Tensor, "R C"], labels: Float[Tensor, "R C"], relevant: int | None) -> Pairs:
     # Relevant documents are few: a row for each of them is far smaller than all triplets [R, C, C].
-    row, column = (labels > 0).nonzero(as_tuple=True)
+    above = labels > 0
+    found = above.nonzero() if relevant is None else torch.nonzero_static(above, size=relevant)
+    row, column = found.unbind(1)
     own_scores, own_labels = scores[row], labels[row]
     positive = own_scores.gather(1, column.unsqueeze(1)).squeeze(1)
     return Pairs(column, positive, own_labels.gather(1, column.unsqueeze(1)).squeeze(1), own_scores, own_labels)

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities.distributed import gather_all_tensors
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.retrieval.arrivals import Arrivals
 from hr_retrieval.retrieval.ranking import exact_ranks
 from hr_retrieval.retrieval.relevance import Relevance
 
@@ -57,8 +56,9 @@ class RankingMetrics(Metric):
             processor, in the order of the queries.
         embedded: what `compute` last ranked.
 
-    `torchmetrics` gives state and synchronisation; its own retrieval functions are not used: they take a relevant
-    document with a score of 0 or less for an irrelevant one.
+    Each device holds all embeddings once: `torchmetrics` would hold what arrives, what is gathered, and what is put in
+    order, so that it is the shell alone. Its own retrieval functions are not used: they take a relevant document with a
+    score of 0 or less for an irrelevant one.
 
     Raises:
         UserError: `relevance` does not fit the counts, or holds nothing to measure.
@@ -75,24 +75,26 @@ class RankingMetrics(Metric):
         both_directions: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(dist_sync_fn=_gather, **options)
+        super().__init__(**options)
         relevance.check(query_count, document_count)
         if not len(relevance.documents):
             raise UserError("a relevant document for at least one query", "none", "Check the qrels of this split.")
         self.relevance, self.cutoffs, self.both_directions = relevance, tuple(cutoffs), both_directions
-        self.counts = {"query": query_count, "document": document_count}
+        self.arrivals = {"query": Arrivals("query", query_count), "document": Arrivals("document", document_count)}
         self.query_values: dict[str, Tensor] = {}
         self.embedded: Embedded | None = None
-        for kind in self.counts:
-            self.add_state(f"{kind}_rows", [], dist_reduce_fx="cat")
-            self.add_state(f"{kind}_embeddings", [], dist_reduce_fx="cat")
 
     def update(
         self, kind: Literal["query", "document"], rows: Int[Tensor, " b"], embeddings: Float[Tensor, "b d"]
     ) -> None:
         """Take the embeddings of some rows; each row comes once, on one process."""
-        getattr(self, f"{kind}_rows").append(rows.long())
-        getattr(self, f"{kind}_embeddings").append(embeddings.detach().float())
+        self.arrivals[kind].take(rows, embeddings)
+
+    def reset(self) -> None:
+        """Forget what has arrived."""
+        super().reset()
+        for arrivals in self.arrivals.values():
+            arrivals.reset()
 
     def compute(self) -> dict[str, Tensor]:
         """Means over the queries that have a relevant document, by name, and how many were left out as `excluded`.
@@ -100,7 +102,7 @@ class RankingMetrics(Metric):
         Raises:
             UserError: a row is missing or came twice, or an embedding is not finite.
         """
-        queries, documents = self._in_order("query"), self._in_order("document")
+        queries, documents = (arrivals.whole(self.device) for arrivals in self.arrivals.values())
         relevance = self.relevance.to(queries.device)
         self.embedded = Embedded(queries, documents, relevance)
         self.query_values = _values(queries, documents, relevance, self.cutoffs)
@@ -110,22 +112,6 @@ class RankingMetrics(Metric):
             other = _means(_values(documents, queries, transposed, self.cutoffs), transposed)
             means |= {f"document_to_query/{name}": value for name, value in other.items()}
         return means
-
-    def _in_order(self, kind: str) -> Float[Tensor, "n d"]:
-        rows, embeddings = _joined(getattr(self, f"{kind}_rows")), _joined(getattr(self, f"{kind}_embeddings"))
-        count = self.counts[kind]
-        seen = torch.bincount(rows.long(), minlength=count)
-        wrong = (seen != 1).nonzero().squeeze(1).tolist()
-        if wrong or len(seen) > count:
-            row = wrong[0] if wrong else len(seen) - 1
-            raise UserError(
-                f"each of {count} {kind} rows once",
-                f"row {row} {'not at all' if not seen[row] else 'twice, or beyond the end'} ({len(rows)} rows in all)",
-                "Use a sampler that shards without padding or repeating (trainer.use_distributed_sampler=false).",
-            )
-        ordered = torch.empty_like(embeddings)
-        ordered[rows.long()] = embeddings
-        return ordered
 
 
 def per_query(
@@ -198,20 +184,3 @@ def _ndcg(ranks: Int[Tensor, " nnz"], owners: Int[Tensor, " nnz"], counts: Int[T
     places = torch.arange(1, _DEPTH + 1, dtype=torch.float64, device=ranks.device)
     ideal = (1.0 / torch.log2(1.0 + places)).cumsum(0)
     return _sums(gains, owners, len(counts)) / ideal[counts.clamp(max=_DEPTH) - 1]
-
-
-def _joined(state: list[Tensor] | Tensor) -> Tensor:
-    if isinstance(state, Tensor):
-        return state
-    return torch.cat(state) if state else torch.empty(0)
-
-
-def _gather(state: Tensor, group: Any = None) -> list[Tensor]:
-    """The state of all processes, also where one has got no batch and so knows neither dimension nor dtype."""
-    forms: list[tuple[tuple[int, ...], torch.dtype]] = [((), state.dtype)] * dist.get_world_size(group)
-    dist.all_gather_object(forms, (tuple(state.shape), state.dtype), group)
-    known = next((form for form in forms if form[0][0]), forms[0])
-    if not len(state):
-        state = torch.empty((0, *known[0][1:]), dtype=known[1], device=state.device)
-    gathered: list[Tensor] = gather_all_tensors(state, group)
-    return gathered

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.guard import Guard
+from hr_retrieval.encoder.ragged import on_device
 from hr_retrieval.objective.mixing import MemoryQueue, Neighbours
 from hr_retrieval.train.distributed import gather_parts
 
@@ -20,8 +21,9 @@ class GlobalBatch:
     Attributes:
         anchors: unit embeddings.
         documents: likewise; the first `B` are the anchors' own positives in the anchors' order.
-        relevance, negative: as in `Batch`.
-        query_rows, document_rows: likewise.
+        relevance, negative: as in `Batch`, where the embeddings lie.
+        relevant: how many pairs are relevant.
+        query_rows, document_rows: likewise, on the CPU.
         identities: a code for each document, equal for duplicates.
     """
 
@@ -29,6 +31,7 @@ class GlobalBatch:
     documents: Float[Tensor, "D d"]
     relevance: Bool[Tensor, "B D"]
     negative: Bool[Tensor, "B D"]
+    relevant: int
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
     identities: Int[Tensor, " D"]
@@ -45,26 +48,37 @@ def gathered(
     """This process's batch with its embeddings, joined with those of the others; gradients flow back to where they
     came from (see `gather_parts`).
     """
+    device = anchors.device
     if processes == 1:
-        identities = _identities(guard, batch.document_rows)
         return GlobalBatch(
-            anchors, documents, batch.relevance, batch.negative, batch.query_rows, batch.document_rows, identities
+            anchors,
+            documents,
+            on_device(batch.relevance, device),
+            on_device(batch.negative, device),
+            int(batch.relevance.sum()),
+            batch.query_rows,
+            batch.document_rows,
+            _identities(guard, batch.document_rows, device),
         )
     size = len(batch.anchors)
-    query_rows = torch.cat(gather_parts(batch.query_rows))
+    query_rows = torch.cat(gather_parts(batch.query_rows.to(device))).cpu()
     # Own positives of all processes first, in the anchors' order, then everything else.
-    document_rows = torch.cat([*gather_parts(batch.document_rows[:size]), *gather_parts(batch.document_rows[size:])])
+    rows = batch.document_rows.to(device)
+    document_rows = torch.cat([*gather_parts(rows[:size]), *gather_parts(rows[size:])]).cpu()
     all_documents = torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])])
     # As in the batch of one process: what two processes brought, or one as an extra to another's own, counts once.
     kept = distinct(document_rows, len(query_rows))
     document_rows = document_rows[kept]
+    relevance, negative = _judged(guard, query_rows, document_rows)
     return GlobalBatch(
         torch.cat(gather_parts(anchors)),
-        all_documents[kept],
-        *_judged(guard, query_rows, document_rows),
+        all_documents[on_device(kept, device)],
+        on_device(relevance, device),
+        on_device(negative, device),
+        int(relevance.sum()),
         query_rows,
         document_rows,
-        _identities(guard, document_rows),
+        _identities(guard, document_rows, device),
     )
 
 
@@ -72,25 +86,27 @@ def remembered(queue: MemoryQueue, whole: GlobalBatch, guard: Guard) -> Neighbou
     """What the queue holds beside the batch's own documents, judged by the same guard as in the batch."""
     embeddings, rows = queue.current()
     # A stale copy of an anchor's own positive would pass for another positive and satisfy the triplet for free.
-    others = ~torch.isin(rows, whole.document_rows)
+    rows, device = rows.cpu(), embeddings.device
+    others = (~torch.isin(rows, whole.document_rows)).nonzero().squeeze(1)
     rows = rows[others]
-    return Neighbours(embeddings[others], *_judged(guard, whole.query_rows, rows), _identities(guard, rows))
+    relevance, negative = (on_device(part, device) for part in _judged(guard, whole.query_rows, rows))
+    return Neighbours(embeddings[on_device(others, device)], relevance, negative, _identities(guard, rows, device))
 
 
 def distinct(rows: Int[Tensor, " D"], own: int) -> Int[Tensor, " kept"]:
     """Positions of the first `own` rows, and of each other row that is not among these, once and in ascending order."""
-    numbers = rows.cpu().numpy()
+    numbers = rows.numpy()
     extra, first = np.unique(numbers[own:], return_index=True)
     kept = own + first[~np.isin(extra, numbers[:own])]
-    return torch.from_numpy(np.concatenate([np.arange(own), kept])).to(rows.device)
+    return torch.from_numpy(np.concatenate([np.arange(own), kept]))
 
 
 def _judged(
     guard: Guard, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"]
 ) -> tuple[Bool[Tensor, "B D"], Bool[Tensor, "B D"]]:
-    relevance, negative = guard.judge(query_rows.cpu().numpy(), document_rows.cpu().numpy())
-    return torch.from_numpy(relevance).to(query_rows.device), torch.from_numpy(negative).to(query_rows.device)
+    relevance, negative = guard.judge(query_rows.numpy(), document_rows.numpy())
+    return torch.from_numpy(relevance), torch.from_numpy(negative)
 
 
-def _identities(guard: Guard, document_rows: Int[Tensor, " D"]) -> Int[Tensor, " D"]:
-    return torch.from_numpy(guard.identities(document_rows.cpu().numpy())).to(document_rows.device)
+def _identities(guard: Guard, document_rows: Int[Tensor, " D"], device: torch.device) -> Int[Tensor, " D"]:
+    return on_device(torch.from_numpy(guard.identities(document_rows.numpy())), device)

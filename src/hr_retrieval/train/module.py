@@ -1,6 +1,7 @@
 """Encode, mix, compare, log: the Lightning module."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -13,12 +14,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.ragged import on_device
 from hr_retrieval.errors import UserError
 from hr_retrieval.objective.loss import LossResult, RetrievalLoss
 from hr_retrieval.objective.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, SoftLabelMixing
 from hr_retrieval.objective.similarity import cosine, synthetic_cosine
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
 from hr_retrieval.train.global_batch import gathered, remembered
+from hr_retrieval.train.reading import Reading
 from hr_retrieval.train.schedule import total_steps
 
 log = logging.getLogger(__name__)
@@ -71,6 +74,7 @@ class RetrievalModule(pl.LightningModule):
         self.embedded: Embedded | None = None
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
+        self._reading = Reading(self._judge_step)
         self._gone_on: tuple[int, int, int] | None = None
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -80,15 +84,22 @@ class RetrievalModule(pl.LightningModule):
 
         past = remembered(self.queue, whole, self._data.guard) if self.queue is not None else None
         mixed = self.mixing(
-            whole.anchors, whole.documents, whole.relevance, whole.negative, whole.identities, self.global_step, past
+            whole.anchors,
+            whole.documents,
+            whole.relevance,
+            whole.negative,
+            whole.identities,
+            self.global_step,
+            past,
+            whole.relevant,
         )
         if self.queue is not None and self.global_step >= self.queue_start_step:
-            self.queue.enqueue(whole.documents.detach(), whole.document_rows)
+            self.queue.enqueue(whole.documents.detach(), on_device(whole.document_rows, self.device))
 
         result = self._compare(mixed, past)
-        self._check_finite(result.loss, batch)
+        found = torch.stack([result.loss.detach(), result.diagnostics["collapsed"].to(result.loss)])
+        self._reading.put(found, (self.global_step, batch.query_rows))
 
-        self._watch_collapse(bool(result.diagnostics["collapsed"]))
         self.log("train/loss", result.loss, prog_bar=True, batch_size=len(batch.anchors))
         guard = {"ignored": whole.ignored_share()}
         for source, values in (("loss", result.diagnostics), ("mixing", mixed.diagnostics), ("guard", guard)):
@@ -105,7 +116,11 @@ class RetrievalModule(pl.LightningModule):
         """Embed texts of the test split."""
         self._embed_for_ranking(batch)
 
+    def on_train_end(self) -> None:
+        self._reading.settle()
+
     def on_validation_epoch_start(self) -> None:
+        self._reading.settle()
         self._ranking = self._new_ranking("validation")
 
     def on_test_epoch_start(self) -> None:
@@ -159,6 +174,8 @@ class RetrievalModule(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # What a step has spoilt is not kept.
+        self._reading.settle()
         checkpoint["batches_in_epoch"] = self.trainer.fit_loop.batch_idx + 1
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -183,7 +200,9 @@ class RetrievalModule(pl.LightningModule):
             scores = torch.cat([scores, cosine(mixed.anchors, past.embeddings)], 1)
             places = labels.new_full(past.negative.shape, ABSENT).masked_fill(past.negative, 0)
             labels = torch.cat([labels, places], 1)
-        result: LossResult = self.loss(cosine(mixed.anchors, mixed.documents), mixed.relevance, scores, labels)
+        result: LossResult = self.loss(
+            cosine(mixed.anchors, mixed.documents), mixed.relevance, scores, labels, mixed.relevant
+        )
         return result
 
     def _embed_for_ranking(self, batch: EvaluationBatch) -> None:
@@ -205,26 +224,29 @@ class RetrievalModule(pl.LightningModule):
         self.embedded = self._ranking.embedded if split == "validation" else None
         self._ranking = None
 
-    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
-        if bool(torch.isfinite(loss)):
+    def _judge_step(self, found: list[float], about: tuple[int, Tensor]) -> None:
+        """Raise `UserError` if the loss of a step was not finite, and warn where steps go on to be collapsed."""
+        (loss, collapsed), (step, query_rows) = found, about
+        if math.isfinite(loss):
+            self._watch_collapse(bool(collapsed), step)
             return
-        queries = self._data.dataset.ids_at("queries", batch.query_rows.cpu().numpy())
+        queries = self._data.dataset.ids_at("queries", query_rows.numpy())
         raise UserError(
             "a finite loss",
-            f"{loss.item()} at step {self.global_step}, with the queries {', '.join(queries[:8])}"
+            f"{loss} at step {step}, with the queries {', '.join(queries[:8])}"
             + (f" and {len(queries) - 8} more" if len(queries) > 8 else ""),
             "Lower optimizer.lr or set trainer.precision=32-true, then go on with resume=<run directory>; the last "
             "checkpoint is from before this step.",
         )
 
-    def _watch_collapse(self, collapsed: bool) -> None:
+    def _watch_collapse(self, collapsed: bool, step: int) -> None:
         self._collapsed_steps = self._collapsed_steps + 1 if collapsed else 0
         if self._collapsed_steps == _COLLAPSED_STEPS:
             log.warning(
                 "Collapse: for %d steps all scores of a batch were alike, the loss stuck where nothing is learnt (step %d). "
                 "Lower optimizer.lr, use model.loss.negatives=all, or model/loss=softmax.",
                 _COLLAPSED_STEPS,
-                self.global_step,
+                step,
             )
 
 

@@ -85,7 +85,7 @@ class AnchorMixing(NeighbourMixing):
             "with_negative": near_negatives.found.any(1).float().mean(),
             "neighbours_true": self._true_share(anchors, candidates, allowed),
         }
-        return without_synthetic(mixed, given.documents, given.labels, diagnostics)
+        return without_synthetic(mixed, given.documents, given.labels, diagnostics, given.relevant)
 
     def _part(self, given: Given, near: Nearest, weight: float) -> tuple[Float[Tensor, "B 1"], Float[Tensor, "B d"]]:
         """Each anchor's share of one kind of neighbour, and that share of their weighted mean."""

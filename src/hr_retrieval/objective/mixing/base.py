@@ -32,6 +32,7 @@ class Mixed:
             something) always, and of the strategies that have it: `shift`, the mean cosine of what was mixed, before
             and after; `synthetic_hardness` and `synthetic_positive_score`, the mean cosines of anchors with their
             synthetic negatives and positives.
+        relevant: how many entries of `relevance` are above 0, where it is known.
     """
 
     anchors: Float[Tensor, "B d"]
@@ -40,6 +41,7 @@ class Mixed:
     synthetic: Float[Tensor, "B M d"]
     synthetic_relevance: Float[Tensor, "B M"]
     diagnostics: dict[str, Tensor]
+    relevant: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Given:
         neighbours: further candidates, if the caller has any.
         ramp: in (0, 1]: how far the mixing has risen to full strength; it multiplies every share that is mixed in.
         random: the step's own random numbers.
+        relevant: how many entries of `relevance` hold, where it is known.
     """
 
     anchors: Float[Tensor, "B d"]
@@ -61,6 +64,7 @@ class Given:
     neighbours: Neighbours | None
     ramp: float
     random: np.random.Generator
+    relevant: int | None = None
 
     @property
     def labels(self) -> Float[Tensor, "B D"]:
@@ -115,6 +119,7 @@ class Mixing(nn.Module, ABC):
         identities: Int[Tensor, " D"],
         step: int,
         neighbours: Neighbours | None = None,
+        relevant: int | None = None,
     ) -> Mixed:
         """Mix one batch.
 
@@ -126,11 +131,12 @@ class Mixing(nn.Module, ABC):
             identities: a code for each document, equal for duplicates, by which an anchor's own positive is known.
             step: optimizer steps taken so far.
             neighbours: further candidates, for strategies whose `source` is not the batch.
+            relevant: how many entries of `relevance` hold, if the caller knows: a GPU need not be asked for it.
         """
         ramp = min(1.0, (step - self.start_step + 1) / self.ramp_steps) if self.ramp_steps else 1.0
         random = np.random.default_rng((self.seed, step))
         wide = at_least_float32(anchors), at_least_float32(documents)
-        given = Given(*wide, relevance, negative, identities, neighbours, ramp, random)
+        given = Given(*wide, relevance, negative, identities, neighbours, ramp, random, relevant)
         return self.mix(given) if self.training and step >= self.start_step else unmixed(given)
 
     @abstractmethod
@@ -149,7 +155,7 @@ class Mixing(nn.Module, ABC):
 def unmixed(given: Given) -> Mixed:
     """The batch as it is."""
     diagnostics = {"mixed_share": torch.zeros((), device=given.anchors.device)}
-    return without_synthetic(given.anchors, given.documents, given.labels, diagnostics)
+    return without_synthetic(given.anchors, given.documents, given.labels, diagnostics, given.relevant)
 
 
 def without_synthetic(
@@ -157,10 +163,11 @@ def without_synthetic(
     documents: Float[Tensor, "D d"],
     relevance: Float[Tensor, "B D"],
     diagnostics: dict[str, Tensor],
+    relevant: int | None = None,
 ) -> Mixed:
     """What was mixed, where no anchor has documents of its own."""
     nothing = anchors.new_zeros(len(anchors), 0, anchors.shape[1])
-    return Mixed(anchors, documents, relevance, nothing, nothing.sum(2), diagnostics)
+    return Mixed(anchors, documents, relevance, nothing, nothing.sum(2), diagnostics, relevant)
 
 
 def with_synthetic(
@@ -174,7 +181,7 @@ def with_synthetic(
         if label in relevance:
             chosen = labels == label
             diagnostics[name] = scores.masked_fill(~chosen, 0).sum() / chosen.sum().clamp(min=1)
-    return Mixed(given.anchors, given.documents, given.labels, synthetic, labels, diagnostics)
+    return Mixed(given.anchors, given.documents, given.labels, synthetic, labels, diagnostics, given.relevant)
 
 
 def check(right: bool, key: str, expected: str, got: object, remedy: str) -> None:

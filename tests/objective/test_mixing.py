@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.mixing import (
     AnchorMixing,
     AnchorNegativeMixing,
@@ -31,6 +30,7 @@ from hr_retrieval.objective.mixing import (
     SoftLabelMixing,
 )
 from hr_retrieval.objective.similarity import cosine, synthetic_cosine
+from hr_retrieval.objective.triplet import TripletLoss
 
 Vector = list[float]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -612,13 +612,13 @@ EVERY_STRATEGY: list[tuple[type[Mixing], dict[str, Any]]] = [
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(EVERY_STRATEGY),
-    st.sampled_from([TripletLoss(0.5, symmetric=True), SoftmaxLoss(5.0)]),
+    st.sampled_from([TripletLoss("hinge", 0.5, symmetric=True), TripletLoss(scale=5.0)]),
     st.integers(2, 5),
     st.integers(0, 4),
     st.integers(0, 99),
 )
 def test_what_is_neither_relevant_nor_a_negative_of_any_anchor_counts_for_nothing(
-    strategy: tuple[type[Mixing], dict[str, Any]], loss: RetrievalLoss, anchors: int, further: int, seed: int
+    strategy: tuple[type[Mixing], dict[str, Any]], loss: TripletLoss, anchors: int, further: int, seed: int
 ) -> None:
     plain, documents, relevance, negative, identities = batch(anchors, anchors + further, seed)
     wrong = unit(3, 4, seed=seed + 7)
@@ -706,7 +706,7 @@ def test_training_through_a_batch_without_negatives_or_neighbours(
         anchors, documents = unit(2, 4, seed=0).requires_grad_(), unit(2, 4, seed=1).requires_grad_()
         mixed = strategy(**options)(anchors, documents, relevance, ~relevance, each(len(documents)), 0)
         scores = cosine(mixed.anchors, mixed.documents)
-        result = TripletLoss(0.5)(
+        result = TripletLoss("hinge", 0.5)(
             scores, mixed.relevance, synthetic_cosine(mixed.anchors, mixed.synthetic), mixed.synthetic_relevance
         )
         # Anomaly detection fails on a NaN anywhere in the backward pass, also one that a mask would hide later.

@@ -74,7 +74,8 @@ def test_tensorboard_s_table_of_runs_has_the_keys_that_matter_and_the_final_figu
     content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     keys = HParamsPluginData.FromString(content).session_start_info.hparams
     assert keys["seed"].number_value == 3
-    assert keys["model.loss"].string_value == "SoftmaxLoss"
+    assert keys["model.loss"].string_value == "TripletLoss"
+    assert keys["model.loss.form"].string_value == "smooth"
     assert keys["optimizer"].string_value == "Adam"
     assert {"optimizer.lr", "model.loss.margin", "datamodule.batch_size", "trainer.max_epochs", "data.name"} <= set(
         keys
@@ -371,16 +372,16 @@ def test_bad_input_is_one_message_and_leaves_no_run(
 def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
     command: Command, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hr_retrieval.objective.loss import LossResult, SoftmaxLoss
+    from hr_retrieval.objective.triplet import LossResult, TripletLoss
 
-    forward = SoftmaxLoss.forward
+    forward = TripletLoss.forward
     calls = iter(range(100))
 
-    def poisoned(self: SoftmaxLoss, *arguments: torch.Tensor) -> LossResult:
+    def poisoned(self: TripletLoss, *arguments: torch.Tensor) -> LossResult:
         result = forward(self, *arguments)
         return LossResult(result.loss * (float("nan") if next(calls) == 3 else 1), result.diagnostics)
 
-    monkeypatch.setattr(SoftmaxLoss, "forward", poisoned)
+    monkeypatch.setattr(TripletLoss, "forward", poisoned)
     printed = command(train.main, *TOY, "zero_shot=false", "output=run")
     assert printed.startswith("exit 1")
     assert "nan at step 3, with the queries q" in printed

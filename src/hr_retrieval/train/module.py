@@ -14,9 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from hr_retrieval.data.batch import Batch, EvaluationBatch
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.loss import LossResult, RetrievalLoss
 from hr_retrieval.objective.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, SoftLabelMixing
 from hr_retrieval.objective.similarity import cosine, synthetic_cosine
+from hr_retrieval.objective.triplet import LossResult, TripletLoss
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
 from hr_retrieval.train.global_batch import gathered, remembered
 from hr_retrieval.train.schedule import total_steps
@@ -51,7 +51,7 @@ class RetrievalModule(pl.LightningModule):
         self,
         encoder: Encoder,
         mixing: Mixing,
-        loss: RetrievalLoss,
+        loss: TripletLoss,
         optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
         scheduler: Callable[..., LRScheduler] | None = None,
         mini_batch: int | None = None,
@@ -222,7 +222,7 @@ class RetrievalModule(pl.LightningModule):
         if self._collapsed_steps == _COLLAPSED_STEPS:
             log.warning(
                 "Collapse: for %d steps all scores of a batch were alike, the loss stuck where nothing is learnt (step %d). "
-                "Lower optimizer.lr, use model.loss.negatives=all, or model/loss=softmax.",
+                "Lower optimizer.lr, use model.loss.negatives=all, or model.loss.form=smooth.",
                 _COLLAPSED_STEPS,
                 self.global_step,
             )

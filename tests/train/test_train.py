@@ -369,6 +369,16 @@ def test_bad_input_is_one_message_and_leaves_no_run(
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+def test_the_original_command_runs(command: Command, toy: Path, tmp_path: Path) -> None:
+    few = ("trainer.limit_train_batches=2", "callbacks.last.every_n_train_steps=5", "callbacks.last.keep=99")
+    command(train.main, "experiment=original", *TOY[:-1], *few, "output=run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["trained"]["mrr"] > 0
+    # One after each of the ten epochs, and one each five steps.
+    assert len(list((tmp_path / "run" / "checkpoints").glob("step-*.ckpt"))) == 12
+    config = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert (config.datamodule.batch_size, config.model.loss.form) == (16, "hinge")
+
+
 def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
     command: Command, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,8 @@ def test_what_hydra_would_run_is_refused(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options"), [(["experiment=model_selection"], 2), (["-m", "experiment=model_selection", "model=tiny"], 1)]
+    ("arguments", "options"),
+    [(["experiment=model_selection"], 2), (["-m", "experiment=model_selection", "model=tiny"], 1)],
 )
 def test_each_option_that_an_experiment_sweeps_over_is_composed_once(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], options: int

@@ -282,7 +282,11 @@ def test_max_rows(tmp_path: Path) -> None:
 def skills(occupations: int = 30) -> list[Row]:
     """Occupations that share all their skills, two titles each."""
     return [
-        {"a": [f"title {number}", f"other {number}"], "p": [f"skill {number % 5}", f"skill {(number + 1) % 5}"], "g": number}
+        {
+            "a": [f"title {number}", f"other {number}"],
+            "p": [f"skill {number % 5}", f"skill {(number + 1) % 5}"],
+            "g": number,
+        }
         for number in range(occupations)
     ]
 

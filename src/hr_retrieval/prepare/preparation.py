@@ -265,9 +265,7 @@ class Preparation:
         for name, number in SPLITS.items():
             if not (resolution.splits == number).any():
                 log.warning("The source states no query for %s (data.columns.split=null draws a split instead)", name)
-        return (
-            f"{_STATED_SPLIT_RULE}; validation from its training split: {rule}" if drawn else _STATED_SPLIT_RULE
-        )
+        return f"{_STATED_SPLIT_RULE}; validation from its training split: {rule}" if drawn else _STATED_SPLIT_RULE
 
     def _check_replaceable(self, folder: Path, replace: bool | str, seed: int) -> None:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):

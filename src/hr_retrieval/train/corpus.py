@@ -55,7 +55,7 @@ class EmbedCorpus(Refreshed):
             np.savez(file, rows=rows, embeddings=found.half().cpu().numpy(), data=np.array(data.dataset.fingerprint))
 
     def use(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
-        rows, embeddings = _read(path, data.dataset.fingerprint)
+        rows, embeddings = read_corpus(path, data.dataset.fingerprint)
         queries = mined_queries(data.dataset, None, 0)
         relevant = data.guard.relevant(queries, rows)
         cast(RetrievalModule, module).corpus = EmbeddedCorpus(rows, embeddings.to(module.device), queries, relevant)
@@ -110,9 +110,9 @@ def check_corpus(callbacks: list[pl.Callback], module: RetrievalModule) -> None:
         )
 
 
-def _read(path: Path, fingerprint: str) -> tuple[Rows, Float[Tensor, "N d"]]:
+def read_corpus(path: Path, fingerprint: str) -> tuple[Rows, Float[Tensor, "N d"]]:
     try:
-        with np.load(path) as content:
+        with path.open("rb") as file, np.load(file) as content:
             data, rows, embeddings = (
                 str(content["data"]),
                 content["rows"],

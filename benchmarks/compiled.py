@@ -2,7 +2,7 @@
 
     python -m benchmarks.compiled
 
-The step of `benchmarks.train` with the softmax loss, as it is, against the same with each layer of the transformer compiled
+The step of `benchmarks.train` with the smooth triplet loss, as it is, against the same with each layer of the transformer compiled
 for any shape. Attention stays outside of what is compiled: its tiles differ in each batch. The compiler shares each
 operation among threads, so compiled layers are measured with and without a graph for each thread.
 """
@@ -18,7 +18,7 @@ from benchmarks.interleave import comparison, interleave, table
 from benchmarks.train import STEPS, Ours, esco_pairs
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.packing import NAME, packed_attention
-from hr_retrieval.objective.loss import SoftmaxLoss
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.train.memory import keep_freed_memory
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     """Print the table: `ours` is the plain step, `peer` the compiled one."""
     keep_freed_memory()
     pairs = esco_pairs(None)
-    plain, compiled = Ours(pairs, SoftmaxLoss()), Ours(pairs, SoftmaxLoss())
+    plain, compiled = Ours(pairs, TripletLoss()), Ours(pairs, TripletLoss())
     outside = torch.compiler.disable(packed_attention)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     AttentionInterface.register(NAME, outside)
     layers = [module for module in compiled.encoder.modules() if type(module).__name__.endswith("Layer")]

@@ -29,6 +29,7 @@ from hr_retrieval.config.schema import leaves
 from hr_retrieval.files import whole_file
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.significance import crossed_test, holm, spread
+from hr_retrieval.runs.moved import with_new_names
 
 PLAIN = "NoMixing"
 # Settings that say where a run lies and how it is shown.
@@ -74,8 +75,8 @@ class AblationRun:
 
     @property
     def loss(self) -> str:
-        """The loss's class, or the peer's name."""
-        return str(self.settings.get("peer") or self.settings["model.loss._target_"].rsplit(".", 1)[1])
+        """Its form, or the peer's name."""
+        return str(self.settings.get("peer") or self.settings["model.loss.form"])
 
     @property
     def mixing(self) -> str:
@@ -250,7 +251,7 @@ def _validation(family: Sequence[AblationRun], rate: float, seeds: set[int]) -> 
 
 
 def _run(folder: Path) -> AblationRun:
-    settings = leaves(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    settings = leaves(with_new_names(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))))
     with (folder / "metrics.csv").open(newline="") as file:
         measured = [float(row["validation/mrr"]) for row in csv.DictReader(file) if row.get("validation/mrr")]
     summary = json.loads((folder / "summary.json").read_text())

@@ -2,9 +2,9 @@
 
     pip install -c constraints.txt -e '.[builtin,peers]'
     python -m benchmarks.peers --data data/prepared/esco_titles --output outputs/peers/esco_titles --seeds 1 2 3
-    python -m benchmarks.peers ... --losses softmax --our-batches
+    python -m benchmarks.peers ... --losses smooth --our-batches
 
-The peer trains with its own trainer: in-batch softmax (`MultipleNegativesRankingLoss`, batches without duplicates, both
+The peer trains with its own trainer: our smooth form (`MultipleNegativesRankingLoss`, batches without duplicates, both
 directions as ours) or its cosine `TripletLoss` with one random negative of another group for each pair. bf16 autocast, Adam
 with the warm-up, clipping and rate schedule of our default. Its encoder is measured by our exact ranks, and
 each run leaves the files that a training run leaves (`summary.json`, `metrics.csv`, `per_query.parquet`), so that
@@ -49,7 +49,7 @@ from hr_retrieval.files import whole_folder, write_json
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks
 
-LOSSES = ("softmax", "triplet")
+LOSSES = ("smooth", "hinge")
 
 
 def main() -> None:
@@ -169,7 +169,7 @@ def _train(
         disable_tqdm=True,
     )
     trainer = SentenceTransformerTrainer(
-        model=model, args=settings, train_dataset=_pairs(dataset, loss == "triplet", seed), loss=_loss(model, loss)
+        model=model, args=settings, train_dataset=_pairs(dataset, loss == "hinge", seed), loss=_loss(model, loss)
     )
     trainer.train()
     model.save_pretrained(str(work / "encoder"), create_model_card=False)
@@ -180,7 +180,7 @@ def _batches(arguments: argparse.Namespace, loss: str, seed: int) -> Any:
     """The trainer's own sampler, or what makes ours of its data set."""
     if arguments.our_batches:
         return lambda dataset, **_: _OurBatches(len(dataset), arguments.batch, seed)
-    return BatchSamplers.NO_DUPLICATES if loss == "softmax" else BatchSamplers.BATCH_SAMPLER
+    return BatchSamplers.NO_DUPLICATES if loss == "smooth" else BatchSamplers.BATCH_SAMPLER
 
 
 class _OurBatches(BatchSampler):
@@ -200,7 +200,7 @@ class _OurBatches(BatchSampler):
 
 def _loss(model: SentenceTransformer, name: str) -> nn.Module:
     loss: nn.Module
-    if name == "softmax":
+    if name == "smooth":
         loss = losses.MultipleNegativesRankingLoss(
             model, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
         )

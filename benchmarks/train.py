@@ -5,7 +5,7 @@
 Both sides run a plain loop of encode, loss, backward, clip and optimizer step on the built-in ESCO pairs (all labels -> description)
 with MiniLM, 32 pairs a batch, at most 128 tokens. Ours is what `python -m hr_retrieval.train` does in its default configuration:
 tokens made beforehand, no padding, no dropout, bf16 where the processor has it. The peer tokenises in the loop and keeps the dropout of its
-model, as its own trainer does. With `--quality` both sides train 100 steps with the softmax loss on short queries (three
+model, as its own trainer does. With `--quality` both sides train 100 steps with the smooth loss on short queries (three
 words of the labels) from three seeds, and the validation MRR of each is printed.
 """
 
@@ -24,8 +24,8 @@ from benchmarks.interleave import comparison, interleave, table
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
 from hr_retrieval.markdown import markdown_table
-from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.similarity import cosine
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.prepare.readers.esco import EscoReader
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks
@@ -36,37 +36,37 @@ BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Rows `train_float32`, `train_bf16`, `train_triplet` (the peer's precision or loss against our default) and `train_bound`."""
+    """Rows `train_float32`, `train_bf16`, `train_hinge` (the peer's precision or loss against our default) and `train_bound`."""
     # For the peer too: it is one process.
     keep_freed_memory()
     pairs = esco_pairs(None)
-    ours = Ours(pairs, SoftmaxLoss())
+    ours = Ours(pairs, TripletLoss())
     rivals: dict[str, Callable[[], object]] = {
-        "ours softmax": ours,
-        "ours triplet": Ours(pairs, TripletLoss()),
-        "peer float32": Peer(pairs, softmax, torch.float32),
-        "peer bf16": Peer(pairs, softmax, torch.bfloat16),
-        "peer triplet": Peer(pairs, triplet, torch.float32, negatives=True),
+        "ours smooth": ours,
+        "ours hinge": Ours(pairs, TripletLoss("hinge")),
+        "peer float32": Peer(pairs, smooth, torch.float32),
+        "peer bf16": Peer(pairs, smooth, torch.bfloat16),
+        "peer hinge": Peer(pairs, hinge, torch.float32, negatives=True),
     }
     rivals["products"] = Products(ours.encoder, ours.mean_tokens())
     times = interleave(rivals, rounds=3 if quick else 5)
     return [
         comparison(
-            "train_float32", "softmax loss: sentence-transformers float32", times["ours softmax"], times["peer float32"]
+            "train_float32", "smooth loss: sentence-transformers float32", times["ours smooth"], times["peer float32"]
         ),
         comparison(
-            "train_bf16", "softmax loss: sentence-transformers bf16 autocast", times["ours softmax"], times["peer bf16"]
+            "train_bf16", "smooth loss: sentence-transformers bf16 autocast", times["ours smooth"], times["peer bf16"]
         ),
         comparison(
-            "train_triplet",
-            "triplet loss: sentence-transformers TripletLoss float32",
-            times["ours triplet"],
-            times["peer triplet"],
+            "train_hinge",
+            "hinge loss: sentence-transformers TripletLoss float32",
+            times["ours hinge"],
+            times["peer hinge"],
         ),
         comparison(
             "train_bound",
-            "softmax loss: the layers' matrix products alone (the ratio is the share of this bound that training reaches)",
-            times["ours softmax"],
+            "smooth loss: the layers' matrix products alone (the ratio is the share of this bound that training reaches)",
+            times["ours smooth"],
             times["products"],
         ),
     ]
@@ -76,7 +76,7 @@ class Ours:
     """A call is `STEPS` steps of our loop."""
 
     def __init__(
-        self, pairs: list[tuple[str, str]], loss: RetrievalLoss, seed: int = 0, total: int | None = None
+        self, pairs: list[tuple[str, str]], loss: TripletLoss, seed: int = 0, total: int | None = None
     ) -> None:
         self.encoder, self.loss = Encoder(BUILTIN, max_length=LENGTH), loss
         self.anchors, _ = self.encoder.tokenise([anchor for anchor, _ in pairs], "query")
@@ -125,15 +125,15 @@ class Products:
                 torch.mm(gradient.T, given)
 
 
-def softmax(model: SentenceTransformer) -> nn.Module:
-    """The peer's in-batch softmax in both directions, as ours is."""
+def smooth(model: SentenceTransformer) -> nn.Module:
+    """The peer's `MultipleNegativesRankingLoss` in both directions, as our smooth form is."""
     loss: nn.Module = losses.MultipleNegativesRankingLoss(
         model, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
     )
     return loss
 
 
-def triplet(model: SentenceTransformer) -> nn.Module:
+def hinge(model: SentenceTransformer) -> nn.Module:
     """The peer's triplet loss on cosine distance with our margin."""
     loss: nn.Module = losses.TripletLoss(model, losses.TripletDistanceMetric.COSINE, triplet_margin=0.1)
     return loss
@@ -184,9 +184,9 @@ def quality(steps: int = 100, seeds: int = 3) -> str:
         for seed in range(seeds):
             side: Ours | Peer
             if name == "ours bf16":
-                side = Ours(training, SoftmaxLoss(), seed, steps)
+                side = Ours(training, TripletLoss(), seed, steps)
             else:
-                side = Peer(training, softmax, torch.float32, seed=seed, total=steps)
+                side = Peer(training, smooth, torch.float32, seed=seed, total=steps)
             for _ in range(steps // STEPS):
                 side()
             figures.append(mrr(side.encoder if isinstance(side, Ours) else side.model, held_out))

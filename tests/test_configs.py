@@ -132,6 +132,17 @@ def test_an_experiment_sweeps_over_what_its_header_says(experiment: str, runs: i
     )
 
 
+def test_the_original_command_is_complete_and_takes_another_encoder() -> None:
+    for model, name in ((None, "paraphrase-multilingual-mpnet-base-v2"), ("minilm", "all-MiniLM-L6-v2")):
+        config = composed("train", "experiment=original", *([f"model={model}"] if model else []))
+        assert config.model.encoder.name_or_path.endswith(name)
+        assert config.model.mixing._target_.endswith("AnchorMixing")
+        assert (config.model.loss.form, config.model.loss.margin) == ("hinge", 0.3)
+        assert (config.optimizer._target_, config.optimizer.lr) == ("torch.optim.Adam", 1e-5)
+        assert (config.datamodule.batch_size, config.trainer.max_epochs) == (16, 10)
+        assert config.callbacks.last.every_n_train_steps == 1000
+
+
 def test_unknown_keys_and_options_are_named() -> None:
     with pytest.raises(Exception, match="trainer"):
         composed("train", "trainer.max_epoch=3")

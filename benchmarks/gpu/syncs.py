@@ -18,8 +18,8 @@ from benchmarks.gpu.made import Size, prepare_data
 from benchmarks.gpu.training import made_encoder
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.objective.loss import SoftmaxLoss
 from hr_retrieval.objective.mixing import NoMixing
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.train.module import RetrievalModule
 
 # A module with a setting, which it declares to nobody.
@@ -34,7 +34,7 @@ def count_syncs(device: torch.device, size: Size, work: Path, card: dict[str, An
     data = prepare_data(work, size, 2 * size.batch * (_WARM + 3 * size.steps))
     encoder = Encoder(str(made_encoder(work, size, size.vocabulary)))
     optimizer = functools.partial(torch.optim.Adam, lr=1e-5, fused=True)
-    module = RetrievalModule(encoder, NoMixing(), SoftmaxLoss(), optimizer)
+    module = RetrievalModule(encoder, NoMixing(), TripletLoss(), optimizer)
     watch = Watch(device, size.steps)
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",

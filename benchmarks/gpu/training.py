@@ -16,8 +16,8 @@ from benchmarks.gpu.made import MULTILINGUAL, Size, pairs, write_encoder
 from benchmarks.interleave import comparison, interleave
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.packing import NAME, packed_attention
-from hr_retrieval.objective.loss import SoftmaxLoss
 from hr_retrieval.objective.similarity import cosine
+from hr_retrieval.objective.triplet import TripletLoss
 
 _RATE = 2e-5
 # Batches that are gone through again and again: the peer's are made beforehand.
@@ -65,7 +65,7 @@ class Ours:
         packing: bool | None = None,
     ) -> None:
         self.encoder = Encoder(str(folder), packing=packing).to(device)
-        self.device, self.size, self.loss = device, size, SoftmaxLoss()
+        self.device, self.size, self.loss = device, size, TripletLoss()
         self.anchors, _ = self.encoder.tokenise(texts[0], "query")
         self.documents, _ = self.encoder.tokenise(texts[1], "document")
         self.optimizer = torch.optim.Adam(self.encoder.parameters(), lr=_RATE, fused=True)

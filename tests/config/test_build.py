@@ -78,12 +78,12 @@ def test_no_path_through_a_library_leads_to_anything_but_the_kinds(module: str) 
         "hr_retrieval.prepare.clean.pd.ExcelWriter",
         "hr_retrieval.prepare.readers.pickle.pickle.Unpickler",
         "hr_retrieval.prepare.readers.pickle._FrameUnpickler",
-        "hr_retrieval.objective.loss.torch.ctypes.CDLL",
+        "hr_retrieval.objective.triplet.torch.ctypes.CDLL",
         "hr_retrieval.config.message.tempfile",
         "hr_retrieval.config.build.instantiate",
         "hr_retrieval.sweep.sweep.Sweep",
-        "hr_retrieval.objective.loss.nn.Linear",
-        "hr_retrieval.objective.loss.RetrievalLoss.forward",
+        "hr_retrieval.objective.triplet.nn.Linear",
+        "hr_retrieval.objective.triplet.TripletLoss.forward",
         "hr_retrieval..model.loss.TripletLoss",
         "hr_retrieval/model/loss.TripletLoss",
         ".loss.TripletLoss",
@@ -96,7 +96,7 @@ def test_what_is_none_of_the_kinds_is_refused(target: str) -> None:
     with pytest.raises(UserError, match=r"config\.callbacks\[0\]\.x\._target_"):
         check_targets({"callbacks": [{"x": {"_target_": target}}]})
     with pytest.raises(UserError, match="_target_"):
-        build({"_target_": "hr_retrieval.objective.loss.TripletLoss", "margin": {"_target_": target}})
+        build({"_target_": "hr_retrieval.objective.triplet.TripletLoss", "margin": {"_target_": target}})
 
 
 @pytest.mark.parametrize("target", [None, 1, ["os.system"], {"_target_": "torch.optim.Adam"}, torch.optim.Adam])
@@ -120,7 +120,7 @@ def test_a_stranger_s_module_is_not_imported(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_class_that_only_calls_itself_ours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    forged = type("TripletLoss", (torch.nn.Module,), {"__module__": "hr_retrieval.objective.loss"})
+    forged = type("TripletLoss", (torch.nn.Module,), {"__module__": "hr_retrieval.objective.triplet"})
     monkeypatch.setattr("hr_retrieval.train.distributed.TripletLoss", forged, raising=False)
     assert buildable("hr_retrieval.train.distributed.TripletLoss") is None
 
@@ -135,8 +135,8 @@ def test_a_new_part_of_the_package_is_built_without_a_list_to_change(monkeypatch
 
 
 def test_a_refusal_names_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"got hr_retrieval\.objective\.loss\.Triplet\. In .* TripletLoss"):
-        check_targets({"_target_": "hr_retrieval.objective.loss.Triplet"})
+    with pytest.raises(UserError, match=r"got hr_retrieval\.objective\.triplet\.Triplet\. In .* TripletLoss"):
+        check_targets({"_target_": "hr_retrieval.objective.triplet.Triplet"})
     with pytest.raises(UserError, match=r"Nothing in hr_retrieval\.files is"):
         check_targets({"_target_": "hr_retrieval.files.json"})
 
@@ -163,7 +163,7 @@ def test_a_value_that_would_be_read_once_more_is_refused() -> None:
     with pytest.raises(UserError, match=r"config\.margin to be a plain value"):
         check_targets(OmegaConf.to_container(config, resolve=True))
     node = OmegaConf.create(
-        {"_target_": "hr_retrieval.objective.loss.TripletLoss", "margin": r"${oc.decode:'{_target_: a.b}'}"}
+        {"_target_": "hr_retrieval.objective.triplet.TripletLoss", "margin": r"${oc.decode:'{_target_: a.b}'}"}
     )
     with pytest.raises(UserError, match=r"a\.b"):
         build(node)
@@ -179,10 +179,12 @@ def test_the_config_of_a_run_holds_plain_values(tmp_path: Path) -> None:
 
 
 def test_build_raises_what_the_constructor_raised() -> None:
-    node = {"_target_": "hr_retrieval.objective.loss.TripletLoss", "margin": 0.3}
+    node = {"_target_": "hr_retrieval.objective.triplet.TripletLoss", "margin": 0.3}
     assert build(node, symmetric=True).symmetric
     assert build(node).margin == 0.3
     with pytest.raises(UserError, match=r"margin of at least 0; got -1\.0"):
         build(node, margin=-1.0)
-    with pytest.raises(UserError, match=r"TripletLoss takes; got a refusal .*'colour'.* takes: margin, negatives"):
+    with pytest.raises(
+        UserError, match=r"TripletLoss takes; got a refusal .*'colour'.* takes: form, margin, negatives"
+    ):
         build(node, colour="red")

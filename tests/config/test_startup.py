@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import hydra
 import pytest
 
-from hr_retrieval.config.startup import check_hydra
+from hr_retrieval.config.startup import check_hydra, check_startup
 from hr_retrieval.errors import UserError
+from hr_retrieval.train import resolvers
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,26 @@ from hr_retrieval.errors import UserError
 def test_what_hydra_would_run_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"hydra\."):
         check_hydra(settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [(["experiment=model_selection"], 2), (["-m", "experiment=model_selection", "model=tiny"], 1)],
+)
+def test_each_option_that_an_experiment_sweeps_over_is_composed_once(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], options: int
+) -> None:
+    compose, composed = hydra.compose, []
+
+    def watched(name: str, lines: list[str], **further: Any) -> Any:
+        assert len(composed) < 9, "it goes on for ever"
+        composed.append(compose(name, lines, **further))
+        return composed[-1]
+
+    monkeypatch.setattr(hydra, "compose", watched)
+    resolvers.register()
+    check_startup("train", arguments)
+    assert len({config.model.encoder.name_or_path for config in composed}) == options
 
 
 def test_what_hydra_may_be_told_passes() -> None:

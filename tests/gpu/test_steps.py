@@ -11,8 +11,8 @@ import torch
 
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.mixing import AnchorMixing, Mixing, NoMixing
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.train.module import RetrievalModule
 from tests.gpu.conftest import ACCELERATOR
 
@@ -33,12 +33,12 @@ class Losses(pl.Callback):
 
 
 def losses(
-    folder: Path, steps: int = 8, loss: RetrievalLoss | None = None, mixing: Mixing | None = None, **options: Any
+    folder: Path, steps: int = 8, loss: TripletLoss | None = None, mixing: Mixing | None = None, **options: Any
 ) -> list[float]:
     """Of each step of a training with fused Adam and clipping."""
     encoder = Encoder("tiny", max_length=24)
     optimizer = functools.partial(torch.optim.Adam, lr=1e-3, fused=True)
-    module = RetrievalModule(encoder, mixing or NoMixing(), loss or SoftmaxLoss(), optimizer)
+    module = RetrievalModule(encoder, mixing or NoMixing(), loss or TripletLoss(), optimizer)
     watch = Losses()
     trainer = pl.Trainer(max_steps=steps, gradient_clip_val=0.1, callbacks=[watch], **QUIET, **options)
     trainer.fit(module, RetrievalDataModule(folder, encoder, batch_size=8))
@@ -57,10 +57,10 @@ def test_mixed_precisions_train_as_float32_does(toy_dataset: Path, precision: st
     assert found[-1] < found[0]
 
 
-@pytest.mark.parametrize("loss", [SoftmaxLoss(), TripletLoss(margin=0.3)], ids=["softmax", "triplet"])
+@pytest.mark.parametrize("loss", [TripletLoss(), TripletLoss(form="hinge")], ids=["smooth", "hinge"])
 @pytest.mark.parametrize("mixing", [NoMixing(), AnchorMixing(negative_weight=0.4)], ids=["none", "anchor"])
 def test_nothing_warns_of_what_has_no_order_and_all_of_it_repeats(
-    toy_dataset: Path, deterministic: None, loss: RetrievalLoss, mixing: Mixing
+    toy_dataset: Path, deterministic: None, loss: TripletLoss, mixing: Mixing
 ) -> None:
     options = {"precision": "bf16-mixed", "deterministic": "warn", "loss": loss, "mixing": mixing}
     with warnings.catch_warnings(record=True) as said:

@@ -4,6 +4,7 @@ import copy
 import io
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.mixing import (
     AnchorMixing,
     AnchorNegativeMixing,
+    DocumentMixing,
     MemoryQueue,
     Mixed,
     Mixing,
@@ -26,23 +27,33 @@ from hr_retrieval.objective.mixing import (
     NeighbourPositiveMixing,
     Neighbours,
     NoMixing,
+    PoolNegativeMixing,
+    PositiveGroupMixing,
     PositiveNegativeMixing,
     PositivePositiveMixing,
     SoftLabelMixing,
 )
 from hr_retrieval.objective.similarity import cosine, synthetic_cosine
+from hr_retrieval.objective.triplet import TripletLoss
 
 Vector = list[float]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 SHAPES = [(1, 1), (3, 3), (4, 7), (6, 10)]
-STRATEGIES: list[type[Mixing]] = [
+# They are added to the plain loss and look over the whole corpus by themselves; here they mix a batch as the others do.
+ADDED: list[Any] = [
+    partial(strategy, source="batch", added=None)
+    for strategy in (DocumentMixing, PositiveGroupMixing, PoolNegativeMixing)
+]
+DOCUMENT, GROUP, POOL = ADDED
+STRATEGIES: list[Any] = [
     AnchorMixing,
     NegativeNegativeMixing,
     AnchorNegativeMixing,
     PositiveNegativeMixing,
     PositivePositiveMixing,
     NeighbourPositiveMixing,
+    *ADDED,
     SoftLabelMixing,
 ]
 NEIGHBOUR_STRATEGIES = STRATEGIES[:-1]
@@ -55,6 +66,7 @@ RANDOM_STRATEGIES: list[tuple[type[Mixing], dict[str, Any]]] = [
     (PositiveNegativeMixing, {"random": True}),
     (PositivePositiveMixing, {"random": True}),
     (NeighbourPositiveMixing, {"random": True}),
+    (POOL, {}),
 ]
 
 
@@ -329,6 +341,84 @@ def test_neighbour_positive_mixing_matches_loops(
         assert_same(mixed.relevance, labels)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("source", ["batch", "queue"])
+def test_document_mixing_matches_loops(shape: tuple[int, int], source: str) -> None:
+    anchors, documents, relevance, negative, identities = batch(*shape)
+    neighbours = beyond(shape[0], 6)
+    mixed = DOCUMENT(k=2, source=source, weight=0.4, temperature=0.3)(
+        anchors, documents, relevance, negative, identities, 0, neighbours
+    )
+    candidates, judged = documents.tolist(), graded(relevance, negative)
+    if source == "queue":
+        candidates = candidates + neighbours.embeddings.tolist()
+        further = graded(neighbours.relevance, neighbours.negative)
+        judged = [own + more for own, more in zip(judged, further, strict=True)]
+    for j, document in enumerate(documents.tolist()):
+        others = [c for n, c in enumerate(candidates) if n != j and any(row[n] >= 0 for row in judged)]
+        near = nearest(document, others, 2)
+        expected = total((0.6, document), (0.4, mean_or_softmax(document, near, 0.3))) if near else document
+        assert mixed.documents[j].tolist() == pytest.approx(normalised(expected))
+    assert mixed.relevance.tolist() == graded(relevance, negative)
+    assert mixed.anchors is anchors
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("beta", [0.0, 3.0])
+@pytest.mark.parametrize("source", ["batch", "queue"])
+@pytest.mark.parametrize("make", [batch, overlapping])
+def test_positive_group_mixing_matches_loops(
+    shape: tuple[int, int], beta: float, source: str, make: Callable[..., Batch]
+) -> None:
+    anchors, documents, relevance, negative, identities = make(*shape)
+    neighbours = beyond(shape[0], 6)
+    mixed = GROUP(k=3, source=source, beta=beta)(anchors, documents, relevance, negative, identities, 0, neighbours)
+    candidates, judged = documents.tolist(), graded(relevance, negative)
+    if source == "queue":
+        candidates = candidates + neighbours.embeddings.tolist()
+        further = graded(neighbours.relevance, neighbours.negative)
+        judged = [own + more for own, more in zip(judged, further, strict=True)]
+    for j in range(len(anchors)):
+        own = candidates[j]
+        others = [n for n in range(len(candidates)) if n != j and judged[j][n] == 1]
+        group = [j, *sorted(others, key=lambda n: -dot(own, candidates[n]))[:3]]
+        powers = [math.exp(beta * dot(own, candidates[n])) for n in group]
+        weights = [power / sum(powers) for power in powers]
+        blend = total(*zip(weights, (candidates[n] for n in group), strict=True))
+        assert mixed.documents[j].tolist() == pytest.approx(normalised(blend))
+        for i in range(len(anchors)):
+            parts = [judged[i][n] for n in group]
+            expected = -1.0 if -1 in parts else sum(w * part for w, part in zip(weights, parts, strict=True))
+            assert mixed.relevance[i, j].item() == pytest.approx(expected)
+    size = len(anchors)
+    assert torch.equal(mixed.documents[size:], documents[size:])
+    assert mixed.relevance[:, size:].tolist() == [row[size : len(documents)] for row in judged]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pool_negative_mixing_matches_loops(shape: tuple[int, int]) -> None:
+    anchors, documents, relevance, negative, identities = batch(*shape)
+    mixed = POOL(k=3, weight=0.6)(anchors, documents, relevance, negative, identities, 5)
+    shares = np.random.default_rng((0, 5)).uniform(0, 0.6, (len(anchors), 3, 1))
+    assert mixed.synthetic.shape[1] == 1
+    for i, anchor in enumerate(anchors.tolist()):
+        pool = nearest(anchor, split(documents, relevance, negative, i)[1], 3)
+        assert mixed.synthetic_relevance[i].item() == (0 if pool else -1)
+        own = documents[i].tolist()
+        points = [normalised(total((s, own), (1 - s, n))) for s, n in zip(shares[i, :, 0], pool, strict=False)]
+        if points:
+            hardest = max(points, key=lambda point: dot(anchor, point))
+            assert mixed.synthetic[i, 0].tolist() == pytest.approx(hardest)
+
+
+def test_what_is_added_rises_by_its_weight_and_mixes_at_full_strength() -> None:
+    given_batch = batch(5, 8)
+    mixing = AnchorMixing(random=False, start_step=2, ramp_steps=4, added=0.2)
+    assert [mixing.risen(step) for step in range(8)] == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1]
+    assert is_identity(mixing(*given_batch, 1), given_batch)
+    assert same(mixing(*given_batch, 2), AnchorMixing(random=False)(*given_batch, 2))
+
+
 def test_neighbours_of_another_group_never_become_negatives() -> None:
     # Documents 0 and 2 are relevant to anchor 0, and 2 also to anchor 1, whose negative must not be 0 replaced by 2.
     documents = unit(3, 4, seed=0)
@@ -463,10 +553,15 @@ OPTIONS: list[tuple[type[Mixing], dict[str, Any]]] = [
     (NeighbourPositiveMixing, {"weight": 0.5}),
     (NeighbourPositiveMixing, {"random": True}),
     (NeighbourPositiveMixing, {"add": True}),
+    (DOCUMENT, {"weight": 0.3}),
+    (DOCUMENT, {"temperature": 0.5}),
+    (GROUP, {"beta": 0.0}),
+    (POOL, {"weight": 0.2}),
     (SoftLabelMixing, {"alpha": 0.3}),
     (SoftLabelMixing, {"side": "documents"}),
-    *((strategy, {"k": 2}) for strategy in NEIGHBOUR_STRATEGIES if strategy is not PositivePositiveMixing),
+    *((strategy, {"k": 2}) for strategy in NEIGHBOUR_STRATEGIES if strategy not in (PositivePositiveMixing, GROUP)),
     (PositivePositiveMixing, {"k": 1}),
+    (GROUP, {"k": 1}),
     *((strategy, {"source": "queue"}) for strategy in NEIGHBOUR_STRATEGIES),
     *((strategy, {"renormalise": False}) for strategy in STRATEGIES if strategy is not NeighbourPositiveMixing),
 ]
@@ -612,13 +707,13 @@ EVERY_STRATEGY: list[tuple[type[Mixing], dict[str, Any]]] = [
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(EVERY_STRATEGY),
-    st.sampled_from([TripletLoss(0.5, symmetric=True), SoftmaxLoss(5.0)]),
+    st.sampled_from([TripletLoss("hinge", 0.5, symmetric=True), TripletLoss(scale=5.0)]),
     st.integers(2, 5),
     st.integers(0, 4),
     st.integers(0, 99),
 )
 def test_what_is_neither_relevant_nor_a_negative_of_any_anchor_counts_for_nothing(
-    strategy: tuple[type[Mixing], dict[str, Any]], loss: RetrievalLoss, anchors: int, further: int, seed: int
+    strategy: tuple[type[Mixing], dict[str, Any]], loss: TripletLoss, anchors: int, further: int, seed: int
 ) -> None:
     plain, documents, relevance, negative, identities = batch(anchors, anchors + further, seed)
     wrong = unit(3, 4, seed=seed + 7)
@@ -706,7 +801,7 @@ def test_training_through_a_batch_without_negatives_or_neighbours(
         anchors, documents = unit(2, 4, seed=0).requires_grad_(), unit(2, 4, seed=1).requires_grad_()
         mixed = strategy(**options)(anchors, documents, relevance, ~relevance, each(len(documents)), 0)
         scores = cosine(mixed.anchors, mixed.documents)
-        result = TripletLoss(0.5)(
+        result = TripletLoss("hinge", 0.5)(
             scores, mixed.relevance, synthetic_cosine(mixed.anchors, mixed.synthetic), mixed.synthetic_relevance
         )
         # Anomaly detection fails on a NaN anywhere in the backward pass, also one that a mask would hide later.
@@ -769,7 +864,12 @@ def test_an_empty_queue_is_like_none() -> None:
     ("strategy", "key", "value"),
     [
         (AnchorMixing, "k", 0),
-        (AnchorMixing, "source", "corpus"),
+        (AnchorMixing, "source", "disk"),
+        (AnchorMixing, "added", 0.0),
+        (DocumentMixing, "weight", 1.0),
+        (DocumentMixing, "temperature", 0.0),
+        (PositiveGroupMixing, "beta", -1.0),
+        (PoolNegativeMixing, "weight", 0.0),
         (AnchorMixing, "start_step", -1),
         (AnchorMixing, "ramp_steps", -1),
         (AnchorMixing, "seed", -1),
@@ -851,4 +951,5 @@ def test_a_count_of_relevant_documents_is_handed_on_only_where_it_still_holds(st
     given = batch(6, 10)
     mixed = strategy().train()(*given, 0, None, int(given[2].sum()))
     assert mixed.relevant in (None, int((mixed.relevance > 0).sum()))
-    assert (mixed.relevant is None) == (strategy in (NeighbourPositiveMixing, SoftLabelMixing))
+    relabels = (NeighbourPositiveMixing, SoftLabelMixing, PositiveGroupMixing)
+    assert (mixed.relevant is None) == isinstance(strategy(), relabels)

@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.guard import Guard
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
 from hr_retrieval.prepare.clean import clean
@@ -277,6 +279,44 @@ def test_max_rows(tmp_path: Path) -> None:
     assert [row["row"] for row in table(data, "rejected")] == [0]
 
 
+def skills(occupations: int = 30) -> list[Row]:
+    """Occupations that share all their skills, two titles each."""
+    return [
+        {
+            "a": [f"title {number}", f"other {number}"],
+            "p": [f"skill {number % 5}", f"skill {(number + 1) % 5}"],
+            "g": number,
+        }
+        for number in range(occupations)
+    ]
+
+
+def test_documents_that_are_shared_by_design_leave_the_queries_to_be_split(tmp_path: Path) -> None:
+    shares = {"validation_share": 0.2, "test_share": 0.2}
+    with pytest.raises(UserError, match="shared_documents=true"):
+        prepare(tmp_path / "apart", skills(), GROUPED, **shares)
+    data = prepare(tmp_path / "shared", skills(), GROUPED, shared_documents=True, **shares)
+    assert judged(data)[1] == {(title, skill) for row in skills() for title in row["a"] for skill in row["p"]}
+    splits = {row["text"]: row["split"] for row in table(data, "queries")}
+    assert set(splits.values()) == {"train", "validation", "test"}
+    assert all(splits[first] == splits[second] for first, second in (row["a"] for row in skills()))
+    assert "documents shared" in data.info["split_rule"]
+
+
+def test_of_titles_of_one_occupation_all_but_the_query_s_own_text_are_right(tmp_path: Path) -> None:
+    titles = [["cook", "chef", "head of kitchen"], ["welder", "chef"], ["nurse", "sister", "matron"]]
+    rows = [{"a": texts, "p": texts, "g": number} for number, texts in enumerate(titles)]
+    data = prepare(tmp_path, rows, GROUPED)
+    queries, documents = (table(data, name) for name in ("queries", "corpus"))
+    relevance, negative = Guard(data).judge(np.arange(data.query_count), np.arange(data.document_count))
+    for query, relevant, negatives in zip(queries, relevance, negative, strict=True):
+        own = query["text"]
+        # A title of two occupations asks for both.
+        same = {text for texts in titles if own in texts for text in texts} - {own}
+        assert {document["text"] for document, right in zip(documents, relevant, strict=True) if right} == same
+        assert own not in {document["text"] for document, wrong in zip(documents, negatives, strict=True) if wrong}
+
+
 def test_the_seed_changes_the_split_only(tmp_path: Path) -> None:
     one = preparation(tmp_path / "1", many(), validation_share=0.2, test_share=0.2)
     first, second = one.run(1), replace(one, folder=str(tmp_path / "2")).run(2)
@@ -363,6 +403,13 @@ def test_open_or_run_prepares_once_and_notices_other_settings(tmp_path: Path) ->
         made.open_or_run(seed=2)
     with pytest.raises(UserError, match="max_rows = 5"):
         replace(made, max_rows=5).open_or_run()
+    # As a version wrote it that had no such option.
+    info = json.loads((tmp_path / "prepared" / "dataset.json").read_text())
+    del info["options"]["shared_documents"]
+    (tmp_path / "prepared" / "dataset.json").write_text(json.dumps(info))
+    assert made.open_or_run().fingerprint == first.fingerprint
+    with pytest.raises(UserError, match="shared_documents = True"):
+        replace(made, shared_documents=True).open_or_run()
 
 
 def test_a_config_builds_it(tmp_path: Path) -> None:

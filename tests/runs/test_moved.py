@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from hr_retrieval.config.build import buildable
+from hr_retrieval.config.build import build, buildable
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.export import __main__ as export
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.runs.moved import MOVED, with_new_names
 from tests.conftest import Command
@@ -112,6 +113,13 @@ def test_names_change_at_any_depth_and_nothing_else_does() -> None:
         "_target_": "x.Y",
     }
     assert with_new_names(old) == new
+
+
+@pytest.mark.parametrize("module", ["hr_retrieval.model.loss", "hr_retrieval.objective.loss"])
+@pytest.mark.parametrize(("name", "form", "margin"), [("SoftmaxLoss", "smooth", 0.0), ("TripletLoss", "hinge", 0.3)])
+def test_the_two_losses_of_old_are_forms_of_one(module: str, name: str, form: str, margin: float) -> None:
+    loss = build(with_new_names({"_target_": f"{module}.{name}", "margin": margin}))
+    assert (type(loss), loss.form, loss.margin) == (TripletLoss, form, margin)
 
 
 def test_an_old_run_gives_its_encoder(old_run: Path) -> None:

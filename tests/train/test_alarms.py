@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.loss import TripletLoss
 from hr_retrieval.objective.mixing import NoMixing
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.train.alarms import Alarms, mean_cosine
 from hr_retrieval.train.module import RetrievalModule
 from hr_retrieval.train.schedule import WarmupLinear
@@ -34,7 +34,7 @@ def run(
     """Three short epochs with a validation behind each; `zero_shot` as a run measures it."""
     torch.manual_seed(0)
     optimizer = functools.partial(torch.optim.Adam, lr=lr)
-    module = RetrievalModule(Encoder("tiny", max_length=24), NoMixing(), TripletLoss(), optimizer, scheduler)
+    module = RetrievalModule(Encoder("tiny", max_length=24), NoMixing(), TripletLoss("hinge"), optimizer, scheduler)
     data = RetrievalDataModule(folder, module.encoder, batch_size=8)
     trainer = pl.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,

@@ -28,8 +28,8 @@ from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.guidance import Guidance
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.objective.loss import RetrievalLoss, SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.mixing import AnchorMixing, Mixing, NoMixing
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO, load_checkpoint
 from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.distributed import gather_parts
@@ -77,14 +77,13 @@ ANCHORS = ([0, 1, 4], [6, 10, 11])
 EXTRAS = ([20], [4, 20, 33])
 # As one process would order it: own documents, then the others once, ascending.
 WHOLE_ANCHORS, WHOLE_EXTRAS = [0, 1, 4, 6, 10, 11], [20, 33]
-CASES: dict[str, tuple[type[RetrievalLoss], dict[str, Any], type[Mixing], dict[str, Any], dict[str, Any]]] = {
-    "triplet": (TripletLoss, {"margin": 0.3}, NoMixing, {}, {}),
-    "softmax": (SoftmaxLoss, {"symmetric": True}, NoMixing, {}, {}),
-    "anchor mixing": (TripletLoss, {"margin": 0.3}, AnchorMixing, {"random": True, "negative_weight": 0.3}, {}),
-    "mini-batches": (SoftmaxLoss, {"symmetric": True}, AnchorMixing, {}, {"mini_batch": 2}),
+CASES: dict[str, tuple[dict[str, Any], type[Mixing], dict[str, Any], dict[str, Any]]] = {
+    "hinge": ({"form": "hinge", "margin": 0.3}, NoMixing, {}, {}),
+    "smooth": ({}, NoMixing, {}, {}),
+    "anchor mixing": ({"form": "hinge", "margin": 0.3}, AnchorMixing, {"random": True, "negative_weight": 0.3}, {}),
+    "mini-batches": ({}, AnchorMixing, {}, {"mini_batch": 2}),
     "queue": (
-        TripletLoss,
-        {"margin": 0.3},
+        {"form": "hinge", "margin": 0.3},
         AnchorMixing,
         {"source": "queue"},
         {"queue_size": 9, "queue_negatives": True},
@@ -119,10 +118,10 @@ def step(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and the gradient of all parameters, averaged over the processes as data-parallel training does."""
     torch.manual_seed(5)
-    loss, loss_options, mixing, mixing_options, options = CASES[case]
+    loss_options, mixing, mixing_options, options = CASES[case]
     dataset = PreparedDataset.open(folder / "toy")
     encoder = Encoder(str(folder / "encoder"), max_length=24, dropout=0.0)
-    module = RetrievalModule(encoder, mixing(**mixing_options), loss(**loss_options), **options)
+    module = RetrievalModule(encoder, mixing(**mixing_options), TripletLoss(**loss_options), **options)
     trainer = SimpleNamespace(
         world_size=processes, datamodule=SimpleNamespace(guard=guarded(dataset), dataset=dataset), global_step=0
     )
@@ -156,7 +155,7 @@ def trained(folder: Path, case: str, devices: int) -> pl.Trainer:
     encoder = Encoder(str(folder / "encoder"), max_length=24)
     # A large eps: where a gradient is nothing but rounding (the keys' biases), Adam would make a step of it.
     optimizer = functools.partial(torch.optim.AdamW, lr=1e-2, eps=1e-3, weight_decay=0.5, fused=True)
-    module = RetrievalModule(encoder, AnchorMixing(), SoftmaxLoss(), optimizer, **module_options)
+    module = RetrievalModule(encoder, AnchorMixing(), TripletLoss(), optimizer, **module_options)
     trainer = pl.Trainer(
         devices=devices, accelerator="cpu", plugins=[CheckedCheckpointIO()], logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0,

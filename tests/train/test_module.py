@@ -16,8 +16,8 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.guide import EncoderGuide
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.loss import SoftmaxLoss, TripletLoss
 from hr_retrieval.objective.mixing import AnchorMixing, NoMixing, SoftLabelMixing
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.train.module import RetrievalModule
 
 QUIET: dict[str, Any] = {
@@ -35,7 +35,7 @@ def fit(module: RetrievalModule, folder: Path, steps: int, **options: Any) -> Re
 def make(mixing: Any = None, loss: Any = None, lr: float = 1e-3, **options: Any) -> RetrievalModule:
     optimizer = functools.partial(torch.optim.AdamW, lr=lr, weight_decay=0.5)
     return RetrievalModule(
-        Encoder("tiny", max_length=24), mixing or NoMixing(), loss or TripletLoss(), optimizer, **options
+        Encoder("tiny", max_length=24), mixing or NoMixing(), loss or TripletLoss("hinge"), optimizer, **options
     )
 
 
@@ -131,7 +131,7 @@ def test_the_queue_and_the_mixing_must_agree() -> None:
 
 def test_negatives_of_the_queue_are_compared_as_a_loop_does(toy_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Triplets of each anchor's relevant documents with its negatives in the batch and in the queue before the step."""
-    module = make(loss=TripletLoss(0.3, reduction="all"), queue_size=20, queue_negatives=True, lr=1e-2)
+    module = make(loss=TripletLoss("hinge", 0.3, reduction="all"), queue_size=20, queue_negatives=True, lr=1e-2)
     data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=8, guide=EncoderGuide("tiny"))
     step = RetrievalModule.training_step
     longest = 0
@@ -193,8 +193,8 @@ def test_each_option_of_the_guard_and_the_queue_changes_the_weights(toy_dataset:
 
 
 def test_mini_batches_train_to_the_same_weights(toy_dataset: Path) -> None:
-    whole = fit(make(loss=SoftmaxLoss()), toy_dataset, 3).encoder.state_dict()
-    cached = fit(make(loss=SoftmaxLoss(), mini_batch=3), toy_dataset, 3).encoder.state_dict()
+    whole = fit(make(loss=TripletLoss()), toy_dataset, 3).encoder.state_dict()
+    cached = fit(make(loss=TripletLoss(), mini_batch=3), toy_dataset, 3).encoder.state_dict()
     # Adam turns gradients that are rounding only (here those of keys' biases) into whole steps.
     names = [name for name in whole if not name.endswith("key.bias")]
     for name in names:

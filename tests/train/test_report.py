@@ -14,7 +14,10 @@ CONFIG = OmegaConf.create(
     {
         "seed": 3,
         "output": "somewhere",
-        "model": {"loss": {"_target_": "hr_retrieval.objective.loss.TripletLoss", "margin": 0.1}, "mini_batch": None},
+        "model": {
+            "loss": {"_target_": "hr_retrieval.objective.triplet.TripletLoss", "margin": 0.1},
+            "mini_batch": None,
+        },
         "optimizer": {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-4},
     }
 )

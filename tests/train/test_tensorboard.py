@@ -22,8 +22,8 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.keys import keys_of
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.loss import TripletLoss
 from hr_retrieval.objective.mixing import NoMixing
+from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.train.module import RetrievalModule
 from hr_retrieval.train.tensorboard import Projector, ScoreHistograms, WorstQueries
 
@@ -53,7 +53,7 @@ class Scores(Callback):
 def module() -> RetrievalModule:
     optimizer = functools.partial(torch.optim.AdamW, lr=1e-3)
     torch.manual_seed(0)
-    return RetrievalModule(Encoder("tiny", max_length=24), NoMixing(), TripletLoss(), optimizer)
+    return RetrievalModule(Encoder("tiny", max_length=24), NoMixing(), TripletLoss("hinge"), optimizer)
 
 
 def trainer(logger: Logger | bool, *callbacks: Callback, **options: Any) -> pl.Trainer:

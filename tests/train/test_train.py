@@ -75,7 +75,8 @@ def test_tensorboard_s_table_of_runs_has_the_keys_that_matter_and_the_final_figu
     content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     keys = HParamsPluginData.FromString(content).session_start_info.hparams
     assert keys["seed"].number_value == 3
-    assert keys["model.loss"].string_value == "SoftmaxLoss"
+    assert keys["model.loss"].string_value == "TripletLoss"
+    assert keys["model.loss.form"].string_value == "smooth"
     assert keys["optimizer"].string_value == "Adam"
     assert {"optimizer.lr", "model.loss.margin", "datamodule.batch_size", "trainer.max_epochs", "data.name"} <= set(
         keys
@@ -369,24 +370,34 @@ def test_bad_input_is_one_message_and_leaves_no_run(
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+def test_the_original_command_runs(command: Command, toy: Path, tmp_path: Path) -> None:
+    few = ("trainer.limit_train_batches=2", "callbacks.last.every_n_train_steps=5", "callbacks.last.keep=99")
+    command(train.main, "experiment=original", *TOY[:-1], *few, "output=run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["trained"]["mrr"] > 0
+    # One after each of the ten epochs, and one each five steps.
+    assert len(list((tmp_path / "run" / "checkpoints").glob("step-*.ckpt"))) == 12
+    config = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert (config.datamodule.batch_size, config.model.loss.form) == (16, "hinge")
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["on a CPU", "as on a GPU"])
 def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
     command: Command, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
     """On a GPU it is read a step later, but before a checkpoint is written."""
-    from hr_retrieval.objective.loss import LossResult, SoftmaxLoss
+    from hr_retrieval.objective.triplet import LossResult, TripletLoss
 
     if late:
         monkeypatch.setattr("hr_retrieval.train.reading._waits", lambda values: True)
         monkeypatch.setattr(torch.cuda, "Event", Mock)
-    forward = SoftmaxLoss.forward
+    forward = TripletLoss.forward
     calls = iter(range(100))
 
-    def poisoned(self: SoftmaxLoss, *arguments: torch.Tensor) -> LossResult:
+    def poisoned(self: TripletLoss, *arguments: torch.Tensor) -> LossResult:
         result = forward(self, *arguments)
         return LossResult(result.loss * (float("nan") if next(calls) == 3 else 1), result.diagnostics)
 
-    monkeypatch.setattr(SoftmaxLoss, "forward", poisoned)
+    monkeypatch.setattr(TripletLoss, "forward", poisoned)
     printed = command(train.main, *TOY, "zero_shot=false", "callbacks.last.every_n_train_steps=1", "output=run")
     assert printed.startswith("exit 1")
     assert "nan at step 3, with the queries q" in printed

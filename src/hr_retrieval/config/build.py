@@ -34,7 +34,7 @@ KINDS = (
     "hr_retrieval.prepare.preparation.Preparation",
     "hr_retrieval.prepare.readers.reader.Reader",
     "hr_retrieval.encoder.encoder.Encoder",
-    "hr_retrieval.objective.loss.RetrievalLoss",
+    "hr_retrieval.objective.triplet.TripletLoss",
     "hr_retrieval.objective.mixing.Mixing",
     "hr_retrieval.train.module.RetrievalModule",
     "hr_retrieval.train.schedule.WarmupLinear",

@@ -71,7 +71,9 @@ def _check_composed(name: str, lines: Sequence[str]) -> None:
         assert isinstance(settings, dict)
         check_hydra(settings)
         params = settings["sweeper"].get("params") or {}
-        waiting += _samples([*sample, *(f"{key}={value}" for key, value in params.items())])
+        # What the command line gives wins, as in Hydra; and what a sample has got is not given again, or none were the last.
+        given = {override.get_key_element() for override in OverridesParser.create().parse_overrides(list(sample))}
+        waiting += _samples([*sample, *(f"{key}={value}" for key, value in params.items() if key not in given)])
 
 
 def _samples(lines: Sequence[str]) -> list[tuple[str, ...]]:

@@ -35,6 +35,10 @@ _SPLIT_RULE = (
     "whole components of what shares a group, a positive, a near-duplicate document or a normalised text, "
     "in the order of a hash of their smallest query and the seed"
 )
+_SHARED_SPLIT_RULE = (
+    "whole components of what shares a group or a normalised text, documents shared by the splits, "
+    "in the order of a hash of their smallest query and the seed"
+)
 _STATED_SPLIT_RULE = "as the source states it"
 # What stands in the folder of a data set, the cache of training among it.
 _PARTS = {
@@ -65,6 +69,8 @@ class Preparation:
             `minhash` also those that share most of their three-word shingles.
         near_duplicate_threshold: the Jaccard index from which `minhash` takes two documents for one.
         max_rows: read so many rows only.
+        shared_documents: whether a document may answer queries of several splits, as a skill does: the split then keeps
+            apart the queries alone.
     """
 
     reader: Reader
@@ -78,6 +84,7 @@ class Preparation:
     near_duplicates: str = "normalised"
     near_duplicate_threshold: float = 0.8
     max_rows: int | None = None
+    shared_documents: bool = False
 
     def __post_init__(self) -> None:
         check_shares(self.validation_share, self.test_share)
@@ -145,7 +152,9 @@ class Preparation:
         if "options" not in dataset.info:
             # Made by hand.
             return dataset
-        recorded = plain_values(dataset.info["options"], "data.") | {"split_seed": dataset.info["seed"]}
+        # An option that came later than the data set was as it is by default.
+        later = {"shared_documents": False}
+        recorded = plain_values(later | dataset.info["options"], "data.") | {"split_seed": dataset.info["seed"]}
         wanted = plain_values(self._options(), "data.") | {"split_seed": seed}
         other = [key for key in wanted | recorded if wanted.get(key) != recorded.get(key)]
         if other:
@@ -215,6 +224,7 @@ class Preparation:
                 self.validation_share,
                 self.test_share,
                 seed,
+                self.shared_documents,
             )
         except TooFewGroupsError as error:
             raise tie.named_in(error) from None
@@ -242,8 +252,9 @@ class Preparation:
 
     def _split_rule(self, intake: Intake, resolution: Resolution) -> str:
         """How the queries were split; what a stated split lacks is said aloud."""
+        rule = _SHARED_SPLIT_RULE if self.shared_documents else _SPLIT_RULE
         if self.columns.split is None:
-            return _SPLIT_RULE
+            return rule
         drawn = (resolution.splits == 1).any() and not (intake.splits.read() == 1).any()
         if drawn:
             log.warning(
@@ -254,9 +265,7 @@ class Preparation:
         for name, number in SPLITS.items():
             if not (resolution.splits == number).any():
                 log.warning("The source states no query for %s (data.columns.split=null draws a split instead)", name)
-        return (
-            f"{_STATED_SPLIT_RULE}; validation from its training split: {_SPLIT_RULE}" if drawn else _STATED_SPLIT_RULE
-        )
+        return f"{_STATED_SPLIT_RULE}; validation from its training split: {rule}" if drawn else _STATED_SPLIT_RULE
 
     def _check_replaceable(self, folder: Path, replace: bool | str, seed: int) -> None:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):

@@ -71,6 +71,7 @@ def resolve(
     validation_share: float,
     test_share: float,
     seed: int,
+    shared_documents: bool = False,
 ) -> Resolution:
     """Merge what is repeated, drop negatives that contradict, find near-duplicates, split.
 
@@ -78,6 +79,7 @@ def resolve(
         group_stated: whether a column states the group; queries are then one only within their group.
         split_stated: whether a column states the split; what it gives to training is divided where it states no validation.
         clusterer: finds near-duplicates beyond equal normalised texts.
+        shared_documents: whether queries may stand in different splits although one document answers them.
     """
     documents, document_codes = _documents(intake)
     count = len(documents)
@@ -95,7 +97,7 @@ def resolve(
     del stated
     negatives, dropped, repeated = _negatives(negative, positives, documents)
     merged["pairs"] += repeated
-    component = _components(documents, queries, clusters, positives)
+    component = _components(documents, queries, clusters, positives[:0] if shared_documents else positives)
     if split_stated:
         splits = intake.splits.read()[queries.places]
         rest = splits == SPLITS["train"]

@@ -76,7 +76,8 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
             raise TooFewGroupsError(
                 f"enough separate groups of queries to fill the {name} split",
                 f"{len(sizes)} for {len(component)} queries, the largest of {sizes.max()} queries",
-                "Give more rows; or map data.columns.group to a finer column, leave it out, or change the shares.",
+                "Give more rows; or map data.columns.group to a finer column, leave it out, or change the shares. Where documents "
+                "are few and shared by design, as skills are, set data.shared_documents=true.",
             )
     return split
 

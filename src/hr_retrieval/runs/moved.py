@@ -23,8 +23,8 @@ MOVED: Mapping[str, str] = {
     "hr_retrieval.data.raw.ParquetReader": "hr_retrieval.prepare.readers.parquet.ParquetReader",
     "hr_retrieval.data.raw.PickleReader": "hr_retrieval.prepare.readers.pickle.PickleReader",
     "hr_retrieval.model.encoder.Encoder": "hr_retrieval.encoder.encoder.Encoder",
-    "hr_retrieval.model.loss.SoftmaxLoss": "hr_retrieval.objective.loss.SoftmaxLoss",
-    "hr_retrieval.model.loss.TripletLoss": "hr_retrieval.objective.loss.TripletLoss",
+    "hr_retrieval.model.loss.SoftmaxLoss": "hr_retrieval.objective.triplet.TripletLoss",
+    "hr_retrieval.model.loss.TripletLoss": "hr_retrieval.objective.triplet.TripletLoss",
     "hr_retrieval.model.mixing.AnchorMixing": "hr_retrieval.objective.mixing.AnchorMixing",
     "hr_retrieval.model.mixing.AnchorNegativeMixing": "hr_retrieval.objective.mixing.AnchorNegativeMixing",
     "hr_retrieval.model.mixing.NegativeNegativeMixing": "hr_retrieval.objective.mixing.NegativeNegativeMixing",
@@ -36,16 +36,27 @@ MOVED: Mapping[str, str] = {
     "hr_retrieval.model.module.RetrievalModule": "hr_retrieval.train.module.RetrievalModule",
     "hr_retrieval.model.schedule.WarmupLinear": "hr_retrieval.train.schedule.WarmupLinear",
     "hr_retrieval.model.sharding.ShardedStrategy": "pytorch_lightning.strategies.DDPStrategy",
+    "hr_retrieval.objective.loss.SoftmaxLoss": "hr_retrieval.objective.triplet.TripletLoss",
+    "hr_retrieval.objective.loss.TripletLoss": "hr_retrieval.objective.triplet.TripletLoss",
+}
+# What an old class was by itself, where the class that it is now has to be told.
+_TOLD: Mapping[str, Mapping[str, Any]] = {
+    "hr_retrieval.model.loss.SoftmaxLoss": {"form": "smooth"},
+    "hr_retrieval.model.loss.TripletLoss": {"form": "hinge"},
+    "hr_retrieval.objective.loss.SoftmaxLoss": {"form": "smooth"},
+    "hr_retrieval.objective.loss.TripletLoss": {"form": "hinge"},
 }
 
 
 def with_new_names(content: Any) -> Any:
-    """A config as plain containers, with every `_target_` under the name that its class has now."""
+    """A config as plain containers, with every `_target_` under the name that its class has now, and told what it was then."""
     if isinstance(content, list):
         return [with_new_names(value) for value in content]
     if not isinstance(content, dict):
         return content
-    return {
+    target = content.get("_target_")
+    told = _TOLD.get(target, {}) if isinstance(target, str) else {}
+    return {**told} | {
         key: MOVED.get(value, value) if key == "_target_" and isinstance(value, str) else with_new_names(value)
         for key, value in content.items()
     }

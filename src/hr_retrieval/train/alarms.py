@@ -67,7 +67,7 @@ class Alarms(Callback):
                 "All embeddings of the validation are alike: the mean cosine between %d of them is %.5f at step %d, and no "
                 "ranking of them means anything. If it is so before training, check model.encoder.name_or_path and "
                 "model.encoder.pooling; if training has made it so, lower optimizer.lr, lengthen scheduler.warmup or use "
-                "model/loss=softmax.",
+                "model.loss.form=smooth.",
                 len(sample),
                 cosine,
                 step,

@@ -84,7 +84,11 @@ def gathered(
 
 def remembered(queue: MemoryQueue, whole: GlobalBatch, guard: Guard) -> Neighbours:
     """What the queue holds beside the batch's own documents, judged by the same guard as in the batch."""
-    embeddings, rows = queue.current()
+    return beyond(*queue.current(), whole, guard)
+
+
+def beyond(embeddings: Float[Tensor, "K d"], rows: Int[Tensor, " K"], whole: GlobalBatch, guard: Guard) -> Neighbours:
+    """Embeddings of an earlier step and the rows of their documents, those of the batch aside, judged as in the batch."""
     # A stale copy of an anchor's own positive would pass for another positive and satisfy the triplet for free.
     rows, device = rows.cpu(), embeddings.device
     others = (~torch.isin(rows, whole.document_rows)).nonzero().squeeze(1)

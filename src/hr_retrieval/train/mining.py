@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -24,6 +24,7 @@ from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.train.hardest import hardest_allowed
+from hr_retrieval.train.refreshed import Refreshed
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ _MASK = 1 << 25
 _RUN = 1 << 14
 
 
-class MineNegatives(Callback):
+class MineNegatives(Refreshed):
     """Mines hard negatives with the encoder as it is at the beginning of an epoch, for `datamodule.mined_per_anchor`.
 
     Approximate nearest neighbour negatives (ANCE, Xiong et al. 2021, arXiv 2007.00808) with exact search in place of the
@@ -54,6 +55,8 @@ class MineNegatives(Callback):
         UserError: a value is out of range.
     """
 
+    suffix = "parquet"
+
     def __init__(
         self,
         folder: str | Path,
@@ -66,61 +69,15 @@ class MineNegatives(Callback):
         queries: int | None = None,
         seed: int = 1,
     ) -> None:
-        if every_n_epochs < 1 or start_epoch < 0:
-            raise UserError(
-                "callbacks.mine_negatives with every_n_epochs of at least 1 and start_epoch of at least 0",
-                f"{every_n_epochs} and {start_epoch}",
-                "1 and 0 mine anew at the beginning of every epoch.",
-            )
-        self.folder, self.every_n_epochs, self.start_epoch = Path(folder), every_n_epochs, start_epoch
+        super().__init__("callbacks.mine_negatives", folder, every_n_epochs, start_epoch)
         self.options = MiningOptions(depth, per_query, positive_share, skip, queries, seed)
-        self._named: list[str] = []
-        self._loaded: str | None = None
         self._diagnostics: dict[str, float] = {}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning leaves `on_train_epoch_start` out where it resumes, at the beginning of an epoch too.
-        if not trainer.fit_loop.done:
-            self._refresh(trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._refresh(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
         pl_module.log_dict({f"mining/{name}": value for name, value in self._diagnostics.items()}, batch_size=1)
 
-    def state_dict(self) -> dict[str, Any]:
-        # Asked for whenever a checkpoint is written.
-        if self._loaded is not None:
-            self._named = [*(name for name in self._named if name != self._loaded), self._loaded][-2:]
-        return {"named": list(self._named)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._named = list(state_dict["named"])
-
-    def _refresh(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Bring the negatives of the current epoch into force, on every process the same."""
-        name = self._due(trainer.current_epoch)
-        if name is None or name == self._loaded:
-            return
-        data: RetrievalDataModule = cast(Any, trainer).datamodule
-        path = self.folder / name
-        if data.negatives_name != name:
-            if trainer.is_global_zero:
-                self._mine(trainer, module, data).write(path, data.dataset)
-                self._remove_others(name)
-            trainer.strategy.barrier("mined negatives")
-        negatives = MinedNegatives.open(path, data.dataset)
-        data.use_negatives(name, negatives)
-        self._diagnostics = negatives.diagnostics
-        self._loaded = name
-
-    def _due(self, epoch: int) -> str | None:
-        since = epoch - self.start_epoch
-        return None if since < 0 else f"epoch-{epoch - since % self.every_n_epochs + 1:04d}.parquet"
-
-    def _mine(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule) -> MinedNegatives:
-        with _embedding(trainer, module) as embed:
+    def make(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
+        with embedding(trainer, module) as embed:
             mined = mine(
                 data.dataset,
                 data.guard,
@@ -134,12 +91,12 @@ class MineNegatives(Callback):
             )
         kept = mined.diagnostics["kept_per_query"]
         log.info("epoch %d: %.1f hard negatives a query mined", trainer.current_epoch + 1, kept)
-        return mined
+        mined.write(path, data.dataset)
 
-    def _remove_others(self, name: str) -> None:
-        for path in self.folder.glob("epoch-*.parquet"):
-            if path.name not in (name, self._loaded, *self._named):
-                path.unlink()
+    def use(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
+        negatives = MinedNegatives.open(path, data.dataset)
+        data.use_negatives(path.name, negatives)
+        self._diagnostics = negatives.diagnostics
 
 
 def check_mining(callbacks: Sequence[Callback], mined_per_anchor: int) -> None:
@@ -175,7 +132,7 @@ def mine(
         batch_tokens: tokens that `embed` gets at a time.
     """
     queries, candidates = mined_queries(dataset, options, epoch), candidate_documents(dataset, guard)
-    index = ExactIndex(_embedded("mining: documents", document_tokens, candidates, embed, batch_tokens))
+    index = ExactIndex(embedded("mining: documents", document_tokens, candidates, embed, batch_tokens))
     size = max(1, min(_QUERIES, math.isqrt(_MASK // options.depth)))
     found, looked_at, relevant, close = [], 0, 0, 0
     for rows, embeddings in _query_blocks(query_tokens, queries, embed, batch_tokens, size):
@@ -199,11 +156,11 @@ def mine(
     )
 
 
-def mined_queries(dataset: PreparedDataset, options: MiningOptions, epoch: int) -> Rows:
-    """Rows of the training queries with a positive, ascending; of these the drawn ones where `options.queries` says so."""
+def mined_queries(dataset: PreparedDataset, options: MiningOptions | None, epoch: int) -> Rows:
+    """Rows of the training queries with a positive, ascending; of these the drawn ones where `options` say so."""
     trained = (np.asarray(dataset.query_split) == SPLITS["train"]) & (np.diff(dataset.positive_offsets) > 0)
     rows = np.flatnonzero(trained)
-    if options.queries is not None and options.queries < len(rows):
+    if options is not None and options.queries is not None and options.queries < len(rows):
         rows = np.random.default_rng((options.seed, epoch)).choice(rows, options.queries, replace=False)
     return np.sort(rows)
 
@@ -223,7 +180,7 @@ def candidate_documents(dataset: PreparedDataset, guard: Guard) -> Rows:
 
 
 @contextmanager
-def _embedding(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Embed]:
+def embedding(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Embed]:
     """The module's encoder as validation uses it: evaluation mode, no gradient, the trainer's precision."""
     encoder: Any = module.encoder
     training = encoder.training
@@ -245,7 +202,7 @@ def _query_blocks(
             advance(len(block))
 
 
-def _embedded(label: str, tokens: TokenTable, rows: Rows, embed: Embed, batch_tokens: int) -> Float[Tensor, "N d"]:
+def embedded(label: str, tokens: TokenTable, rows: Rows, embed: Embed, batch_tokens: int) -> Float[Tensor, "N d"]:
     """Embeddings of the given texts in their order, held once."""
     whole: Tensor | None = None
     begin = 0

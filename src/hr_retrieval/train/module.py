@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
@@ -13,14 +13,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
+from hr_retrieval.data.guard import Guard
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.ragged import on_device
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.loss import LossResult, RetrievalLoss
-from hr_retrieval.objective.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, SoftLabelMixing
+from hr_retrieval.objective.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, NoMixing, SoftLabelMixing
 from hr_retrieval.objective.similarity import cosine, synthetic_cosine
+from hr_retrieval.objective.triplet import LossResult, TripletLoss
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
-from hr_retrieval.train.global_batch import gathered, remembered
+from hr_retrieval.train.global_batch import GlobalBatch, gathered, remembered
 from hr_retrieval.train.reading import Reading
 from hr_retrieval.train.schedule import total_steps
 
@@ -28,6 +29,14 @@ log = logging.getLogger(__name__)
 
 # So many collapsed steps in a row are no accident of one batch.
 _COLLAPSED_STEPS = 20
+
+
+class Surroundings(Protocol):
+    """What knows the documents around a batch."""
+
+    def around(self, whole: GlobalBatch, guard: Guard) -> Neighbours:
+        """Documents beyond the batch that are near to its texts, judged for its anchors."""
+        ...
 
 
 class RetrievalModule(pl.LightningModule):
@@ -47,6 +56,7 @@ class RetrievalModule(pl.LightningModule):
 
     Attributes:
         query_values: the metrics of each measured query in the last validation or test, as `RankingMetrics.query_values`.
+        corpus: the embedded corpus that the mixing takes neighbours from, where it does; whoever embeds it brings it.
         embedded: what the validation ranked, for callbacks at `on_validation_end`; behind it `None` again.
     """
 
@@ -54,7 +64,7 @@ class RetrievalModule(pl.LightningModule):
         self,
         encoder: Encoder,
         mixing: Mixing,
-        loss: RetrievalLoss,
+        loss: TripletLoss,
         optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
         scheduler: Callable[..., LRScheduler] | None = None,
         mini_batch: int | None = None,
@@ -72,6 +82,7 @@ class RetrievalModule(pl.LightningModule):
         self.queue_negatives, self.queue_start_step = queue_negatives, queue_start_step
         self.query_values: dict[str, Tensor] = {}
         self.embedded: Embedded | None = None
+        self.corpus: Surroundings | None = None
         self._ranking: RankingMetrics | None = None
         self._collapsed_steps = 0
         self._reading = Reading(self._judge_step)
@@ -83,20 +94,15 @@ class RetrievalModule(pl.LightningModule):
         whole = gathered(batch, anchors, documents, self._data.guard, self.trainer.world_size)
 
         past = remembered(self.queue, whole, self._data.guard) if self.queue is not None else None
-        mixed = self.mixing(
-            whole.anchors,
-            whole.documents,
-            whole.relevance,
-            whole.negative,
-            whole.identities,
-            self.global_step,
-            past,
-            whole.relevant,
-        )
+        near = self.corpus.around(whole, self._data.guard) if self.corpus is not None else past
+        given = (whole.anchors, whole.documents, whole.relevance, whole.negative, whole.identities, self.global_step)
+        mixed = self.mixing(*given, near, whole.relevant)
         if self.queue is not None and self.global_step >= self.queue_start_step:
             self.queue.enqueue(whole.documents.detach(), on_device(whole.document_rows, self.device))
 
         result = self._compare(mixed, past)
+        if self.mixing.added is not None:
+            result = self._added(self._compare(NoMixing()(*given, None, whole.relevant), past), result)
         found = torch.stack([result.loss.detach(), result.diagnostics["collapsed"].to(result.loss)])
         self._reading.put(found, (self.global_step, batch.query_rows))
 
@@ -191,6 +197,12 @@ class RetrievalModule(pl.LightningModule):
         embeddings = self.encoder(batch.anchors.concatenate(batch.documents), mini_batch=self.mini_batch)
         return embeddings[: len(batch.anchors)], embeddings[len(batch.anchors) :]
 
+    def _added(self, plain: LossResult, mixed: LossResult) -> LossResult:
+        """The plain loss and, in the weight of the step, the mixed one beside it."""
+        assert self.mixing.added is not None, "it is added"
+        weight = self.mixing.added * self.mixing.risen(self.global_step)
+        return LossResult(plain.loss + weight * mixed.loss, {**plain.diagnostics, "added": mixed.loss.detach()})
+
     def _compare(self, mixed: Mixed, past: Neighbours | None) -> LossResult:
         """The loss over the mixed batch and, beside the synthetic documents of each anchor, its negatives in the queue."""
         scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
@@ -244,7 +256,7 @@ class RetrievalModule(pl.LightningModule):
         if self._collapsed_steps == _COLLAPSED_STEPS:
             log.warning(
                 "Collapse: for %d steps all scores of a batch were alike, the loss stuck where nothing is learnt (step %d). "
-                "Lower optimizer.lr, use model.loss.negatives=all, or model/loss=softmax.",
+                "Lower optimizer.lr, use model.loss.negatives=all, or model.loss.form=smooth.",
                 _COLLAPSED_STEPS,
                 step,
             )

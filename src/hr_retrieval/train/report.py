@@ -95,7 +95,7 @@ def log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> No
 
 
 def _named(flat: dict[str, Any]) -> dict[str, Any]:
-    """With `model.loss: TripletLoss` for `model.loss._target_: hr_retrieval.objective.loss.TripletLoss`."""
+    """With `model.loss: TripletLoss` for `model.loss._target_: hr_retrieval.objective.triplet.TripletLoss`."""
     classes = {
         key.removesuffix("._target_"): str(value).rsplit(".", 1)[-1]
         for key, value in flat.items()

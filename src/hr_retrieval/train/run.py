@@ -24,6 +24,7 @@ from hr_retrieval.files import write_json
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO
 from hr_retrieval.runs.directory import Run, check_new
 from hr_retrieval.train.check import check_callbacks, check_export, check_negatives, check_sweep, check_trainer
+from hr_retrieval.train.corpus import check_corpus
 from hr_retrieval.train.distributed import check_processes, first_process_first, process_group
 from hr_retrieval.train.measurement import measure_trained, measure_zero_shot
 from hr_retrieval.train.memory import BatchSize, keep_freed_memory
@@ -101,6 +102,7 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             if resumed:
                 this_run.check_made_from(made_from)
             check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
+            check_corpus(cast(Any, trainer).callbacks, module)
             check_negatives(module, datamodule, trainer)
             datamodule.prepare_data()
             # Everything that bad input can break stands now: the run begins.

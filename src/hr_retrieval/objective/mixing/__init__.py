@@ -3,10 +3,13 @@
 from hr_retrieval.objective.mixing.anchor import AnchorMixing
 from hr_retrieval.objective.mixing.base import ABSENT, Mixed, Mixing
 from hr_retrieval.objective.mixing.candidates import Neighbours
+from hr_retrieval.objective.mixing.document import DocumentMixing
 from hr_retrieval.objective.mixing.hard_negative import AnchorNegativeMixing, NegativeNegativeMixing
 from hr_retrieval.objective.mixing.neighbour import NeighbourMixing
 from hr_retrieval.objective.mixing.neighbour_positive import NeighbourPositiveMixing
 from hr_retrieval.objective.mixing.none import NoMixing
+from hr_retrieval.objective.mixing.pool_negative import PoolNegativeMixing
+from hr_retrieval.objective.mixing.positive_group import PositiveGroupMixing
 from hr_retrieval.objective.mixing.positive_negative import PositiveNegativeMixing
 from hr_retrieval.objective.mixing.positive_positive import PositivePositiveMixing
 from hr_retrieval.objective.mixing.soft_label import SoftLabelMixing
@@ -16,6 +19,7 @@ __all__ = [
     "ABSENT",
     "AnchorMixing",
     "AnchorNegativeMixing",
+    "DocumentMixing",
     "MemoryQueue",
     "Mixed",
     "Mixing",
@@ -24,6 +28,8 @@ __all__ = [
     "NeighbourPositiveMixing",
     "Neighbours",
     "NoMixing",
+    "PoolNegativeMixing",
+    "PositiveGroupMixing",
     "PositiveNegativeMixing",
     "PositivePositiveMixing",
     "SoftLabelMixing",

@@ -97,6 +97,8 @@ class Mixing(nn.Module, ABC):
         detach: what is mixed in is a constant, so that gradients flow through the unmixed parts only.
         renormalise: scale mixed vectors to unit length.
         seed: of the random numbers.
+        added: `None` compares what is mixed in place of the plain batch; a number adds that to the plain loss instead,
+            `plain + added * mixed`, and it is then this weight that rises over `ramp_steps`, not the shares.
     """
 
     start_step: int = 0
@@ -104,11 +106,14 @@ class Mixing(nn.Module, ABC):
     detach: bool = False
     renormalise: bool = True
     seed: int = 0
+    added: float | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
         for key in ("start_step", "ramp_steps", "seed"):
             check(getattr(self, key) >= 0, key, "of at least 0", getattr(self, key), f"Leave {key} out to have 0.")
+        remedy = "It is the weight beside the plain loss; null replaces that."
+        check(self.added is None or self.added > 0, "added", "above 0, or null", self.added, remedy)
 
     def forward(
         self,
@@ -133,11 +138,15 @@ class Mixing(nn.Module, ABC):
             neighbours: further candidates, for strategies whose `source` is not the batch.
             relevant: how many entries of `relevance` hold, if the caller knows: a GPU need not be asked for it.
         """
-        ramp = min(1.0, (step - self.start_step + 1) / self.ramp_steps) if self.ramp_steps else 1.0
+        ramp = self.risen(step) if self.added is None else 1.0
         random = np.random.default_rng((self.seed, step))
         wide = at_least_float32(anchors), at_least_float32(documents)
         given = Given(*wide, relevance, negative, identities, neighbours, ramp, random, relevant)
         return self.mix(given) if self.training and step >= self.start_step else unmixed(given)
+
+    def risen(self, step: int) -> float:
+        """How far the mixing has risen to its full strength, from 0 before `start_step` to 1."""
+        return min(1.0, max(0, step - self.start_step + 1) / max(1, self.ramp_steps))
 
     @abstractmethod
     def mix(self, given: Given) -> Mixed:

@@ -11,7 +11,7 @@ from hr_retrieval.objective.similarity import cosine
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Candidates for an anchor's neighbours: those beyond the batch come from a memory queue.
+    """Candidates for an anchor's neighbours: those beyond the batch come from a memory queue or the embedded corpus.
 
     Attributes:
         embeddings: unit vectors.
@@ -55,6 +55,18 @@ class Nearest:
     def blend(self, weights: Float[Tensor, "B k"]) -> Float[Tensor, "B d"]:
         """Weighted sum of the neighbours, not renormalised."""
         return (weights.to(self.embeddings.dtype).unsqueeze(2) * self.embeddings).sum(1)
+
+
+def blended_relevance(candidates: Neighbours, weights: Float[Tensor, "N C"]) -> Float[Tensor, "B N"]:
+    """Relevance of `N` blends of the candidates to each anchor: their parts' relevance, in the parts' weights (with sum
+    1); -1 where a part is neither relevant nor a negative.
+    """
+    unjudged = ~(candidates.relevance | candidates.negative)
+    with torch.autocast(weights.device.type, enabled=False):
+        blended = candidates.relevance.to(weights.dtype) @ weights.T
+        neither = unjudged.to(weights.dtype) @ (weights > 0).to(weights.dtype).T > 0
+    # Rounding must not make a document whose parts are all relevant partly a negative.
+    return blended.masked_fill(blended > 1 - 1e-6, 1).masked_fill(neither, -1)
 
 
 def nearest(

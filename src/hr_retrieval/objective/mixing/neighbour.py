@@ -11,6 +11,8 @@ from hr_retrieval.objective.mixing.base import Given, Mixing, check
 from hr_retrieval.objective.mixing.candidates import Neighbours
 from hr_retrieval.objective.similarity import at_least_float32
 
+SOURCES = ("batch", "queue", "corpus")
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class NeighbourMixing(Mixing):
@@ -18,7 +20,8 @@ class NeighbourMixing(Mixing):
 
     Args:
         k: neighbours of each kind; an anchor that has fewer takes those it has.
-        source: "batch", or the batch and what the caller takes from its memory "queue".
+        source: "batch"; the batch and what the caller takes from its memory "queue"; or the batch and, from the whole
+            "corpus" as it was embedded at the beginning of the epoch, what is near to its texts.
     """
 
     k: int = 3
@@ -27,8 +30,8 @@ class NeighbourMixing(Mixing):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.k >= 1, "k", "of at least 1", self.k, "model/mixing=none takes no neighbours.")
-        remedy = "queue also looks among past documents, and needs model.queue_size."
-        check(self.source in ("batch", "queue"), "source", 'to be "batch" or "queue"', self.source, remedy)
+        remedy = "queue also looks among past documents, and needs model.queue_size; corpus among all."
+        check(self.source in SOURCES, "source", f"to be one of {', '.join(SOURCES)}", self.source, remedy)
 
     def candidates(self, given: Given) -> Neighbours:
         """The documents of the batch, then those beyond it; constants if `detach` says so."""

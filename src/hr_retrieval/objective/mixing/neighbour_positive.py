@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hr_retrieval.objective.mixing.base import ABSENT, Given, Mixed, check, with_synthetic, without_synthetic
-from hr_retrieval.objective.mixing.candidates import Nearest, Neighbours, nearest
+from hr_retrieval.objective.mixing.candidates import Nearest, Neighbours, blended_relevance, nearest
 from hr_retrieval.objective.mixing.neighbour import NeighbourMixing, own_positives
 
 
@@ -62,18 +62,14 @@ class NeighbourPositiveMixing(NeighbourMixing):
 def _moved_relevance(
     given: Given, candidates: Neighbours, near: Nearest, share: Float[Tensor, "B 1"]
 ) -> Float[Tensor, "B D"]:
-    """Relevance of the documents after the first `B` of them moved: their parts' relevance, in the parts' shares; -1 where
-    a part is neither relevant nor a negative.
-    """
-    labels, size = given.labels, len(given.anchors)
-    weights = near.weights("mean", 1.0).to(share.dtype)
-    of_neighbours = (candidates.relevance[:, near.rows].to(share.dtype) * weights).sum(2)
-    # Rounding must not make a document whose parts are all relevant partly a negative; lerp keeps equal ends exact.
-    of_neighbours = of_neighbours.masked_fill(of_neighbours > 1 - 1e-6, 1)
-    moved = torch.lerp(given.relevance[:, :size].to(share.dtype), of_neighbours, share.T)
-    judged = (candidates.relevance | candidates.negative)[:, near.rows]
-    neither = (labels[:, :size] == ABSENT) | ((~judged & near.found).any(2) & (share.T > 0))
-    return torch.cat([moved.masked_fill(neither, ABSENT), labels[:, size:]], 1)
+    """Relevance of the documents after the first `B` of them moved."""
+    size = len(share)
+    parts = torch.cat([1 - share, share * near.weights("mean", 1.0).to(share.dtype)], 1)
+    rows = torch.cat([torch.arange(size, device=share.device).unsqueeze(1), near.rows], 1)
+    weights = share.new_zeros(size, len(candidates.identities)).scatter_add(1, rows, parts)
+    # A document that was neither stays so where nothing of it is left, too.
+    moved = blended_relevance(candidates, weights).masked_fill(given.labels[:, :size] == ABSENT, ABSENT)
+    return torch.cat([moved, given.labels[:, size:]], 1)
 
 
 def _true_share(positives: Float[Tensor, "B d"], candidates: Neighbours, near: Nearest) -> Float[Tensor, ""]:

@@ -1,4 +1,4 @@
-"""Losses against loops over triplets and pairs."""
+"""Both forms of the loss against loops over triplets and pairs."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.loss import LossResult, RetrievalLoss, SoftmaxLoss, TripletLoss
+from hr_retrieval.objective.triplet import LossResult, TripletLoss
 
 Rows = list[list[float]]
 
@@ -42,39 +42,40 @@ def joined(
     return torch.cat([scores, extra], 1).tolist(), torch.cat([labels, extra_labels], 1).tolist()
 
 
-def triplet_twin(scores: Rows, labels: Rows, margin: float, negatives: str, reduction: str) -> float:
+def picked(row: list[float], p: int, allowed: list[int], margin: float, negatives: str) -> list[int]:
+    if negatives == "hardest" and allowed:
+        return [max(allowed, key=lambda n: row[n])]
+    if negatives == "semi-hard":
+        return [n for n in allowed if row[p] - margin < row[n] < row[p]]
+    return allowed
+
+
+def hinge_twin(scores: Rows, labels: Rows, margin: float, negatives: str, reduction: str) -> float:
     total = count = 0.0
     for row, row_labels in zip(scores, labels, strict=True):
         for p, positive in enumerate(row_labels):
             if positive <= 0:
                 continue
-            chosen = [n for n, label in enumerate(row_labels) if 0 <= label < positive]
-            if negatives == "hardest" and chosen:
-                chosen = [max(chosen, key=lambda n: row[n])]
-            if negatives == "semi-hard":
-                chosen = [n for n in chosen if row[p] - margin < row[n] < row[p]]
-            for n in chosen:
+            less = [n for n, label in enumerate(row_labels) if 0 <= label < positive]
+            for n in picked(row, p, less, margin, negatives):
                 hinge, weight = max(0.0, margin - row[p] + row[n]), positive * (1 - row_labels[n])
                 total += weight * hinge
                 count += weight if reduction == "all" or hinge > 0 else 0
     return total / count if count else 0.0
 
 
-def softmax_twin(scores: Rows, labels: Rows, scale: float, margin: float) -> float:
-    losses = []
+def smooth_twin(scores: Rows, labels: Rows, scale: float, margin: float, negatives: str) -> float:
+    total = count = 0.0
     for row, row_labels in zip(scores, labels, strict=True):
-        loss, whole = 0.0, sum(label for label in row_labels if label > 0)
-        teaches = False
+        whole = sum(label for label in row_labels if label > 0)
         for p, positive in enumerate(row_labels):
-            if positive <= 0:
-                continue
-            negatives = [math.exp(scale * row[n]) for n, label in enumerate(row_labels) if n != p and 0 <= label < 1]
-            own = math.exp(scale * (row[p] - margin))
-            loss += positive / whole * -math.log(own / (own + sum(negatives)))
-            teaches |= bool(negatives)
-        if teaches:
-            losses.append(loss)
-    return sum(losses) / len(losses) if losses else 0.0
+            others = [n for n, label in enumerate(row_labels) if n != p and 0 <= label < 1]
+            chosen = picked(row, p, others, margin, negatives)
+            if positive > 0 and chosen:
+                above = sum(math.exp(scale * (margin - row[p] + row[n])) for n in chosen)
+                total += positive / whole * math.log1p(above)
+                count += positive / whole
+    return total / count if count else 0.0
 
 
 def transposed(rows: Rows) -> Rows:
@@ -89,58 +90,71 @@ SHAPES = [(1, 2), (3, 3), (4, 7), (6, 9)]
 @pytest.mark.parametrize("reduction", ["active", "all"])
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("soft", [False, True])
-def test_triplet_loss_matches_loops(
+def test_the_hinge_matches_loops(
     shape: tuple[int, int], negatives: str, reduction: str, symmetric: bool, soft: bool
 ) -> None:
     given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2, neither=0.3)
     rows, labels = joined(*given_batch)
-    expected = triplet_twin(rows, labels, 0.4, negatives, reduction)
+    expected = hinge_twin(rows, labels, 0.4, negatives, reduction)
     if symmetric:
         plain, plain_labels = given_batch[0].tolist(), given_batch[1].tolist()
-        other = triplet_twin(transposed(plain), transposed(plain_labels), 0.4, negatives, reduction)
+        other = hinge_twin(transposed(plain), transposed(plain_labels), 0.4, negatives, reduction)
         expected = (expected + other) / 2
-    loss = TripletLoss(0.4, negatives, reduction, symmetric)(*given_batch).loss
+    loss = TripletLoss("hinge", 0.4, negatives, reduction=reduction, symmetric=symmetric)(*given_batch).loss
     assert loss.item() == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("margin", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("margin", "negatives"), [(0.0, "all"), (0.3, "all"), (0.0, "hardest"), (0.3, "hardest"), (0.3, "semi-hard")]
+)
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("soft", [False, True])
-def test_softmax_loss_matches_loops(shape: tuple[int, int], margin: float, symmetric: bool, soft: bool) -> None:
+def test_the_smooth_form_matches_loops(
+    shape: tuple[int, int], margin: float, negatives: str, symmetric: bool, soft: bool
+) -> None:
     given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2, neither=0.3)
-    expected = softmax_twin(*joined(*given_batch), 5.0, margin)
+    expected = smooth_twin(*joined(*given_batch), 5.0, margin, negatives)
     if symmetric:
         plain, plain_labels = given_batch[0].tolist(), given_batch[1].tolist()
-        expected = (expected + softmax_twin(transposed(plain), transposed(plain_labels), 5.0, margin)) / 2
-    loss = SoftmaxLoss(5.0, margin, symmetric)(*given_batch).loss
+        expected = (expected + smooth_twin(transposed(plain), transposed(plain_labels), 5.0, margin, negatives)) / 2
+    loss = TripletLoss("smooth", margin, negatives, 5.0, symmetric=symmetric)(*given_batch).loss
     assert loss.item() == pytest.approx(expected, abs=1e-10)
 
 
-def test_softmax_loss_is_cross_entropy_against_mixed_labels() -> None:
+def test_the_default_is_the_in_batch_softmax_in_both_directions() -> None:
+    scores = torch.rand(6, 6, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    rows = torch.arange(6)
+    softmax = [torch.nn.functional.cross_entropy(20.0 * each, rows) for each in (scores, scores.T)]
+    torch.testing.assert_close(
+        TripletLoss()(scores, torch.eye(6, dtype=torch.bool)).loss, sum(softmax) / 2, rtol=1e-6, atol=0
+    )
+
+
+def test_the_smooth_form_is_cross_entropy_against_mixed_labels() -> None:
     # i-Mix: one positive an anchor, two anchors mixed with shares 0.7 and 0.3.
     scores = batch(4, 4)[0]
     target = 0.7 * torch.eye(4, dtype=torch.float64) + 0.3 * torch.eye(4, dtype=torch.float64)[[1, 2, 3, 0]]
-    loss = SoftmaxLoss(5.0, symmetric=False)(scores, target).loss
+    loss = TripletLoss(scale=5.0, symmetric=False)(scores, target).loss
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(5 * scores, target))
 
 
-@pytest.mark.parametrize("loss", [TripletLoss(0.3), SoftmaxLoss()])
-def test_boolean_relevance_is_relevance_of_0_and_1(loss: RetrievalLoss) -> None:
+@pytest.mark.parametrize("loss", [TripletLoss("hinge", 0.3), TripletLoss()])
+def test_boolean_relevance_is_relevance_of_0_and_1(loss: TripletLoss) -> None:
     scores, labels, *_ = batch(5, 8)
     assert torch.equal(loss(scores, labels > 0).loss, loss(scores, labels).loss)
 
 
-EVERY_LOSS: list[RetrievalLoss] = [
-    *(TripletLoss(0.4, negatives, symmetric=True) for negatives in ("all", "hardest", "semi-hard")),
-    TripletLoss(0.4, reduction="all"),
-    SoftmaxLoss(5.0, 0.2),
+EVERY_LOSS: list[TripletLoss] = [
+    *(TripletLoss("hinge", 0.4, negatives, symmetric=True) for negatives in ("all", "hardest", "semi-hard")),
+    TripletLoss("hinge", 0.4, reduction="all"),
+    *(TripletLoss("smooth", 0.2, negatives, 5.0) for negatives in ("all", "hardest", "semi-hard")),
 ]
 
 
 @pytest.mark.parametrize("loss", EVERY_LOSS)
 @pytest.mark.parametrize("soft", [False, True])
-def test_gradients(loss: RetrievalLoss, soft: bool) -> None:
+def test_gradients(loss: TripletLoss, soft: bool) -> None:
     scores, labels, extra, extra_labels = batch(3, 5, soft=soft, synthetic=2)
 
     def value(scores: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
@@ -153,7 +167,7 @@ def test_gradients(loss: RetrievalLoss, soft: bool) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(EVERY_LOSS), st.integers(2, 5), st.integers(0, 3), st.integers(0, 99), st.booleans())
 def test_order_of_documents_does_not_matter(
-    loss: RetrievalLoss, anchors: int, further: int, seed: int, soft: bool
+    loss: TripletLoss, anchors: int, further: int, seed: int, soft: bool
 ) -> None:
     scores, labels, *_ = batch(anchors, anchors + further, seed, soft)
     order = torch.randperm(anchors + further, generator=torch.Generator().manual_seed(seed))
@@ -162,9 +176,7 @@ def test_order_of_documents_does_not_matter(
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(EVERY_LOSS), st.integers(2, 5), st.integers(0, 3), st.integers(0, 99))
-def test_other_relevant_documents_are_not_pushed_away(
-    loss: RetrievalLoss, anchors: int, further: int, seed: int
-) -> None:
+def test_other_relevant_documents_are_not_pushed_away(loss: TripletLoss, anchors: int, further: int, seed: int) -> None:
     scores, labels, *_ = batch(anchors, anchors + further, seed)
     scores.requires_grad_()
     loss(scores, labels).loss.backward()
@@ -177,15 +189,15 @@ def test_no_loss_once_margins_hold() -> None:
     scores = torch.eye(4) * 2 - 1
     relevance = torch.eye(4, dtype=torch.bool)
     for negatives in ("all", "hardest", "semi-hard"):
-        assert TripletLoss(1.9, negatives)(scores, relevance).loss == 0
-    assert TripletLoss(1.9)(scores, relevance).diagnostics["active"] == 0
-    assert TripletLoss(2.1)(scores, relevance).diagnostics["active"] == 1
-    assert SoftmaxLoss(margin=1.9)(scores, relevance).diagnostics["active"] == 0
-    assert SoftmaxLoss(margin=2.1)(scores, relevance).diagnostics["active"] == 1
+        assert TripletLoss("hinge", 1.9, negatives)(scores, relevance).loss == 0
+    assert TripletLoss("hinge", 1.9)(scores, relevance).diagnostics["active"] == 0
+    assert TripletLoss("hinge", 2.1)(scores, relevance).diagnostics["active"] == 1
+    assert TripletLoss(margin=1.9)(scores, relevance).diagnostics["active"] == 0
+    assert TripletLoss(margin=2.1)(scores, relevance).diagnostics["active"] == 1
 
 
 @pytest.mark.parametrize("loss", EVERY_LOSS)
-def test_a_batch_without_negatives_gives_zero_with_a_graph(loss: RetrievalLoss) -> None:
+def test_a_batch_without_negatives_gives_zero_with_a_graph(loss: TripletLoss) -> None:
     scores = torch.rand(3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     result = loss(scores, torch.ones(3, 4, dtype=torch.bool))
     result.loss.backward()
@@ -197,7 +209,7 @@ def test_a_batch_without_negatives_gives_zero_with_a_graph(loss: RetrievalLoss) 
 
 
 @pytest.mark.parametrize("loss", EVERY_LOSS)
-def test_an_anchor_without_negatives_changes_nothing(loss: RetrievalLoss) -> None:
+def test_an_anchor_without_negatives_changes_nothing(loss: TripletLoss) -> None:
     scores, labels, *_ = batch(4, 6)
     loss.symmetric, symmetric = False, loss.symmetric
     more = torch.cat([scores, scores[:1]]), torch.cat([labels, torch.ones_like(labels[:1])])
@@ -219,7 +231,7 @@ def test_absent_synthetic_documents_count_for_nothing() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(EVERY_LOSS), st.integers(2, 5), st.integers(0, 3), st.integers(0, 99), st.booleans())
 def test_what_is_neither_relevant_nor_a_negative_counts_for_nothing(
-    loss: RetrievalLoss, anchors: int, further: int, seed: int, soft: bool
+    loss: TripletLoss, anchors: int, further: int, seed: int, soft: bool
 ) -> None:
     scores, labels, *_ = batch(anchors, anchors + further, seed, soft, neither=0.5)
     scores.requires_grad_()
@@ -236,42 +248,61 @@ def test_synthetic_documents_count() -> None:
     scores, labels, *_ = batch(4, 6)
     hard = torch.full((4, 1), 0.99)
     for loss in EVERY_LOSS:
-        if isinstance(loss, TripletLoss) and loss.negatives == "semi-hard":
+        if loss.negatives == "semi-hard":
             continue
         assert loss(scores, labels, hard, torch.zeros(4, 1)).loss > loss(scores, labels).loss
 
 
 @pytest.mark.parametrize(
-    ("loss", "option"),
+    ("form", "option"),
     [
-        (TripletLoss, {"margin": 0.5}),
-        (TripletLoss, {"negatives": "hardest"}),
-        (TripletLoss, {"negatives": "semi-hard"}),
-        (TripletLoss, {"reduction": "all"}),
-        (TripletLoss, {"symmetric": True}),
-        (SoftmaxLoss, {"scale": 10.0}),
-        (SoftmaxLoss, {"margin": 0.1}),
-        (SoftmaxLoss, {"symmetric": False}),
+        ("smooth", {"form": "hinge"}),
+        ("hinge", {"margin": 0.5}),
+        ("hinge", {"negatives": "hardest"}),
+        ("hinge", {"negatives": "semi-hard"}),
+        ("hinge", {"reduction": "all"}),
+        ("hinge", {"symmetric": True}),
+        ("smooth", {"scale": 10.0}),
+        ("smooth", {"margin": 0.1}),
+        ("smooth", {"negatives": "hardest"}),
+        ("smooth", {"symmetric": False}),
     ],
 )
-def test_every_option_changes_the_loss(loss: Any, option: dict[str, Any]) -> None:
+def test_every_option_changes_the_loss(form: str, option: dict[str, Any]) -> None:
     scores, labels, *_ = batch(5, 8)
-    assert loss()(scores, labels).loss != loss(**option)(scores, labels).loss
+    assert TripletLoss(form)(scores, labels).loss != TripletLoss(**{"form": form, **option})(scores, labels).loss
 
 
 @pytest.mark.parametrize(
-    ("loss", "option"),
+    ("form", "own"),
     [
-        (TripletLoss, {"margin": -0.1}),
-        (TripletLoss, {"negatives": "easy"}),
-        (TripletLoss, {"reduction": "sum"}),
-        (SoftmaxLoss, {"scale": 0.0}),
-        (SoftmaxLoss, {"margin": -0.1}),
+        ("smooth", {"margin": 0.0, "scale": 20.0, "symmetric": True}),
+        ("hinge", {"margin": 0.1, "reduction": "active", "symmetric": False}),
     ],
 )
-def test_wrong_options(loss: Any, option: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=next(iter(option))):
-        loss(**option)
+def test_null_is_what_the_form_takes_by_itself(form: str, own: dict[str, Any]) -> None:
+    scores, labels, *_ = batch(5, 8)
+    assert torch.equal(TripletLoss(form)(scores, labels).loss, TripletLoss(form, **own)(scores, labels).loss)
+
+
+@pytest.mark.parametrize(
+    ("form", "option", "said"),
+    [
+        ("soft", {}, "form to be one of smooth, hinge; got soft"),
+        ("hinge", {"margin": -0.1}, "margin of at least 0; got -0.1"),
+        ("smooth", {"margin": -0.1}, "margin of at least 0; got -0.1"),
+        ("hinge", {"negatives": "easy"}, "negatives to be one of all, hardest, semi-hard; got easy"),
+        ("hinge", {"reduction": "sum"}, "reduction to be one of active, all; got sum"),
+        ("smooth", {"scale": 0.0}, "scale above 0; got 0.0"),
+        ("smooth", {"reduction": "all"}, r"reduction with model\.loss\.form=hinge only; got reduction=all"),
+        ("hinge", {"scale": 20.0}, r"scale with model\.loss\.form=smooth only; got scale=20\.0"),
+        ("smooth", {"negatives": "semi-hard"}, "margin above 0 with negatives=semi-hard"),
+        ("hinge", {"negatives": "semi-hard", "margin": 0.0}, "margin above 0 with negatives=semi-hard"),
+    ],
+)
+def test_wrong_options(form: str, option: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        TripletLoss(form, **option)
 
 
 def test_collapse_is_seen() -> None:
@@ -282,7 +313,7 @@ def test_collapse_is_seen() -> None:
         apart[0, 0] += 0.01
         assert loss(together, relevance).diagnostics["collapsed"] == 1
         assert loss(apart, relevance).diagnostics["collapsed"] == 0
-    assert TripletLoss(0.2)(together, relevance).loss.item() == pytest.approx(0.2, abs=1e-3)
+    assert TripletLoss("hinge", 0.2)(together, relevance).loss.item() == pytest.approx(0.2, abs=1e-3)
 
 
 def test_alike_scores_without_a_negative_are_no_collapse() -> None:
@@ -292,14 +323,14 @@ def test_alike_scores_without_a_negative_are_no_collapse() -> None:
 
 def test_diagnostic_scores_are_means_over_relevant_and_other_documents() -> None:
     scores, labels, *_ = batch(5, 8)
-    diagnostics = TripletLoss()(scores, labels).diagnostics
+    diagnostics = TripletLoss("hinge")(scores, labels).diagnostics
     torch.testing.assert_close(diagnostics["positive_score"], scores[labels == 1].mean())
     torch.testing.assert_close(diagnostics["negative_score"], scores[labels == 0].mean())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("loss", EVERY_LOSS)
-def test_narrow_scores_are_compared_in_float32(loss: RetrievalLoss, dtype: torch.dtype) -> None:
+def test_narrow_scores_are_compared_in_float32(loss: TripletLoss, dtype: torch.dtype) -> None:
     scores, labels, *_ = batch(4, 6)
     narrow = scores.to(dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -311,13 +342,13 @@ def test_narrow_scores_are_compared_in_float32(loss: RetrievalLoss, dtype: torch
 def test_not_a_number_is_not_hidden() -> None:
     scores, labels, *_ = batch(4, 6)
     scores[1, 1] = torch.nan
-    for loss in (TripletLoss(), SoftmaxLoss()):
+    for loss in (TripletLoss("hinge"), TripletLoss()):
         assert not torch.isfinite(loss(scores, labels).loss)
 
 
-@pytest.mark.parametrize("loss", [SoftmaxLoss(), TripletLoss(symmetric=True)], ids=["softmax", "triplet"])
+@pytest.mark.parametrize("loss", [TripletLoss(), TripletLoss("hinge", symmetric=True)], ids=["smooth", "hinge"])
 @pytest.mark.parametrize("synthetic", [0, 2])
-def test_a_known_count_of_relevant_documents_changes_nothing(loss: RetrievalLoss, synthetic: int) -> None:
+def test_a_known_count_of_relevant_documents_changes_nothing(loss: TripletLoss, synthetic: int) -> None:
     given = batch(5, 8, synthetic=synthetic, neither=0.2)
     counted, told = loss(*given), loss(*given, relevant=int((given[1] > 0).sum()))
     assert float(counted.loss) > 0
@@ -330,6 +361,6 @@ def test_a_known_count_of_relevant_documents_changes_nothing(loss: RetrievalLoss
 def test_with_a_known_count_no_number_is_asked_of_the_device() -> None:
     """A device that holds none would refuse."""
     scores = torch.zeros(4, 6, device="meta", requires_grad=True)
-    SoftmaxLoss()(scores, torch.ones(4, 6, dtype=torch.bool, device="meta"), relevant=4).loss.backward()
+    TripletLoss()(scores, torch.ones(4, 6, dtype=torch.bool, device="meta"), relevant=4).loss.backward()
     with pytest.raises((RuntimeError, NotImplementedError)):
-        SoftmaxLoss()(scores, torch.ones(4, 6, dtype=torch.bool, device="meta"))
+        TripletLoss()(scores, torch.ones(4, 6, dtype=torch.bool, device="meta"))

@@ -1,0 +1,133 @@
+"""The embedded corpus that mixing takes neighbours from: all training documents, anew as the encoder learns."""
+
+import zipfile
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hr_retrieval.data.arrays import Offsets, Places, Rows
+from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.guard import Guard
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import whole_file
+from hr_retrieval.objective.mixing import Neighbours
+from hr_retrieval.retrieval.index import ExactIndex
+from hr_retrieval.train.global_batch import GlobalBatch, beyond
+from hr_retrieval.train.mining import candidate_documents, embedded, embedding, mined_queries
+from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.refreshed import Refreshed
+
+# Documents near to an anchor and to a document of the batch that are looked at, and at most so many relevant ones an anchor.
+_OF_ANCHOR, _OF_DOCUMENT, _RELEVANT = 64, 32, 64
+
+
+class EmbedCorpus(Refreshed):
+    """Embeds the training corpus at the beginning of an epoch, where `model.mixing.source=corpus`; else it does nothing.
+
+    In it are all documents but those relevant to a query of another split, as in mining: no answer of a measured query is
+    mixed with, or pushed away, in training. The file in force is part of a checkpoint: a run resumed within an epoch reads
+    it again.
+
+    Args:
+        folder: where `epoch-0001.npz` and so on are written. Kept are the one in force and those that the last two
+            checkpoints name.
+        every_n_epochs: epochs from one embedding to the next.
+    """
+
+    suffix = "npz"
+
+    def __init__(self, folder: str | Path, every_n_epochs: int = 1) -> None:
+        super().__init__("callbacks.corpus", folder, every_n_epochs)
+
+    def wanted(self, module: pl.LightningModule) -> bool:
+        return corpus_wanted(cast(RetrievalModule, module))
+
+    def make(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
+        rows = candidate_documents(data.dataset, data.guard)
+        with embedding(trainer, module) as embed:
+            found = embedded("corpus for mixing", data.document_tokens, rows, embed, data.evaluation_tokens)
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez(file, rows=rows, embeddings=found.half().cpu().numpy(), data=np.array(data.dataset.fingerprint))
+
+    def use(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
+        rows, embeddings = read_corpus(path, data.dataset.fingerprint)
+        queries = mined_queries(data.dataset, None, 0)
+        relevant = data.guard.relevant(queries, rows)
+        cast(RetrievalModule, module).corpus = EmbeddedCorpus(rows, embeddings.to(module.device), queries, relevant)
+
+
+class EmbeddedCorpus:
+    """What is near to the texts of a batch among the documents that were embedded.
+
+    Args:
+        rows: rows in the corpus, ascending.
+        embeddings: their unit vectors, constants.
+        queries: rows of the training queries, ascending.
+        relevant: offsets and places in `rows` of the documents that are relevant to each of these queries.
+    """
+
+    def __init__(
+        self, rows: Rows, embeddings: Float[Tensor, "N d"], queries: Rows, relevant: tuple[Offsets, Places]
+    ) -> None:
+        self.rows, self.embeddings, self.queries, self.relevant = rows, embeddings, queries, relevant
+        self._index = ExactIndex(embeddings)
+
+    def around(self, whole: GlobalBatch, guard: Guard) -> Neighbours:
+        """The documents nearest to the anchors and to the documents of the batch, and the relevant ones of the anchors."""
+        near = [
+            self._index.search(side, count)[1].flatten().cpu().numpy()
+            for side, count in ((whole.anchors, _OF_ANCHOR), (whole.documents, _OF_DOCUMENT))
+        ]
+        places = np.unique(np.concatenate([*near, *self._relevant(whole.query_rows.cpu().numpy())]))
+        rows = torch.from_numpy(self.rows[places]).to(whole.document_rows.device)
+        return beyond(self.embeddings[torch.from_numpy(places).to(self.embeddings.device)], rows, whole, guard)
+
+    def _relevant(self, query_rows: Rows) -> list[Places]:
+        offsets, places = self.relevant
+        at = np.searchsorted(self.queries, query_rows)
+        lists = [places[offsets[place] : offsets[place + 1]] for place in at]
+        # Spread out, where there are too many.
+        return [found[:: -(-len(found) // _RELEVANT) or 1] for found in lists]
+
+
+def corpus_wanted(module: RetrievalModule) -> bool:
+    """Whether the mixing takes its neighbours from the corpus."""
+    return getattr(module.mixing, "source", "batch") == "corpus"
+
+
+def check_corpus(callbacks: list[pl.Callback], module: RetrievalModule) -> None:
+    """Raise `UserError` where the mixing wants the embedded corpus and nobody embeds it."""
+    if corpus_wanted(module) and not any(isinstance(callback, EmbedCorpus) for callback in callbacks):
+        raise UserError(
+            "callbacks.corpus with model.mixing.source=corpus",
+            "none",
+            "Leave callbacks.corpus as it is by default, or set model.mixing.source=batch.",
+        )
+
+
+def read_corpus(path: Path, fingerprint: str) -> tuple[Rows, Float[Tensor, "N d"]]:
+    try:
+        with path.open("rb") as file, np.load(file) as content:
+            data, rows, embeddings = (
+                str(content["data"]),
+                content["rows"],
+                torch.from_numpy(content["embeddings"]).float(),
+            )
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"the embedded corpus in {path}",
+            f"{type(error).__name__}: {error}",
+            "Restore the file that the run wrote, or start a new run; several machines need one run directory.",
+        ) from None
+    if data != fingerprint:
+        raise UserError(
+            f"a corpus embedded from the data set with fingerprint {fingerprint}",
+            f"{path}, of {data}",
+            "Bring back the data set of the run, or start a new run.",
+        )
+    return rows, embeddings

@@ -2,10 +2,11 @@
 
     python -m benchmarks.mixing --runs 'multirun/mixing_ablation/**' 'outputs/peers/**' --output docs/mixing
 
-Reads run directories (and what `benchmarks.peers` wrote). An arm is a loss with a mixing and whatever else was set
-differently; each arm of a data set is shown at the learning rate with the best mean validation MRR over the seeds that all its rates
-have. Differences are of test MRR over the common seeds and queries, p-values by `crossed_test` over both (with one seed
-over the queries alone), adjusted by Holm over the arms of a data set. Writes `<output>.csv` with every run, chosen or not, and prints the table.
+Reads run directories (and what `benchmarks.peers` wrote). An arm is a loss with a mixing and whatever else was set differently;
+each arm of a data set is shown at the learning rate with the best mean of the metric (MRR, or `--metric map`, which should be
+the one that the runs monitored) in validation, over the seeds that all its rates have. Differences are of that metric on test
+over the common seeds and queries, p-values by `crossed_test` over both (with one seed over the queries alone), adjusted by Holm
+over the arms of a data set. Writes `<output>.csv` with every run, chosen or not, and prints the table.
 """
 
 import argparse
@@ -46,15 +47,18 @@ _ASIDE = (
     "seed",
     "split_seed",
 )
+# Shown beside the metric that arms are compared by.
+_FURTHER = ("mrr", "pass@1", "map", "recall@100")
 _ELSEWHERE = ("optimizer.lr", "datamodule.folder", "datamodule.seed", "trainer.default_root_dir", "model.mixing.seed")
 
 
 @dataclass(frozen=True)
 class AblationRun:
-    """One run: where it lies, the leaves of its settings, and what it measured."""
+    """One run: where it lies, the leaves of its settings, the metric that arms are compared by, and what it measured."""
 
     folder: Path
     settings: dict[str, Any]
+    metric: str
     validation: float
     test: Mapping[str, float]
 
@@ -86,9 +90,9 @@ class AblationRun:
 
     @cached_property
     def query_values(self) -> npt.NDArray[np.float64]:
-        """Reciprocal rank of each test query, in the order of the ids."""
-        table = pq.read_table(self.folder / "per_query.parquet", columns=["query_id", "mrr"]).sort_by("query_id")
-        return np.asarray(table.column("mrr").to_numpy(), np.float64)
+        """The metric of each test query, in the order of the ids."""
+        table = pq.read_table(self.folder / "per_query.parquet", columns=["query_id", self.metric])
+        return np.asarray(table.sort_by("query_id").column(self.metric).to_numpy(), np.float64)
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,11 @@ class Arm:
     rates: tuple[float, ...]
 
     @property
+    def metric(self) -> str:
+        """What it is compared by."""
+        return next(iter(self.runs.values())).metric
+
+    @property
     def rate(self) -> float:
         """The chosen one."""
         return next(iter(self.runs.values())).rate
@@ -118,7 +127,7 @@ class Arm:
         return np.array([run.test[metric] for run in self.runs.values()])
 
     def against(self, other: "Arm") -> tuple[float, float] | None:
-        """Mean difference of the test MRR over the common seeds, and its p-value; `None` without common seeds."""
+        """Mean difference of the metric on test over the common seeds, and its p-value; `None` without common seeds."""
         seeds = sorted(self.runs.keys() & other.runs.keys())
         if not seeds or other is self:
             return None
@@ -131,11 +140,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--metric", default="mrr", help="what arms are chosen and compared by, such as map")
     parser.add_argument(
         "--rate", type=float, help="show every arm at this rate, where not all arms were tried at several"
     )
     arguments = parser.parse_args()
-    runs = read(arguments.runs)
+    runs = read(arguments.runs, arguments.metric)
     names = names_of(runs)
     chosen: set[Path] = set()
     for data in sorted({run.data for run in runs}):
@@ -147,12 +157,12 @@ def main() -> None:
     print(f"\nEvery run: {arguments.output.with_suffix('.csv')}")
 
 
-def read(globs: Sequence[str]) -> list[AblationRun]:
+def read(globs: Sequence[str], metric: str = "mrr") -> list[AblationRun]:
     """The finished runs under some globs; the same settings twice count once."""
     found: dict[str, AblationRun] = {}
     for path in sorted({Path(match) for pattern in globs for match in glob.glob(pattern, recursive=True)}):
         if (path / "summary.json").is_file() and (path / "metrics.csv").is_file():
-            run = _run(path)
+            run = _run(path, metric)
             found.setdefault(json.dumps([_distinguishing(run.settings), run.data, run.rate, run.seed]), run)
     return list(found.values())
 
@@ -177,7 +187,7 @@ def names_of(runs: Sequence[AblationRun]) -> dict[Path, str]:
 
 
 def arms_of(runs: Sequence[AblationRun], names: Mapping[Path, str]) -> list[Arm]:
-    """The arms of one data set, best mean test MRR first."""
+    """The arms of one data set, best on test first."""
     families = defaultdict(list)
     for run in runs:
         families[names[run.folder]].append(run)
@@ -188,7 +198,7 @@ def arms_of(runs: Sequence[AblationRun], names: Mapping[Path, str]) -> list[Arm]
         best = max(rates, key=lambda rate: _validation(family, rate, common))
         kept = {run.seed: run for run in sorted(family, key=lambda run: run.seed) if run.rate == best}
         arms.append(Arm(name, family[0].loss, family[0].mixing, kept, tuple(rates)))
-    return sorted(arms, key=lambda arm: -float(arm.test("mrr").mean()))
+    return sorted(arms, key=lambda arm: -float(arm.test(arm.metric).mean()))
 
 
 def table(arms: Sequence[Arm]) -> str:
@@ -199,19 +209,20 @@ def table(arms: Sequence[Arm]) -> str:
     to_peer = {arm.name: arm.against(peer) for arm in arms if arm.mixing and peer is not None}
     adjusted = holm({name: found[1] for name, found in differences.items() if found})
     adjusted_peer = holm({name: found[1] for name, found in to_peer.items() if found})
+    further = _further(arms[0].metric)
     header = [
         "arm",
         "rate (tried)",
         "seeds",
-        "validation MRR",
-        "test MRR",
-        "pass@1",
+        f"validation {arms[0].metric}",
+        f"test {arms[0].metric}",
+        *further,
         "to no mixing (p)",
         "to best peer (p)",
     ]
     rows = [header]
     for arm in arms:
-        figures = spread(arm.test("mrr"))
+        figures = spread(arm.test(arm.metric))
         validation = np.mean([run.validation for run in arm.runs.values()])
         tried = ", ".join(f"{rate:g}" for rate in arm.rates)
         deviation = f" ± {figures.sd:.4f}" if len(arm.runs) > 1 else ""
@@ -219,9 +230,14 @@ def table(arms: Sequence[Arm]) -> str:
             _shown(differences.get(arm.name), adjusted.get(arm.name)),
             _shown(to_peer.get(arm.name), adjusted_peer.get(arm.name)),
         ]
-        measured = [f"{validation:.4f}", f"{figures.mean:.4f}{deviation}", f"{arm.test('pass@1').mean():.4f}"]
+        shown_further = [f"{arm.test(name).mean():.4f}" for name in further]
+        measured = [f"{validation:.4f}", f"{figures.mean:.4f}{deviation}", *shown_further]
         rows.append([arm.name, f"{arm.rate:g} ({tried})", str(len(arm.runs)), *measured, *shown])
     return markdown_table(rows, text=(0, 1))
+
+
+def _further(metric: str) -> list[str]:
+    return [name for name in _FURTHER if name != metric]
 
 
 def _plain(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
@@ -250,13 +266,14 @@ def _validation(family: Sequence[AblationRun], rate: float, seeds: set[int]) -> 
     return float(np.mean([run.validation for run in family if run.rate == rate and run.seed in seeds]))
 
 
-def _run(folder: Path) -> AblationRun:
+def _run(folder: Path, metric: str) -> AblationRun:
     settings = leaves(with_new_names(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))))
     with (folder / "metrics.csv").open(newline="") as file:
-        measured = [float(row["validation/mrr"]) for row in csv.DictReader(file) if row.get("validation/mrr")]
+        name = f"validation/{metric}"
+        measured = [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
     summary = json.loads((folder / "summary.json").read_text())
     # The checkpoint that was measured on test is that of the best validation.
-    return AblationRun(folder, settings, max(measured), summary["trained"])
+    return AblationRun(folder, settings, metric, max(measured), summary["trained"])
 
 
 def _distinguishing(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,9 +283,12 @@ def _distinguishing(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _write_csv(path: Path, runs: Sequence[AblationRun], names: Mapping[Path, str], chosen: set[Path]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["data", "arm", "rate", "seed", "validation_mrr", "test_mrr", "test_pass@1", "rate_chosen"])
+    metric = runs[0].metric
+    shown = [metric, *_further(metric)]
+    tested = [f"test_{name}" for name in shown]
+    writer.writerow(["data", "arm", "rate", "seed", f"validation_{metric}", *tested, "rate_chosen"])
     for run in sorted(runs, key=lambda run: (run.data, names[run.folder], run.rate, run.seed)):
-        figures = [f"{value:.5f}" for value in (run.validation, run.test["mrr"], run.test["pass@1"])]
+        figures = [f"{value:.5f}" for value in (run.validation, *(run.test[name] for name in shown))]
         writer.writerow([run.data, names[run.folder], f"{run.rate:g}", run.seed, *figures, int(run.folder in chosen)])
     with whole_file(path) as partial:
         partial.write_text(text.getvalue(), encoding="utf-8")

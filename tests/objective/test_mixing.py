@@ -42,7 +42,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tens
 SHAPES = [(1, 1), (3, 3), (4, 7), (6, 10)]
 # They are added to the plain loss and look over the whole corpus by themselves; here they mix a batch as the others do.
 ADDED: list[Any] = [
-    partial(strategy, source="batch", added=None)
+    partial(strategy, source="batch", added=None, ramp_steps=0)
     for strategy in (DocumentMixing, PositiveGroupMixing, PoolNegativeMixing)
 ]
 DOCUMENT, GROUP, POOL = ADDED

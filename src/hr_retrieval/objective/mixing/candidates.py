@@ -57,10 +57,21 @@ class Nearest:
         return (weights.to(self.embeddings.dtype).unsqueeze(2) * self.embeddings).sum(1)
 
 
-def blended_relevance(candidates: Neighbours, weights: Float[Tensor, "N C"]) -> Float[Tensor, "B N"]:
-    """Relevance of `N` blends of the candidates to each anchor: their parts' relevance, in the parts' weights (with sum
-    1); -1 where a part is neither relevant nor a negative.
+def blended_relevance(
+    candidates: Neighbours, near: Nearest, own: Float[Tensor, "N 1"], others: Float[Tensor, "N k"]
+) -> Float[Tensor, "B N"]:
+    """Relevance to each anchor of `N` documents that were blended with others: their parts' relevance, in the parts' weights;
+    -1 where a part is neither relevant nor a negative.
+
+    Args:
+        candidates: the first `N` are the documents as they were.
+        near: what they were blended with.
+        own: their own weights.
+        others: those of the neighbours, 0 where none was found; all weights of a document have the sum 1.
     """
+    size, width = len(own), len(candidates.identities)
+    weights = own.new_zeros(size, width).scatter(1, near.rows, others.to(own.dtype))
+    weights = weights + own * torch.eye(size, width, dtype=own.dtype, device=own.device)
     unjudged = ~(candidates.relevance | candidates.negative)
     with torch.autocast(weights.device.type, enabled=False):
         blended = candidates.relevance.to(weights.dtype) @ weights.T

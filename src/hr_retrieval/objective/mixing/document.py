@@ -24,6 +24,7 @@ class DocumentMixing(NeighbourMixing):
     """
 
     k: int = 10
+    ramp_steps: int = 50
     source: str = "corpus"
     added: float | None = 0.1
     weight: float = 0.6

@@ -64,11 +64,9 @@ def _moved_relevance(
 ) -> Float[Tensor, "B D"]:
     """Relevance of the documents after the first `B` of them moved."""
     size = len(share)
-    parts = torch.cat([1 - share, share * near.weights("mean", 1.0).to(share.dtype)], 1)
-    rows = torch.cat([torch.arange(size, device=share.device).unsqueeze(1), near.rows], 1)
-    weights = share.new_zeros(size, len(candidates.identities)).scatter_add(1, rows, parts)
+    parts = share * near.weights("mean", 1.0).to(share.dtype)
     # A document that was neither stays so where nothing of it is left, too.
-    moved = blended_relevance(candidates, weights).masked_fill(given.labels[:, :size] == ABSENT, ABSENT)
+    moved = blended_relevance(candidates, near, 1 - share, parts).masked_fill(given.labels[:, :size] == ABSENT, ABSENT)
     return torch.cat([moved, given.labels[:, size:]], 1)
 
 

@@ -22,6 +22,7 @@ class PoolNegativeMixing(NeighbourMixing):
     """
 
     k: int = 16
+    ramp_steps: int = 50
     source: str = "corpus"
     added: float | None = 0.1
     weight: float = 0.5

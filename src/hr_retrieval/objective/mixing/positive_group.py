@@ -26,6 +26,7 @@ class PositiveGroupMixing(NeighbourMixing):
     """
 
     k: int = 16
+    ramp_steps: int = 50
     source: str = "corpus"
     added: float | None = 0.1
     beta: float = 2.0
@@ -52,9 +53,9 @@ class PositiveGroupMixing(NeighbourMixing):
         # While the mixing rises, the own positive keeps the rest.
         weights = torch.cat([1 - given.ramp * (1 - weights[:, :1]), given.ramp * weights[:, 1:]], 1)
         smoothed = self.unit(weights[:, :1] * positives + near.blend(weights[:, 1:]))
-        rows = torch.cat([torch.arange(size, device=near.rows.device).unsqueeze(1), near.rows], 1)
-        parts = own.new_zeros(size, len(candidates.identities)).scatter_add(1, rows, weights.detach())
-        labels = torch.cat([blended_relevance(candidates, parts), given.labels[:, size:]], 1)
+        constant = weights.detach()
+        relevance = blended_relevance(candidates, near, constant[:, :1], constant[:, 1:])
+        labels = torch.cat([relevance, given.labels[:, size:]], 1)
         diagnostics = {
             "mixed_share": near.found.any(1).float().mean(),
             "shift": F.cosine_similarity(positives, smoothed).detach().mean(),

@@ -44,7 +44,8 @@ class RetrievalModule(pl.LightningModule):
 
     Attributes:
         query_values: the metrics of each measured query in the last validation or test, as `RankingMetrics.query_values`.
-        embedded: what the validation ranked, for callbacks at `on_validation_end`; behind it `None` again.
+        embedded: what the validation ranked, for callbacks at `on_validation_end`, behind which it is `None` again; or what
+            the test did, for whoever has asked for the test, and then sets it to `None`.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class RetrievalModule(pl.LightningModule):
         # Every process holds the same gathered ranks already: nothing is left to average.
         self.log_dict({f"{split}/{name}": float(value) for name, value in values.items()}, rank_zero_only=False)
         self.query_values = self._ranking.query_values
-        self.embedded = self._ranking.embedded if split == "validation" else None
+        self.embedded = self._ranking.embedded
         self._ranking = None
 
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:

@@ -120,9 +120,7 @@ def test_hubs_of_a_bank_are_without_the_queries_that_a_document_answers() -> Non
 
 def test_n_grams_are_mixed_as_concatenated_vectors_would_be() -> None:
     pieces = [F.normalize(unit(rows, 8, 5).clamp(min=0), dim=1) for rows in (9, 30)]
-    sides = [
-        Side(own, csr_array(part.numpy())) for own, part in zip((QUERIES, DOCUMENTS), pieces, strict=True)
-    ]
+    sides = [Side(own, csr_array(part.numpy())) for own, part in zip((QUERIES, DOCUMENTS), pieces, strict=True)]
     strategy = Composition.of(LexicalMixing(weight=0.3))
     relevance = Relevance.from_lists([[row, row + 10] for row in range(9)])
     joined = [
@@ -161,15 +159,15 @@ def test_a_composition_mixes_queries_with_mixed_documents_and_corrects_last() ->
 )
 def test_a_strength_of_zero_changes_no_ranking(strategy: RankingMixing) -> None:
     pieces = [csr_array(unit(rows, 8, 5).numpy()) for rows in (9, 30)]
-    sides = [
-        Side(own, part, unit(len(own), 6, 9)) for own, part in zip((QUERIES, DOCUMENTS), pieces, strict=True)
-    ]
+    sides = [Side(own, part, unit(len(own), 6, 9)) for own, part in zip((QUERIES, DOCUMENTS), pieces, strict=True)]
     found = Composition.of(strategy.scaled(0.0))(sides[0], Corpus(sides[1]))
     torch.testing.assert_close(found.queries @ found.documents.T, QUERIES @ DOCUMENTS.T)
 
 
 def test_a_composition_reads_what_it_wrote() -> None:
-    whole = Composition.of(*(kind() for kind in (DocumentMixing, QueryMixing, HubCorrection, LexicalMixing, ViewMixing)))
+    whole = Composition.of(
+        *(kind() for kind in (DocumentMixing, QueryMixing, HubCorrection, LexicalMixing, ViewMixing))
+    )
     assert Composition.from_json(whole.to_json(), "ranking.json") == whole
     assert Composition.from_json({}, "ranking.json") == Composition()
     assert str(Composition()) == "no mixing"
@@ -188,11 +186,11 @@ def test_a_composition_reads_what_it_wrote() -> None:
     ("kind", "options", "message"),
     [
         (DocumentMixing, {"k": 0}, "k of"),
-        (DocumentMixing, {"temperature": 0}, "temperature of"),
-        (QueryMixing, {"weight": -1}, "weight of"),
+        (DocumentMixing, {"temperature": 0.0}, "temperature of"),
+        (QueryMixing, {"weight": -1.0}, "weight of"),
         (QueryMixing, {"k": 60}, "first and last"),
         (QueryMixing, {"gate": -0.1}, "gate of"),
-        (HubCorrection, {"bank": "moon"}, "documents or anchors"),
+        (HubCorrection, {"alpha": -0.5}, "alpha of"),
         (LexicalMixing, {"weight": 1.0}, "below 1"),
         (ViewMixing, {"query_templates": ("a title",)}, r"\{text\}"),
     ],
@@ -202,6 +200,18 @@ def test_options_out_of_range_are_refused(kind: type[RankingMixing], options: di
         kind(**options)
 
 
-def test_feedback_deeper_than_the_corpus_is_refused() -> None:
-    with pytest.raises(UserError, match=r"at least 100 documents.*got 30"):
-        mixed(QueryMixing())
+@pytest.mark.parametrize(
+    ("strategy", "least"),
+    [(DocumentMixing(k=4), 5), (QueryMixing(), 100), (QueryMixing(negative_weight=0.0), 10), (HubCorrection(), 33)],
+)
+def test_a_corpus_that_is_too_small_is_refused(strategy: RankingMixing, least: int) -> None:
+    whole = Composition.of(strategy)
+    whole.check(least)
+    assert (whole.fitting(least), whole.fitting(least - 1)) == (whole, Composition())
+    corpus = Corpus(Side(unit(least - 1, 6, 1)))
+    with pytest.raises(
+        UserError, match=f"at least {least} documents for ranking/mixing={strategy.name}.*got {least - 1}"
+    ):
+        whole(Side(QUERIES), corpus)
+    with pytest.raises(UserError, match=r"got 1\. Set ranking/mixing=none"):
+        whole(Side(QUERIES), Corpus(Side(unit(1, 6, 1))))

@@ -28,6 +28,11 @@ class RankingMixing(ABC):
         """The same with this share of its strength, from 0, which changes no ranking, to 1."""
 
     @property
+    def least(self) -> int:
+        """Documents that a corpus must have."""
+        return 1
+
+    @property
     def needs(self) -> frozenset[Need]:
         """What it must be given beside the embeddings."""
         return frozenset()

@@ -83,14 +83,28 @@ class Composition:
         """What they must be given beside the embeddings."""
         return frozenset[Need]().union(*(part.needs for part in self.parts))
 
+    def check(self, document_count: int) -> None:
+        """Raise `UserError` unless a corpus of so many documents is large enough for every part."""
+        for part in self.parts:
+            if part.least > document_count:
+                raise UserError(
+                    f"at least {part.least:,} documents for ranking/mixing={part.name} ({part})",
+                    f"{document_count:,}",
+                    "Set ranking/mixing=none." if document_count < 3 else "Lower its k, or set ranking/mixing=none.",
+                )
+
+    def fitting(self, document_count: int) -> "Composition":
+        """The parts that a corpus of so many documents is large enough for."""
+        return Composition.of(*(part for part in self.parts if part.least <= document_count))
+
     def mix_documents(self, corpus: Corpus) -> Float[Tensor, "N e"]:
         """What is ranked in the place of the documents; done once, when a corpus is embedded.
 
         Raises:
             UserError: the corpus is too small for a part, or lacks what it needs.
         """
+        self.check(len(corpus))
         mixed = corpus.side.embeddings
-        # Sparse and dense parts share one score.
         if self.lexical is not None and corpus.side.ngrams is None:
             raise UserError("n-grams of the documents", "none", "Rank with the texts at hand, or without lexical.")
         for part in self.parts:
@@ -127,7 +141,8 @@ class Composition:
     def _ngrams(self, queries: Side, documents: Side) -> tuple[csr_array, csr_array] | None:
         if self.lexical is None:
             return None
-        assert queries.ngrams is not None and documents.ngrams is not None, "asked for by `needs`"
+        assert queries.ngrams is not None, "asked for by `needs`"
+        assert documents.ngrams is not None, "asked for by `needs`"
         return queries.ngrams * self.lexical.weight, documents.ngrams
 
     def __str__(self) -> str:
@@ -142,14 +157,18 @@ class AutoMixing(Composition):
 def _part(name: object, options: object, where: str) -> RankingMixing:
     if name not in PARTS:
         raise UserError(
-            f"strategies of mixing in {where}: {', '.join(PARTS)}", repr(name), "Export the encoder anew with this version."
+            f"strategies of mixing in {where}: {', '.join(PARTS)}",
+            repr(name),
+            "Export the encoder anew with this version.",
         )
     kind = PARTS[str(name)]
     known = {field.name for field in fields(kind)}
     if not isinstance(options, Mapping) or set(options) - known:
         got = ", ".join(map(str, options)) if isinstance(options, Mapping) else type(options).__name__
         raise UserError(
-            f"options of {name} in {where}: {', '.join(sorted(known))}", got, "Export the encoder anew with this version."
+            f"options of {name} in {where}: {', '.join(sorted(known))}",
+            got,
+            "Export the encoder anew with this version.",
         )
     try:
         return kind(**options)

@@ -11,6 +11,8 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.retrieval.relevance import Relevance
 
+# Neighbours found at least, where there are as many: one search serves all strategies.
+_LEAST = 32
 # Rows searched at a time: with them go the lists of what was found for them.
 _BLOCK = 4096
 
@@ -71,19 +73,12 @@ class Corpus:
     def nearest(self, k: int) -> tuple[Float[Tensor, "N k"], Int[Tensor, "N k"]]:
         """Cosines and rows of the `k` nearest other documents of each document, nearest first, equal ones by row.
 
-        Raises:
-            UserError: the corpus has no `k` other documents.
+        The corpus has so many others (see `Composition.check`).
         """
         count = len(self)
-        if k >= count:
-            few = "one document alone" if count == 1 else f"a corpus of {count:,} documents"
-            raise UserError(
-                f"more than {k:,} documents, as a mixing with the {k:,} nearest ones of each needs",
-                few,
-                "Set ranking/mixing=none." if count < 3 else f"Lower its k to {count - 1:,} or less, or set ranking/mixing=none.",
-            )
+        assert k < count, "checked by the composition"
         each = torch.arange(count + 1)
-        return self._remembered("documents", k, self._index, Relevance(each, each[:-1]))
+        return self._remembered("documents", max(k, min(_LEAST, count - 1)), self._index, Relevance(each, each[:-1]), k)
 
     def nearest_anchors(self, k: int) -> tuple[Float[Tensor, "N k"], Int[Tensor, "N k"]]:
         """Likewise of the queries of the bank, without those that the document or a duplicate of it answers.
@@ -104,11 +99,13 @@ class Corpus:
                 f"{max(left, 0):,}",
                 f"Lower k to {left:,} or less, or set bank=documents." if left > 0 else "Set bank=documents.",
             )
-        return self._remembered("anchors", k, ExactIndex(self.bank.embeddings), self.bank.left_out)
+        return self._remembered("anchors", k, ExactIndex(self.bank.embeddings), self.bank.left_out, k)
 
-    def _remembered(self, kind: str, k: int, index: ExactIndex, left_out: Relevance) -> tuple[Tensor, Tensor]:
+    def _remembered(
+        self, kind: str, searched: int, index: ExactIndex, left_out: Relevance, k: int
+    ) -> tuple[Tensor, Tensor]:
         if kind not in self._found or self._found[kind][0].shape[1] < k:
-            self._found[kind] = nearest_allowed(self.side.embeddings, index, k, left_out)
+            self._found[kind] = nearest_allowed(self.side.embeddings, index, searched, left_out)
         scores, rows = self._found[kind]
         return scores[:, :k], rows[:, :k]
 

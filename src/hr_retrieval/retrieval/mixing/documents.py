@@ -45,6 +45,10 @@ class DocumentMixing(RankingMixing):
     def scaled(self, share: float) -> "DocumentMixing":
         return replace(self, weight=self.weight * share)
 
+    @property
+    def least(self) -> int:
+        return self.k + 1
+
     def documents(self, documents: Float[Tensor, "N d"], corpus: Corpus) -> Float[Tensor, "N d"]:
         cosines, rows = corpus.nearest(self.k)
         mixed = torch.empty_like(documents)

@@ -44,6 +44,10 @@ class HubCorrection(RankingMixing):
         return replace(self, alpha=self.alpha * share)
 
     @property
+    def least(self) -> int:
+        return self.k + 1 if self.bank == "documents" else 1
+
+    @property
     def needs(self) -> frozenset[Need]:
         return frozenset[Need]({"anchors"} if self.bank == "anchors" else ())
 

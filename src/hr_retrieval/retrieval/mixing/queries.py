@@ -8,10 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.retrieval.mixing.base import RankingMixing, check
-from hr_retrieval.retrieval.mixing.corpus import Corpus, Side
+from hr_retrieval.retrieval.mixing.corpus import Side
 
 # Queries moved at a time: with each go the documents that it found.
 _BLOCK = 1024
@@ -40,7 +39,7 @@ class QueryMixing(RankingMixing):
         power: of the cosines above the floor; 0 weighs the documents alike.
         floor: cosine up to which a document has no weight.
         negative_weight: `b`, at least 0.
-        first: place of the first document that is taken for wrong, from 1; they are left out where the corpus has no `last`.
+        first: place of the first document that is taken for wrong, from 1; with `b` of 0 there are none.
         last: place of the last one.
         gate: largest difference between the first and the `k`-th cosine of a query that is moved; `None` moves all.
     """
@@ -73,14 +72,9 @@ class QueryMixing(RankingMixing):
     def scaled(self, share: float) -> "QueryMixing":
         return replace(self, weight=self.weight * share)
 
-    def documents(self, documents: Float[Tensor, "N d"], corpus: Corpus) -> Float[Tensor, "N d"]:
-        if self._depth > len(corpus):
-            raise UserError(
-                f"at least {self._depth:,} documents, as queries are mixed with what they find so far down",
-                f"{len(corpus):,}",
-                "Lower k and last of ranking/mixing=queries, or set ranking/mixing=none.",
-            )
-        return documents
+    @property
+    def least(self) -> int:
+        return self.last if self.negative_weight else self.k
 
     def queries(
         self, queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N e"], texts: Side
@@ -88,7 +82,7 @@ class QueryMixing(RankingMixing):
         plain = documents[:, : queries.shape[1]]
         index, mixed = ExactIndex(plain), torch.empty_like(queries)
         for block in torch.split(torch.arange(len(queries), device=queries.device), _BLOCK):
-            cosines, rows = index.search(queries[block], self._depth)
+            cosines, rows = index.search(queries[block], self.least)
             values = (cosines[:, : self.k] - self.floor).clamp(min=0) ** self.power
             moved = (cosines[:, : self.k] > self.floor).any(dim=1)
             if self.gate is not None:
@@ -99,10 +93,6 @@ class QueryMixing(RankingMixing):
                 step -= self.negative_weight * plain[rows[:, self.first - 1 : self.last]].mean(dim=1)
             mixed[block] = F.normalize(queries[block] + self.weight * moved.unsqueeze(1) * step, dim=1)
         return mixed
-
-    @property
-    def _depth(self) -> int:
-        return self.last if self.negative_weight else self.k
 
     def __str__(self) -> str:
         away = f", away from those {self.first} to {self.last}" if self.negative_weight else ""

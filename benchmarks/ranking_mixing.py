@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,7 +114,7 @@ def _held() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _timed[T](run: Callable[[], T]) -> tuple[float, T]:
+def _timed(run: Callable[[], Any]) -> tuple[float, Any]:
     begun = time.monotonic()
     result = run()
     if _DEVICE == "cuda":

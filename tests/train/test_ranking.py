@@ -48,6 +48,7 @@ def test_what_validation_chooses_ranks_the_test_the_evaluation_and_the_exported_
     summary, chosen = read(run / "summary.json"), read(run / FILE)
     assert chosen["mixing"]["documents"]["k"] == 3
     assert chosen["mixing"] == summary["ranking"]["parts"]
+    assert chosen["evidence"]["validation"] == summary["ranking"]["validation"]
     assert read(run / "encoder" / FILE) == chosen
     assert set(chosen["mixing"]) == {"documents", "queries", "hubs"}
     assert "the whole corpus of 120 documents" in summary["ranking"]["corpus"]

@@ -102,7 +102,8 @@ def choose_ranking(
     choice = choose(offered, queries, sides.corpus, validation.relevance.to(documents.device), _metric(this_run.config))
     log.info("mixing at ranking time: %s", choice.mixing)
     summary = _summary(choice, validation)
-    RankingChoice(encoder.embedding_fingerprint(), choice.mixing, summary).write(this_run.folder)
+    evidence = {name: summary[name] for name in ("tried", "corpus", "validation")}
+    RankingChoice(encoder.embedding_fingerprint(), choice.mixing, evidence).write(this_run.folder)
     if tested is None or not choice.mixing.parts:
         return summary, None
     evaluation = datamodule.evaluation_set("test")

@@ -63,8 +63,8 @@ def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
         table = Table("")
         for name in HEADLINE:
             table.add_column(name, justify="right")
-        for row in ("zero_shot", "trained"):
-            if summary[row]:
+        for row in ("zero_shot", "without_mixing", "trained"):
+            if summary.get(row):
                 table.add_row(row.replace("_", "-"), *(f"{summary[row][name]:.4f}" for name in HEADLINE))
         console.print(table)
     console.print("\n".join(sentences(summary.get("ranking"))), soft_wrap=True, highlight=False, markup=False)

@@ -20,7 +20,7 @@ class LexicalMixing(RankingMixing):
     """
 
     name: ClassVar[str] = "lexical"
-    weight: float = 0.5
+    weight: float = 0.2
 
     def __post_init__(self) -> None:
         check(0 <= self.weight < 1, self.name, "weight", "from 0 to below 1", self.weight, "0 leaves n-grams out.")

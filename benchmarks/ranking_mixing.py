@@ -66,9 +66,7 @@ def _ratio(size: int, rounds: int) -> str:
     relevance = Relevance.from_lists([[row] for row in range(size)]).to(_DEVICE)
     taken: dict[str, list[float]] = {"encoding": [], "ranking": [], "ranking with mixing": []}
     for _ in range(rounds):
-        seconds, embedded = _timed(
-            lambda: (encoder.encode(queries, "query"), encoder.encode(documents, "document"))
-        )
+        seconds, embedded = _timed(lambda: (encoder.encode(queries, "query"), encoder.encode(documents, "document")))
         taken["encoding"].append(seconds)
         for name, mixing in (("ranking", Composition()), ("ranking with mixing", _MIXING)):
             taken[name].append(_timed(lambda mixing=mixing: _evaluated(mixing, *embedded, relevance))[0])  # type: ignore[misc]

@@ -24,7 +24,10 @@ def test_n_grams_are_those_of_the_baseline_and_views_the_mean_of_the_wordings() 
     assert queries.views is not None
     assert documents.views is not None
     torch.testing.assert_close(queries.views, encoder.encode(["He is a welder.", "He is nurse."], "query"))
-    both = [encoder.encode([form.format(text=text) for text in DOCUMENTS], "document") for form in ("{text}!", "The {text}.")]
+    both = [
+        encoder.encode([form.format(text=text) for text in DOCUMENTS], "document")
+        for form in ("{text}!", "The {text}.")
+    ]
     torch.testing.assert_close(documents.views, F.normalize(both[0] + both[1], dim=1))
 
 

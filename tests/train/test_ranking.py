@@ -64,7 +64,9 @@ def test_what_validation_chooses_ranks_the_test_the_evaluation_and_the_exported_
         assert said in card
     assert "| without_mixing |" in card
     events = EventAccumulator(str(run / "tensorboard")).Reload()
-    assert [event.value for event in events.Scalars("ranking/test_map")] == pytest.approx([test["without"], test["mixed"]])
+    assert [event.value for event in events.Scalars("ranking/test_map")] == pytest.approx(
+        [test["without"], test["mixed"]]
+    )
     assert [event.value for event in events.Scalars("ranking/test_hubness")] == pytest.approx(test["hubness"])
     assert "ranking/mixing/text_summary" in events.Tags()["tensors"]
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 SHOWN_KEYS = re.compile(
     r"seed|split_seed|data\.name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
     r"|model\.encoder\.(name_or_path|pooling|max_length|dimensions|dropout)"
-    r"|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
+    r"|ranking\.mixing|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
     r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
 )
 

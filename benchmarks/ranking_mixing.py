@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def _ratio(size: int, rounds: int) -> str:
         seconds, embedded = _timed(lambda: (encoder.encode(queries, "query"), encoder.encode(documents, "document")))
         taken["encoding"].append(seconds)
         for name, mixing in (("ranking", Composition()), ("ranking with mixing", _MIXING)):
-            taken[name].append(_timed(lambda mixing=mixing: _evaluated(mixing, *embedded, relevance))[0])  # type: ignore[misc]
+            taken[name].append(_timed(partial(_evaluated, mixing, embedded[0], embedded[1], relevance))[0])
     median = {name: float(np.median(values)) for name, values in taken.items()}
     without, with_it = (median["encoding"] + median[name] for name in ("ranking", "ranking with mixing"))
     rows = [["", "seconds"], *([name, f"{value:.2f}"] for name, value in median.items())]

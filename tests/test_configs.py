@@ -92,10 +92,11 @@ def test_the_help_of_a_verb_without_options_offers_none(verb: str) -> None:
 
 def test_the_yaml_of_a_strategy_names_every_option_with_its_default() -> None:
     """One option, one default: a YAML that says something else than the class would be a second one."""
-    for group in ("model/mixing", "model/loss"):
+    for group in ("model/mixing", "model/loss", "ranking/mixing"):
         for option in GROUPS[group]:
-            part = OmegaConf.load(ROOT / group / f"{option}.yaml")
-            assert isinstance(part, DictConfig)
+            part = composed("train", f"{group}={option}")
+            for key in group.split("/"):
+                part = part[key]
             parameters = inspect.signature(get_object(part._target_)).parameters
             assert set(parameters) == {str(key) for key in part} - {"_target_"}
 

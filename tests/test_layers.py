@@ -19,6 +19,7 @@ LAYERS = (
     {"data"},
     {"runs"},
     {"sweep", "baselines"},
+    {"ranking"},
     {"prepare", "train", "evaluate", "compare", "export", "time"},
 )
 HEIGHTS = {name: height for height, names in enumerate(LAYERS) for name in names}

@@ -335,7 +335,7 @@ def test_saved_folder_gives_the_same_embeddings(
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.01)
-    encoder.save(tmp_path / "saved", model_card="# A card\n")
+    encoder.save(tmp_path / "saved", files={"README.md": "# A card\n"})
     again = Encoder(str(tmp_path / "saved"))
     library = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
     assert (again.pooling, again.max_length, again.dimensions) == ("cls", 30, 24)

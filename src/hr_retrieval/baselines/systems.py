@@ -64,9 +64,7 @@ class CharacterTfidf:
 
     def __init__(self, queries: Sequence[str], documents: Sequence[str]) -> None:
         _check(documents)
-        vectorizer = TfidfVectorizer(
-            preprocessor=normalise, analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32
-        )
+        vectorizer = character_vectorizer()
         # Sparse products add in the order of the columns: equal documents get equal scores.
         self._documents = vectorizer.fit_transform(documents).T.tocsr()
         self._queries = vectorizer.transform(queries)
@@ -74,6 +72,13 @@ class CharacterTfidf:
     def scores(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b N"]:
         """Scores of all documents for the given queries."""
         return torch.from_numpy((self._queries[rows.numpy()] @ self._documents).toarray())
+
+
+def character_vectorizer() -> TfidfVectorizer:
+    """What makes unit rows of TF-IDF over character n-grams, as `CharacterTfidf` says; still to be fitted to the documents."""
+    return TfidfVectorizer(
+        preprocessor=normalise, analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32
+    )
 
 
 # By the name that tables give them.

@@ -36,6 +36,8 @@ KINDS = (
     "hr_retrieval.encoder.encoder.Encoder",
     "hr_retrieval.objective.triplet.TripletLoss",
     "hr_retrieval.objective.mixing.Mixing",
+    "hr_retrieval.retrieval.mixing.base.RankingMixing",
+    "hr_retrieval.retrieval.mixing.composition.Composition",
     "hr_retrieval.train.module.RetrievalModule",
     "hr_retrieval.train.schedule.WarmupLinear",
     "pytorch_lightning.Callback",

@@ -37,6 +37,7 @@ class TrainConfig:
         zero_shot: whether the encoder is measured before training too.
         test: whether the test split is measured, before and after.
         export: whether the best encoder is written to `<run>/encoder`.
+        ranking: `ranking.mixing` are the strategies of mixing at ranking time whose strengths validation chooses.
     """
 
     project: str = "default"
@@ -52,6 +53,7 @@ class TrainConfig:
     model: Any = MISSING
     optimizer: Any = MISSING
     scheduler: Any = MISSING
+    ranking: Any = MISSING
     trainer: Any = MISSING
     callbacks: Any = field(default_factory=dict)
     logger: Any = field(default_factory=dict)
@@ -106,6 +108,8 @@ class EvaluateConfig:
         identical_text: `ignore` or `count` a document with the query's own text.
         counterfactuals: a folder of word lists, whose counterparts are exchanged to see how far rankings move; `auto`
             takes the built-in lists of the languages that occur, null measures none.
+        ranking: `ranking/mixing=auto` ranks with the mixing that the run or the folder has chosen, `none` without any, and any
+            other option as it says.
         output: a new folder.
     """
 
@@ -116,6 +120,7 @@ class EvaluateConfig:
     corpus: str = "all"
     identical_text: str = "ignore"
     counterfactuals: str | None = "auto"
+    ranking: Any = MISSING
     output: str = MISSING
 
 

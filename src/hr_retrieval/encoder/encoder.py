@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
@@ -176,7 +177,7 @@ class Encoder(nn.Module):
             self.train(training)
         return embeddings
 
-    def save(self, folder: Path, model_card: str | None = None, replace: bool = False) -> None:
+    def save(self, folder: Path, files: Mapping[str, str] | None = None, replace: bool = False) -> None:
         """Write a folder that `SentenceTransformer(folder)` and `Encoder(folder)` load, with the same embeddings.
 
         Prefixes become the prompts `query` and `document`; `dimensions` are picked before vectors get unit length; weights
@@ -184,7 +185,7 @@ class Encoder(nn.Module):
 
         Args:
             folder: a new or empty folder.
-            model_card: text of its README.md; None for no such file.
+            files: texts of further files by name, such as a model card as README.md.
             replace: whether what stands at `folder` may be replaced; it stays until the new one is whole.
 
         Raises:
@@ -201,8 +202,8 @@ class Encoder(nn.Module):
                 self.dimensions,
                 self.prefixes,
             )
-            if model_card is not None:
-                (partial / "README.md").write_text(model_card, encoding="utf-8")
+            for name, text in (files or {}).items():
+                (partial / name).write_text(text, encoding="utf-8")
 
     @property
     def device(self) -> torch.device:

@@ -13,11 +13,12 @@ def main(config: DictConfig) -> None:
     # torch takes seconds to import; `--help` needs none of it.
     from hr_retrieval.evaluate.evaluation import evaluate
     from hr_retrieval.evaluate.report import report
+    from hr_retrieval.ranking.options import asked_mixing
 
     output = Path(config.output)
     data = Path(config.data.folder)
     options = (config.split, config.corpus, config.identical_text, config.base, config.counterfactuals)
-    report(evaluate(config.encoder, data, output, *options), output)
+    report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing)), output)
 
 
 if __name__ == "__main__":

@@ -22,15 +22,19 @@ from hr_retrieval.evaluate.fairness.cases import MEASURED, SCANNED, Ranked
 from hr_retrieval.evaluate.fairness.report import model_card_section
 from hr_retrieval.evaluate.fairness.wordlists import WordList, builtin_lists, read_lists
 from hr_retrieval.evaluate.per_query import write_per_query
-from hr_retrieval.evaluate.summary import BEFORE, CONFIDENCE, ENCODER, Texts, Values, means, summary_of
+from hr_retrieval.evaluate.summary import BEFORE, CONFIDENCE, ENCODER, PLAIN, Texts, Values, means, summary_of
 from hr_retrieval.evaluate.trec import write_trec
 from hr_retrieval.files import check_vacant, whole_folder, write_json
+from hr_retrieval.ranking.bank import training_bank
+from hr_retrieval.ranking.sides import Sides
 from hr_retrieval.retrieval.extremes import TIED, extremes, what_ties
 from hr_retrieval.retrieval.metrics import Embedded, per_query
+from hr_retrieval.retrieval.mixing import Bank, Composition
 from hr_retrieval.retrieval.overlap import PERSISTENCE
 from hr_retrieval.retrieval.ranking import Ranking, exact_ranking, exact_ranks, ranking_by_scores
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.runs.directory import open_encoder
+from hr_retrieval.runs.ranking import chosen_mixing
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,7 @@ def evaluate(
     identical_text: str = "ignore",
     base: str | None = "auto",
     counterfactuals: str | None = "auto",
+    mixing: Composition | None = None,
 ) -> dict[str, Any]:
     """Measure an encoder; write `metrics.json`, `run.trec` and `per_query.parquet`; return what `metrics.json` holds.
 
@@ -66,27 +71,36 @@ def evaluate(
         base: the encoder before training; `auto` takes what the run or the folder's model card names, `None` none.
         counterfactuals: a folder of word lists; `auto` takes the built-in ones of the languages that occur, `None`
             measures no counterfactual pairs.
+        mixing: at ranking time; `None` takes what the run or the folder has chosen. Only the ranking of the documents by
+            the encoder is with it: what it was before training, the ranking of the queries for each document, and
+            counterfactual pairs are without.
 
     Raises:
         UserError: `output` holds something, the data set is incomplete, the split is empty or nothing in it is
-            relevant, an encoder is none, or the word lists are not as they should be.
+            relevant, an encoder is none, the word lists are not as they should be, or the mixing is of another version or
+            encoder, or needs more than the data set has.
     """
     check_vacant(output)
     lists = _word_lists(counterfactuals)
     check_corpus(corpus, "corpus")
     dataset = PreparedDataset.open(data)
-    measured = evaluation_set(dataset, Guard(dataset, identical_text=identical_text), _split(split), corpus)
+    guard = Guard(dataset, identical_text=identical_text)
+    measured = evaluation_set(dataset, guard, _split(split), corpus)
     relevance = measured.relevance
     encoders = _encoders(encoder, base)
+    mixing = chosen_mixing(Path(encoder), encoders[ENCODER]) if mixing is None else mixing
+    mixing.check(len(measured.document_rows))
+    bank = training_bank(mixing, dataset, guard, encoders[ENCODER], measured.document_rows)
     texts = Texts(
         dataset.texts_at("queries", measured.query_rows), dataset.texts_at("corpus", measured.document_rows), relevance
     )
-    rankings, other_direction, embedded = _rank_all(encoders, texts)
+    rankings, other_direction, embedded = _rank_all(encoders, texts, mixing, bank)
     values = {name: _values(ranking.ranks, relevance) for name, ranking in rankings.items()}
     summary = summary_of(dataset, measured, texts, values)
     summary |= {
         "corpus": corpus,
         "identical_text": identical_text,
+        "mixing": {"parts": mixing.to_json(), "words": str(mixing)},
         "document_to_query": {ENCODER: means(_values(other_direction, relevance.transpose(len(texts.documents))))},
         "encoder": _described(encoder, encoders[ENCODER], texts),
     }
@@ -123,7 +137,9 @@ def _encoders(name: str, base: str | None) -> dict[str, Encoder]:
     return found if before is None else {**found, BEFORE: before.to(device).eval()}
 
 
-def _rank_all(encoders: Mapping[str, Encoder], texts: Texts) -> tuple[dict[str, Ranking], Tensor, Ranked]:
+def _rank_all(
+    encoders: Mapping[str, Encoder], texts: Texts, mixing: Composition, bank: Bank | None
+) -> tuple[dict[str, Ranking], Tensor, Ranked]:
     """The ranking of each system by name, the ranks of the queries for each document by the encoder, and its embeddings."""
     rankings: dict[str, Ranking] = {}
     for name, encoder in encoders.items():
@@ -133,8 +149,12 @@ def _rank_all(encoders: Mapping[str, Encoder], texts: Texts) -> tuple[dict[str, 
         documents = encoder.encode(texts.documents, "document", show_progress=shown)
         relevance = texts.relevance.to(queries.device)
         found = exact_ranking(queries, documents, relevance, _RUN_DEPTH if name == ENCODER else 1)
-        rankings[name] = Ranking(found.ranks.cpu(), found.scores.cpu(), found.rows.cpu())
-        if name == ENCODER:
+        if name == ENCODER and mixing.parts:
+            log.info("ranked with mixing: %s", mixing)
+            rankings[name] = _on_processor(_mixed_ranking(mixing, encoder, texts, queries, documents, bank))
+            name = PLAIN
+        rankings[name] = _on_processor(found)
+        if name in (ENCODER, PLAIN):
             other_direction = exact_ranks(documents, queries, relevance.transpose(len(documents))).cpu()
             embedded = Ranked(texts.queries, texts.documents, queries, documents, relevance)
     for name, system in BASELINES.items():
@@ -142,6 +162,18 @@ def _rank_all(encoders: Mapping[str, Encoder], texts: Texts) -> tuple[dict[str, 
         scores = system(texts.queries, texts.documents).scores
         rankings[name] = ranking_by_scores(scores, texts.relevance, len(texts.documents), 1)
     return rankings, other_direction, embedded
+
+
+def _mixed_ranking(
+    mixing: Composition, encoder: Encoder, texts: Texts, queries: Tensor, documents: Tensor, bank: Bank | None
+) -> Ranking:
+    sides = Sides(mixing, encoder, lambda: texts.documents, documents, bank)
+    mixed = mixing(sides.queries(lambda: texts.queries, queries), sides.corpus)
+    return mixed.ranking(texts.relevance.to(queries.device), _RUN_DEPTH)
+
+
+def _on_processor(ranking: Ranking) -> Ranking:
+    return Ranking(ranking.ranks.cpu(), ranking.scores.cpu(), ranking.rows.cpu())
 
 
 def _word_lists(counterfactuals: str | None) -> list[WordList]:

@@ -23,6 +23,9 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
             f"{summary['own_text_queries']:,} queries are the text of a document, which counts for nothing "
             "(identical_text=count includes it)."
         )
+    console.print(
+        f"Mixing at ranking time: {summary['mixing']['words']}.", highlight=False, soft_wrap=True, markup=False
+    )
     table = Table("", *(f"{name} (95 % interval)" if name == "mrr" else name for name in HEADLINE))
     for column in table.columns[1:]:
         column.justify = "right"

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hr_retrieval.encoder.folder import hub_name
 from hr_retrieval.markdown import markdown_table
+from hr_retrieval.runs.ranking import FILE, sentences
 
 
 def model_card(config: DictConfig, figures: Mapping[str, Any], changes: Sequence[str] = ()) -> str:
@@ -57,8 +58,15 @@ def model_card(config: DictConfig, figures: Mapping[str, Any], changes: Sequence
     return "\n".join(lines) + "\n"
 
 
+def _ranking(ranking: Mapping[str, Any] | None) -> list[str]:
+    said = [*sentences(ranking), ""]
+    if ranking and ranking["parts"]:
+        said[-1:] = [f"`{FILE}` holds it: hr_retrieval applies it, and Sentence Transformers ranks without it.", ""]
+    return said
+
+
 def _figures(figures: Mapping[str, Any]) -> list[str]:
-    measured = {name: figures[name] for name in ("zero_shot", "trained") if figures.get(name)}
+    measured = {name: figures[name] for name in ("zero_shot", "without_mixing", "trained") if figures.get(name)}
     if not measured:
         return []
     names = list(next(iter(measured.values())))
@@ -68,6 +76,7 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         *([f"Weights of {figures['checkpoint']}.", ""] if figures.get("checkpoint") else []),
         f"Split `{figures['split']}`: {figures['queries']} queries, {figures['documents']} documents, exact ranks.",
         "",
+        *_ranking(figures.get("ranking")),
         markdown_table(
             [["", *names], *([row, *(f"{values[name]:.4f}" for name in names)] for row, values in measured.items())]
         ),

@@ -15,6 +15,7 @@ from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
 from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint, newest_checkpoint
 from hr_retrieval.runs.moved import with_new_names
+from hr_retrieval.runs.ranking import FILE, RankingChoice
 
 # Set to 1, lets the encoders of run directories run code of their own.
 TRUST = "HR_RETRIEVAL_TRUST_REMOTE_CODE"
@@ -140,8 +141,12 @@ class Run:
         content: dict[str, Any] = read_json(self.folder / "summary.json")
         return content
 
+    def ranking(self) -> RankingChoice | None:
+        """The mixing at ranking time that validation has chosen; `None` where none was chosen from."""
+        return RankingChoice.read(self.folder)
+
     def export(self, folder: Path, replace: bool = False) -> None:
-        """Write the encoder to a new folder, with a model card.
+        """Write the encoder to a new folder, with a model card and the mixing that was chosen for it.
 
         Args:
             replace: whether what stands there may be replaced; the old one stays until the new one is whole.
@@ -153,7 +158,11 @@ class Run:
             check_vacant(folder)
         figures = self.summary() if (self.folder / "summary.json").exists() else {}
         card = model_card(self.config, figures, [str(part) for part in self.parts])
-        self.encoder().save(folder, model_card=card, replace=replace)
+        encoder, files = self.encoder(), {"README.md": card}
+        if choice := self.ranking():
+            choice.check(encoder.embedding_fingerprint(), self.folder)
+            files[FILE] = choice.text
+        encoder.save(folder, files, replace)
 
 
 def open_encoder(name: str) -> tuple[Encoder, Run | None]:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.files import read_json, whole_file, write_json
+from hr_retrieval.retrieval.metrics import Embedded
 from hr_retrieval.runs.checkpoints import progress
 from hr_retrieval.runs.directory import Run, encoder_weights
 from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.ranking import choose_ranking
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ def measure_zero_shot(
     trainer.validate(module, datamodule, verbose=False)
     if not this_run.config.test:
         return None
-    figures, values = _test(trainer, module, datamodule)
+    figures, values, _ = _test(trainer, module, datamodule)
     if trainer.is_global_zero:
         _write_query_values(this_run.folder / "per_query_zero_shot.parquet", values, datamodule)
         write_json(path, figures)
@@ -45,20 +47,28 @@ def measure_trained(
     """Bring the best checkpoint into the module's encoder and measure it.
 
     Returns:
-        `checkpoint`, what was measured; `trained`, its figures, `None` with `test=false`; with them `split`, `queries`,
-        `documents` and `corpus`, what they were measured on.
+        `checkpoint`, what was measured; `ranking`, the mixing that validation has chosen for it (see `choose_ranking`);
+        `trained`, its figures with this mixing, `None` with `test=false`, and `without_mixing`, those without, `None` where there is none;
+        with them `split`, `queries`, `documents` and `corpus`, what they were measured on. The first process alone mixes.
     """
     measured = _measured_checkpoint(this_run, trainer)
     module.encoder.load_state_dict(encoder_weights(measured))
     checkpoint = f"the {measured.stem} checkpoint, of step {progress(measured)[0]}"
-    if not this_run.config.test:
-        return {"trained": None, "checkpoint": checkpoint}
-    figures, values = _test(trainer, module, datamodule)
+    figures, values, tested = _test(trainer, module, datamodule) if this_run.config.test else ({}, {}, None)
+    ranking, mixed = None, None
     if trainer.is_global_zero:
-        _write_query_values(this_run.folder / "per_query.parquet", values, datamodule)
+        ranking, mixed = choose_ranking(this_run, trainer, module, datamodule, tested)
+    if tested is None:
+        return {"trained": None, "without_mixing": None, "ranking": ranking, "checkpoint": checkpoint}
+    if trainer.is_global_zero:
+        _write_query_values(this_run.folder / "per_query.parquet", mixed.values if mixed else values, datamodule)
+        if mixed:
+            _write_query_values(this_run.folder / "per_query_without_mixing.parquet", values, datamodule)
     evaluation = datamodule.evaluation_set("test")
     return {
-        "trained": figures,
+        "trained": figures | (mixed.figures if mixed else {}),
+        "without_mixing": figures if mixed else None,
+        "ranking": ranking,
         "split": "test",
         "queries": len(evaluation.query_rows),
         "documents": len(evaluation.document_rows),
@@ -69,10 +79,12 @@ def measure_trained(
 
 def _test(
     trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
-) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """The figures of the test split, and those of each of its queries."""
+) -> tuple[dict[str, float], dict[str, Tensor], Embedded | None]:
+    """The figures of the test split, those of each of its queries, and what was ranked."""
     (figures,) = trainer.test(module, datamodule, verbose=False)
-    return {name.removeprefix("test/"): float(value) for name, value in figures.items()}, module.query_values
+    tested, module.embedded = module.embedded, None
+    named = {name.removeprefix("test/"): float(value) for name, value in figures.items()}
+    return named, module.query_values, tested
 
 
 def _write_query_values(path: Path, query_values: dict[str, Tensor], datamodule: RetrievalDataModule) -> None:

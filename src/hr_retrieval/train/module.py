@@ -57,7 +57,8 @@ class RetrievalModule(pl.LightningModule):
     Attributes:
         query_values: the metrics of each measured query in the last validation or test, as `RankingMetrics.query_values`.
         corpus: the embedded corpus that the mixing takes neighbours from, where it does; whoever embeds it brings it.
-        embedded: what the validation ranked, for callbacks at `on_validation_end`; behind it `None` again.
+        embedded: what the validation ranked, for callbacks at `on_validation_end`, behind which it is `None` again; or what
+            the test did, for whoever has asked for the test, and then sets it to `None`.
     """
 
     def __init__(
@@ -233,7 +234,7 @@ class RetrievalModule(pl.LightningModule):
         # Every process holds the same gathered ranks already: nothing is left to average.
         self.log_dict({f"{split}/{name}": float(value) for name, value in values.items()}, rank_zero_only=False)
         self.query_values = self._ranking.query_values
-        self.embedded = self._ranking.embedded if split == "validation" else None
+        self.embedded = self._ranking.embedded
         self._ranking = None
 
     def _judge_step(self, found: list[float], about: tuple[int, Tensor]) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from hr_retrieval.config.schema import leaves
 from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.runs.directory import Run
+from hr_retrieval.runs.ranking import sentences
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 SHOWN_KEYS = re.compile(
     r"seed|split_seed|data\.name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
     r"|model\.encoder\.(name_or_path|pooling|max_length|dimensions|dropout)"
-    r"|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
+    r"|ranking\.mixing|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
     r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
 )
 
@@ -62,10 +63,11 @@ def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
         table = Table("")
         for name in HEADLINE:
             table.add_column(name, justify="right")
-        for row in ("zero_shot", "trained"):
-            if summary[row]:
+        for row in ("zero_shot", "without_mixing", "trained"):
+            if summary.get(row):
                 table.add_row(row.replace("_", "-"), *(f"{summary[row][name]:.4f}" for name in HEADLINE))
         console.print(table)
+    console.print("\n".join(sentences(summary.get("ranking"))), soft_wrap=True, highlight=False, markup=False)
     folder = this_run.folder
     lines = [
         f"Run directory   {folder}  ({seconds:.0f} s)",
@@ -89,9 +91,24 @@ def log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> No
         final = {f"final/{name}": summary["trained"][name] for name in HEADLINE} if summary["trained"] else {}
         # Its table has a column for each: what a run is compared by, and not where its files lie.
         logger.log_hyperparams({key: value for key, value in flat.items() if SHOWN_KEYS.fullmatch(key)}, final)
+        _log_ranking(logger, summary.get("ranking"))
     else:
         logger.log_hyperparams(flat)
     logger.finalize("success")
+
+
+def _log_ranking(logger: TensorBoardLogger, ranking: dict[str, Any] | None) -> None:
+    """What mixing at ranking time is worth: in words, and in figures with (step 1) and without it (step 0)."""
+    logger.experiment.add_text("ranking/mixing", "\n\n".join(sentences(ranking)))
+    for split in ("validation", "test"):
+        worth = ranking[split] if ranking else None
+        if worth:
+            pairs = {worth["metric"]: (worth["without"], worth["mixed"]), "hubness": worth["hubness"]}
+            for name, values in pairs.items():
+                for step, value in enumerate(values):
+                    logger.experiment.add_scalar(f"ranking/{split}_{name}", value, step)
+            for name in ("helped", "hurt"):
+                logger.experiment.add_scalar(f"ranking/{split}_{name}", worth[name], 1)
 
 
 def _named(flat: dict[str, Any]) -> dict[str, Any]:

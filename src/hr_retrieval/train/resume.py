@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hr_retrieval.runs.directory import Run
+from hr_retrieval.runs.ranking import FILE
 from hr_retrieval.runs.resuming import changed
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ def clear_for(this_run: Run, newest: tuple[Path, int] | None) -> None:
         log.info("going on from %s, step %d", *newest)
     else:
         _set_weights_aside(this_run)
-    (this_run.folder / "summary.json").unlink(missing_ok=True)
+    # With it goes the mixing that was chosen for a checkpoint which may be the best no more.
+    for name in ("summary.json", FILE):
+        (this_run.folder / name).unlink(missing_ok=True)
 
 
 def _changes() -> list[str]:

@@ -30,6 +30,7 @@ from hr_retrieval.train.measurement import measure_trained, measure_zero_shot
 from hr_retrieval.train.memory import BatchSize, keep_freed_memory
 from hr_retrieval.train.mining import check_mining
 from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.ranking import check_ranking
 from hr_retrieval.train.report import log_final, report
 from hr_retrieval.train.resume import clear_for, resumed_run
 from hr_retrieval.train.stopping import StayStopped, end_pruned, say_done, trial_report
@@ -104,6 +105,7 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
             check_corpus(cast(Any, trainer).callbacks, module)
             check_negatives(module, datamodule, trainer)
+            check_ranking(config, datamodule)
             datamodule.prepare_data()
             # Everything that bad input can break stands now: the run begins.
             this_run = replace(this_run, made_from=made_from)

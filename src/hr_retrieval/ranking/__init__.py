@@ -1,0 +1,1 @@
+"""Texts and training queries as mixing at ranking time takes them: in numbers."""

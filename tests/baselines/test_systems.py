@@ -1,8 +1,12 @@
 """Baselines against their formulas in plain Python."""
 
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -120,3 +124,22 @@ def test_characters_find_an_inflected_word_where_words_do_not() -> None:
 def test_documents_without_a_word_are_refused(system: System) -> None:
     with pytest.raises(UserError, match="documents with words"):
         system(["welder"], ["...", ""])
+
+
+def test_an_installed_jax_stays_off_the_gpu(tmp_path: Path) -> None:
+    """The library starts JAX when it is imported, and JAX would take most of a GPU's memory from the training."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").touch()
+    (tmp_path / "jax" / "lax.py").write_text(
+        "import os\ndef top_k(*given):\n    print('started on', os.environ['JAX_PLATFORMS'])\n"
+    )
+    program = "from hr_retrieval.baselines.systems import Bm25; Bm25(['nurse'], ['a nurse'])"
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "started on cpu\n"

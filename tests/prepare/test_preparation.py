@@ -488,6 +488,10 @@ def test_changed_files_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # Touched, and the same.
     os.utime(rows, (1, 1))
     assert made.open_or_run().fingerprint == fingerprint
+    # Elsewhere, as on another machine, and the same.
+    elsewhere = rows.rename(tmp_path / "moved.jsonl")
+    assert made.open_or_run().fingerprint == fingerprint
+    rows = elsewhere.rename(rows)
     content = rows.read_bytes()
     rows.write_bytes(content.replace(b"text 1", b"text 7"))
     with pytest.raises(UserError, match=r"rows\.jsonl has changed since\. Prepare it again: .*replace=true"):

@@ -20,11 +20,16 @@ def inputs_of(paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def changed_input(info: Mapping[str, Any], reader: Reader) -> str | None:
-    """How the files of the source differ from those that were read; `None` if they do not, or if all are gone."""
+    """How the files of the source differ from those that were read; `None` if they do not, or if all are gone.
+
+    Files that lie elsewhere now, as on another machine, are the same if they hold the same.
+    """
     recorded, stamps = info["inputs"], info["input_stamps"]
     try:
         found = {str(path): path for path in reader.inputs()}
     except UserError:
+        return None
+    if found.keys() != recorded.keys() and sorted(map(sha256_of, found.values())) == sorted(recorded.values()):
         return None
     for name in recorded:
         if name not in found:

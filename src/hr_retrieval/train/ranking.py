@@ -82,7 +82,8 @@ def choose_ranking(
         return None, None
     limit = min(datamodule.evaluation_queries or _QUERIES, _QUERIES)
     validation = evaluation_set(dataset, guard, "validation", "all", limit)
-    log.info("choosing a mixing at ranking time: %d validation queries over %s", limit, validation.corpus)
+    found = (len(validation.query_rows), validation.corpus)
+    log.info("choosing a mixing at ranking time: %d validation queries over %s", *found)
     encoder = module.encoder.to(trainer.strategy.root_device)
     whole = tested is not None and len(tested.documents) == dataset.document_count
     documents = (

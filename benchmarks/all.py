@@ -15,7 +15,8 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Run everything once and write the results."""
     rows = []
-    # Ranking and search are only worth comparing at full size, and take three minutes; the rest is the same at a smaller one.
+    # Ranking and search are only worth comparing at full size, and take three minutes; the rest is
+    # the same at a smaller one.
     for module, quick in ((help, True), (search, False), (evaluate, False), (encode, True), (train, True)):
         found = module.run(quick)
         print(table(found), flush=True)

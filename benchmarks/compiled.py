@@ -2,9 +2,10 @@
 
     python -m benchmarks.compiled
 
-The step of `benchmarks.train` with the smooth triplet loss, as it is, against the same with each layer of the transformer compiled
-for any shape. Attention stays outside of what is compiled: its tiles differ in each batch. The compiler shares each
-operation among threads, so compiled layers are measured with and without a graph for each thread.
+The step of `benchmarks.train` with the smooth triplet loss, as it is, against the same with each
+layer of the transformer compiled for any shape. Attention stays outside of what is compiled: its
+tiles differ in each batch. The compiler shares each operation among threads, so compiled layers are
+measured with and without a graph for each thread.
 """
 
 import time

@@ -2,9 +2,10 @@
 
     python -m benchmarks.encode [number of texts, 10000 unless told]
 
-Ours is `Encoder.encode(precision="bf16")` against the peer's defaults (float32), against the peer with its weights in bf16, and against
-itself with threads that share each operation, 4,096 tokens at a time, in place of a thread for each part. Before anything is
-timed, vectors in bf16 are compared with the peer's float32 ones: our worst cosine must be above 0.9999.
+Ours is `Encoder.encode(precision="bf16")` against the peer's defaults (float32), against the peer
+with its weights in bf16, and against itself with threads that share each operation, 4,096 tokens at
+a time, in place of a thread for each part. Before anything is timed, vectors in bf16 are compared
+with the peer's float32 ones: our worst cosine must be above 0.9999.
 """
 
 import random
@@ -21,7 +22,9 @@ from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
 
 
 def run(quick: bool, count: int | None = None) -> list[dict[str, Any]]:
-    """Rows `encode` (the peer's defaults), `encode_bf16` (the peer in bf16) and `encode_threads` (ours without a thread for each part)."""
+    """Rows `encode` (the peer's defaults), `encode_bf16` (the peer in bf16) and `encode_threads`
+    (ours without a thread for each part).
+    """
     encoder = Encoder(BUILTIN)
     with encoder_folder(BUILTIN) as folder:
         peer = SentenceTransformer(str(folder), device="cpu")

@@ -2,11 +2,13 @@
 
     python -m benchmarks.growth [--sizes 10000 100000 1000000 10000000] [--folder /tmp/growth]
 
-Made pairs of a title and a description of nine words each, `size` of each, in one Parquet file. Three steps a size, each in a process of its
-own: `prepare`; `tokens`, the first opening of the prepared set, which tokenises every text once; `batch`, what every later
-run does before its first training step: open the set, list the pairs, take the first batch of 64. `peak` is the largest
-resident memory of that process, of which clean pages of mapped files are a part; `anonymous` is what it holds
-of its own, at its highest and at the end: this is what must not grow with the data. Disk: about 0.6 GB a million pairs.
+Made pairs of a title and a description of nine words each, `size` of each, in one Parquet file.
+Three steps a size, each in a process of its own: `prepare`; `tokens`, the first opening of the
+prepared set, which tokenises every text once; `batch`, what every later run does before its first
+training step: open the set, list the pairs, take the first batch of 64. `peak` is the largest
+resident memory of that process, of which clean pages of mapped files are a part; `anonymous` is
+what it holds of its own, at its highest and at the end: this is what must not grow with the data.
+Disk: about 0.6 GB a million pairs.
 """
 
 import argparse

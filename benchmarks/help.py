@@ -1,4 +1,5 @@
-"""How long the command line takes to answer: `python -m hr_retrieval.train --help` against importing what it does not need for that.
+"""How long the command line takes to answer: `python -m hr_retrieval.train --help` against
+importing what it does not need for that.
 
 python -m benchmarks.help
 """
@@ -11,7 +12,9 @@ from benchmarks.interleave import comparison, interleave, table
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """One row, `help`: ours is the command; the peer imports Lightning and torchmetrics, as a program that imports at the top does."""
+    """One row, `help`: ours is the command; the peer imports Lightning and torchmetrics, as a
+    program that imports at the top does.
+    """
     commands = {
         "ours": [sys.executable, "-m", "hr_retrieval.train", "--help"],
         "peer": [sys.executable, "-c", "import pytorch_lightning, torchmetrics"],

@@ -14,8 +14,8 @@ _GROUP = 32
 class RoundedIndex:
     """Search over documents stored in bfloat16.
 
-    Over four times as many candidates as are asked for are chosen by rounded scores, any of those that tie, and ordered
-    by the float32 query's score with the stored document.
+    Over four times as many candidates as are asked for are chosen by rounded scores, any of those
+    that tie, and ordered by the float32 query's score with the stored document.
     """
 
     def __init__(self, documents: Float[Tensor, "N d"]) -> None:
@@ -51,7 +51,8 @@ def _candidates(grid: Float[Tensor, "C b n"], k: int) -> Int[Tensor, "b k"]:
     stride = width // _GROUP
     if chunks * stride < 4 * k:
         return as_rows(grid).topk(k, dim=1).indices
-    # Groups of documents far apart: maxima over a dimension that is not the last are vectorised in bfloat16 too.
+    # Groups of documents far apart: maxima over a dimension that is not the last are vectorised in
+    # bfloat16 too.
     chosen = as_rows(grid.view(chunks, queries, _GROUP, stride).amax(dim=2)).topk(k, dim=1, sorted=False).indices
     firsts = chosen // stride * width + chosen % stride
     rows = (firsts.unsqueeze(2) + torch.arange(0, width, stride)).flatten(1)

@@ -21,7 +21,8 @@ class Timing:
         low: the fastest round.
         high: the slowest round.
         rounds: how many there were.
-        busy: CPU seconds that other processes used on this machine for each second of the whole comparison.
+        busy: CPU seconds that other processes used on this machine for each second of the whole
+            comparison.
     """
 
     median: float

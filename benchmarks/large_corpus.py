@@ -2,8 +2,9 @@
 
     python -m benchmarks.large_corpus [--queries 10000] [--documents 1000000]
 
-Made embeddings of 384 dimensions in float32, two relevant documents a query, in a process of its own: the matrix of a million
-documents takes 1.5 GB; `peak` is what the process holds of its own at its highest, embeddings included.
+Made embeddings of 384 dimensions in float32, two relevant documents a query, in a process of its
+own: the matrix of a million documents takes 1.5 GB; `peak` is what the process holds of its own at
+its highest, embeddings included.
 """
 
 import argparse

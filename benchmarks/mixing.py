@@ -1,12 +1,15 @@
 """The table of the mixing ablation: each arm at the rate that validation chose, with its test figures.
 
-    python -m benchmarks.mixing --runs 'multirun/mixing_ablation/**' 'outputs/peers/**' --output docs/mixing
+    python -m benchmarks.mixing --runs 'multirun/mixing_ablation/**' 'outputs/peers/**' --output
+    docs/mixing
 
-Reads run directories (and what `benchmarks.peers` wrote). An arm is a loss with a mixing and whatever else was set differently;
-each arm of a data set is shown at the learning rate with the best mean of the metric (MRR, or `--metric map`, which should be
-the one that the runs monitored) in validation, over the seeds that all its rates have. Differences are of that metric on test
-over the common seeds and queries, p-values by `crossed_test` over both (with one seed over the queries alone), adjusted by Holm
-over the arms of a data set. Writes `<output>.csv` with every run, chosen or not, and prints the table.
+Reads run directories (and what `benchmarks.peers` wrote). An arm is a loss with a mixing and
+whatever else was set differently; each arm of a data set is shown at the learning rate with the
+best mean of the metric (MRR, or `--metric map`, which should be the one that the runs monitored) in
+validation, over the seeds that all its rates have. Differences are of that metric on test over the
+common seeds and queries, p-values by `crossed_test` over both (with one seed over the queries
+alone), adjusted by Holm over the arms of a data set. Writes `<output>.csv` with every run, chosen
+or not, and prints the table.
 """
 
 import argparse
@@ -54,7 +57,9 @@ _ELSEWHERE = ("optimizer.lr", "datamodule.folder", "datamodule.seed", "trainer.d
 
 @dataclass(frozen=True)
 class AblationRun:
-    """One run: where it lies, the leaves of its settings, the metric that arms are compared by, and what it measured."""
+    """One run: where it lies, the leaves of its settings, the metric that arms are compared by, and
+    what it measured.
+    """
 
     folder: Path
     settings: dict[str, Any]

@@ -1,17 +1,19 @@
-"""Training with sentence-transformers on a prepared data set: the same backbone, pairs, batch, length and number of steps.
+"""Training with sentence-transformers on a prepared data set: the same backbone, pairs, batch,
+length and number of steps.
 
-    pip install -c constraints.txt -e '.[builtin,peers]'
-    python -m benchmarks.peers --data data/prepared/esco_titles --output outputs/peers/esco_titles --seeds 1 2 3
-    python -m benchmarks.peers ... --losses smooth --our-batches
+    pip install -c constraints.txt -e '.[builtin,peers]' python -m benchmarks.peers --data
+    data/prepared/esco_titles --output outputs/peers/esco_titles --seeds 1 2 3 python -m
+    benchmarks.peers ... --losses smooth --our-batches
 
-The peer trains with its own trainer: our smooth form (`MultipleNegativesRankingLoss`, batches without duplicates, both
-directions as ours) or its cosine `TripletLoss` with one random negative of another group for each pair. bf16 autocast, Adam
-with the warm-up, clipping and rate schedule of our default. Its encoder is measured by our exact ranks, and
-each run leaves the files that a training run leaves (`summary.json`, `metrics.csv`, `per_query.parquet`), so that
-`benchmarks.mixing` and `hr_retrieval.compare` read both alike. Dropout is off on both sides (on a CPU its random
-numbers cost more than the matrix products) unless `--dropout` is given. With `--our-batches` it is given the very batches of our
-run of the same seed, so that nothing but the training differs: which pairs meet in which batch moves the figures of a
-hundred steps more than most methods do.
+The peer trains with its own trainer: our smooth form (`MultipleNegativesRankingLoss`, batches
+without duplicates, both directions as ours) or its cosine `TripletLoss` with one random negative of
+another group for each pair. bf16 autocast, Adam with the warm-up, clipping and rate schedule of our
+default. Its encoder is measured by our exact ranks, and each run leaves the files that a training
+run leaves (`summary.json`, `metrics.csv`, `per_query.parquet`), so that `benchmarks.mixing` and
+`hr_retrieval.compare` read both alike. Dropout is off on both sides (on a CPU its random numbers
+cost more than the matrix products) unless `--dropout` is given. With `--our-batches` it is given
+the very batches of our run of the same seed, so that nothing but the training differs: which pairs
+meet in which batch moves the figures of a hundred steps more than most methods do.
 """
 
 import argparse

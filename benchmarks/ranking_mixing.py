@@ -1,11 +1,14 @@
 """What mixing at ranking time costs: beside an evaluation without it, and as the corpus grows.
 
-python -m benchmarks.ranking_mixing                      the ratio at 10,000 x 10,000: a few minutes on two cores
-python -m benchmarks.ranking_mixing --sizes 1000 10000 100000 1000000        the growth; the last one needs a GPU, or hours
+python -m benchmarks.ranking_mixing the ratio at 10,000 x 10,000: a few minutes on two cores python
+-m benchmarks.ranking_mixing --sizes 1000 10000 100000 1000000 the growth; the last one needs a GPU,
+or hours
 
-The ratio is of whole evaluations: encoding (the built-in MiniLM, titles of eight words), exact ranks in both directions and all metrics,
-with the composition that `ranking/mixing=auto` offers at its full strength against without. In the growth, 1,000 queries are ranked over made
-embeddings of 384 dimensions; `memory` is what the mixing holds at its highest beyond the embeddings, on a GPU that of the GPU.
+The ratio is of whole evaluations: encoding (the built-in MiniLM, titles of eight words), exact
+ranks in both directions and all metrics, with the composition that `ranking/mixing=auto` offers at
+its full strength against without. In the growth, 1,000 queries are ranked over made embeddings of
+384 dimensions; `memory` is what the mixing holds at its highest beyond the embeddings, on a GPU
+that of the GPU.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python -m benchmarks.search            about half a minute
     python -m benchmarks.search --quick    a few seconds, smaller; the ratios are smaller too
 
-Unset OPENBLAS_CORETYPE where it is set: a core type other than the machine's makes numpy slow, and with it ours for one
-query.
+Unset OPENBLAS_CORETYPE where it is set: a core type other than the machine's makes numpy slow, and
+with it ours for one query.
 """
 
 import sys

@@ -2,10 +2,11 @@
 
     python -m benchmarks.significance [--repetitions 2000]
 
-Differences of two systems are drawn as `crossed_test` models them, for 1,739 queries with the standard deviations that real
-runs of the built-in set had: .0405 over queries, .12 of the rest, and 0 to .006 over seeds. `false alarms` is the share
-of p-values up to .05 where the mean difference is 0, at best .05; `power` where it is three of its standard errors. A z-test, which
-knows the standard deviations, has a power of .85. The last line says what any test could reach. A minute.
+Differences of two systems are drawn as `crossed_test` models them, for 1,739 queries with the
+standard deviations that real runs of the built-in set had: .0405 over queries, .12 of the rest, and
+0 to .006 over seeds. `false alarms` is the share of p-values up to .05 where the mean difference is
+0, at best .05; `power` where it is three of its standard errors. A z-test, which knows the standard
+deviations, has a power of .85. The last line says what any test could reach. A minute.
 """
 
 import argparse
@@ -58,9 +59,11 @@ def rejections(
 
 
 def most_power(seeds: int, seed_sd: float, draws: int = 1_000_000) -> float:
-    """Power, where seeds make no difference, of the likelihood ratio test that has `LEVEL` false alarms at this deviation.
+    """Power, where seeds make no difference, of the likelihood ratio test that has `LEVEL` false
+    alarms at this deviation.
 
-    By the lemma of Neyman and Pearson no other has more, even with all standard deviations but that over seeds known.
+    By the lemma of Neyman and Pearson no other has more, even with all standard deviations but that
+    over seeds known.
     """
     generator = np.random.default_rng(0)
     freedom, ratio = seeds - 1, 1 + QUERIES * seed_sd**2 / REST_SD**2

@@ -2,11 +2,13 @@
 
     python -m benchmarks.train [--quality]
 
-Both sides run a plain loop of encode, loss, backward, clip and optimizer step on the built-in ESCO pairs (all labels -> description)
-with MiniLM, 32 pairs a batch, at most 128 tokens. Ours is what `python -m hr_retrieval.train` does in its default configuration:
-tokens made beforehand, no padding, no dropout, bf16 where the processor has it. The peer tokenises in the loop and keeps the dropout of its
-model, as its own trainer does. With `--quality` both sides train 100 steps with the smooth loss on short queries (three
-words of the labels) from three seeds, and the validation MRR of each is printed.
+Both sides run a plain loop of encode, loss, backward, clip and optimizer step on the built-in ESCO
+pairs (all labels -> description) with MiniLM, 32 pairs a batch, at most 128 tokens. Ours is what
+`python -m hr_retrieval.train` does in its default configuration: tokens made beforehand, no
+padding, no dropout, bf16 where the processor has it. The peer tokenises in the loop and keeps the
+dropout of its model, as its own trainer does. With `--quality` both sides train 100 steps with the
+smooth loss on short queries (three words of the labels) from three seeds, and the validation MRR of
+each is printed.
 """
 
 import statistics
@@ -36,7 +38,9 @@ BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Rows `train_float32`, `train_bf16`, `train_hinge` (the peer's precision or loss against our default) and `train_bound`."""
+    """Rows `train_float32`, `train_bf16`, `train_hinge` (the peer's precision or loss against our
+    default) and `train_bound`.
+    """
     # For the peer too: it is one process.
     keep_freed_memory()
     pairs = esco_pairs(None)
@@ -102,8 +106,9 @@ class Ours:
 class Products:
     """A call is what `STEPS` steps cannot do without: the matrix products of the encoder's layers, in bfloat16.
 
-    For each weight `W[out, in]` and `T` tokens: `X W'` forward, and backward the gradients `dY W` and `dY' X`. Attention itself, norms,
-    activations, pooling, loss, the embedding tables and the optimizer are left out.
+    For each weight `W[out, in]` and `T` tokens: `X W'` forward, and backward the gradients `dY W`
+    and `dY' X`. Attention itself, norms, activations, pooling, loss, the embedding tables and the
+    optimizer are left out.
     """
 
     def __init__(self, encoder: Encoder, tokens: int) -> None:
@@ -140,7 +145,9 @@ def hinge(model: SentenceTransformer) -> nn.Module:
 
 
 class Peer:
-    """A call is `STEPS` steps of the peer's model and loss; for its triplets the negative is the next pair's document."""
+    """A call is `STEPS` steps of the peer's model and loss; for its triplets the negative is the
+    next pair's document.
+    """
 
     def __init__(
         self,

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from math import comb
 from pathlib import Path
 
-# Two worker processes on few cores: one thread each is faster than sharing, and figures do not depend on the machine.
+# Two worker processes on few cores: one thread each is faster than sharing, and figures do not
+# depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -40,7 +41,9 @@ TRADES = (
 
 
 def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
-    """Queries of two groups in ten for validation and test; each group has two queries, two documents and a stated negative."""
+    """Queries of two groups in ten for validation and test; each group has two queries, two
+    documents and a stated negative.
+    """
     folder.mkdir(parents=True)
     corpus, queries, qrels = [], [], []
     for group in range(groups):
@@ -70,7 +73,9 @@ def chance(relevant: int, documents: int) -> float:
 
 @contextmanager
 def small_disk_at(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of the given size, such as `64k`, mounted at a new folder; the test is skipped where that is not allowed."""
+    """A file system of the given size, such as `64k`, mounted at a new folder; the test is skipped
+    where that is not allowed.
+    """
     folder.mkdir()
     if subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True

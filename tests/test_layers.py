@@ -47,7 +47,8 @@ def imports(path: Path) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            # `from hr_retrieval.train import resolvers` imports a module, and `from hr_retrieval import x` another part.
+            # `from hr_retrieval.train import resolvers` imports a module, and `from hr_retrieval
+            # import x` another part.
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             if name.startswith("hr_retrieval."):

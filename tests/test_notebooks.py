@@ -56,7 +56,8 @@ def test_the_comparison_notebook_trains_and_compares_four_runs(names_of: Any) ->
     assert [
         words in title for words, title in zip(("by epoch", "by model.mixing", "by its seconds"), titles, strict=True)
     ]
-    # Of each group the band and the mean over both seeds: before training, and after each of two epochs.
+    # Of each group the band and the mean over both seeds: before training, and after each of two
+    # epochs.
     assert [len(trace.x) for trace in names["drawn"][0].data] == [6, 3, 6, 3]
 
 

@@ -29,7 +29,8 @@ def put(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     [
         (TORCHRUN, Place(1, 2)),
         (SRUN, Place(5, 8)),
-        # One process, however it was started; a batch script outside srun; what neither of them started.
+        # One process, however it was started; a batch script outside srun; what neither of them
+        # started.
         ({**TORCHRUN, "RANK": "0", "WORLD_SIZE": "1"}, None),
         ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, None),
         ({"WORLD_SIZE": "2", "LOCAL_RANK": "1"}, None),

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # hatchling builds without an environment of its own when asked directly, so that this needs no network.
+    # hatchling builds without an environment of its own when asked directly, so that this needs no
+    # network.
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],

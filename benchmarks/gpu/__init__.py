@@ -2,5 +2,6 @@
 
 import os
 
-# Before any library is imported: where the peer's flash attention is missing, transformers would ask a hub for it.
+# Before any library is imported: where the peer's flash attention is missing, transformers would
+# ask a hub for it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

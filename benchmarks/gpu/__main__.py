@@ -1,11 +1,13 @@
-"""What the project does on a GPU: its GPU tests, speed against sentence-transformers, waits a step, memory of evaluation.
+"""What the project does on a GPU: its GPU tests, speed against sentence-transformers, waits a step,
+memory of evaluation.
 
     python -m benchmarks.gpu [--only train encode] [--output benchmarks/results/gpu.json]
     python -m benchmarks.gpu --dry-run
 
-It takes about five minutes on one card and needs no network: encoder, texts and data are made on the spot. Each section
-stands alone: one that fails is recorded with its error, and what was measured is written after each. `--dry-run` runs all of it on the
-CPU with an encoder of two layers: its figures mean nothing.
+It takes about five minutes on one card and needs no network: encoder, texts and data are made on
+the spot. Each section stands alone: one that fails is recorded with its error, and what was
+measured is written after each. `--dry-run` runs all of it on the CPU with an encoder of two layers:
+its figures mean nothing.
 """
 
 import argparse

@@ -9,7 +9,8 @@ import torch
 
 from hr_retrieval.time.timing import machine
 
-# Dense bf16 peaks of the makers' data sheets, in TFLOP/s. Only of names that stand for one clock and power limit.
+# Dense bf16 peaks of the makers' data sheets, in TFLOP/s. Only of names that stand for one clock
+# and power limit.
 _PEAKS = {
     "NVIDIA H200": 989.0,
     "NVIDIA H100 80GB HBM3": 989.0,
@@ -48,8 +49,8 @@ def synchronise(device: torch.device) -> None:
 def forward_flops(lengths: Sequence[int], layers: int, hidden: int) -> float:
     """Operations of the layers' products and of attention for texts of these lengths, none of them on padding.
 
-    A token goes through `4 h^2` weights of attention and `8 h^2` behind it, and meets each token of its text twice: for
-    its score and for its value. The backward pass takes twice as many.
+    A token goes through `4 h^2` weights of attention and `8 h^2` behind it, and meets each token of
+    its text twice: for its score and for its value. The backward pass takes twice as many.
     """
     return float(layers * sum(2 * 12 * hidden**2 * length + 4 * hidden * length**2 for length in lengths))
 

@@ -15,7 +15,9 @@ _ROOT = Path(__file__).parents[2]
 
 
 def run_tests(device: torch.device, size: Size, work: Path, card: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each test: whether it passed, what it said, and its seconds. On a CPU they run there, small as they are."""
+    """A row for each test: whether it passed, what it said, and its seconds. On a CPU they run
+    there, small as they are.
+    """
     report = work / "tests.xml"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HR_RETRIEVAL_GPU_TESTS": device.type}
     # What other releases of libraries warn of is no failure of the GPU's.

@@ -1,4 +1,6 @@
-"""What the measurements work on, made on the spot: sizes, an encoder with random weights, texts, a prepared data set."""
+"""What the measurements work on, made on the spot: sizes, an encoder with random weights, texts, a
+prepared data set.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

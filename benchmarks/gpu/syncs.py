@@ -1,4 +1,6 @@
-"""A training step under Lightning: how long it takes, and how often it makes the processor wait for the GPU, by line."""
+"""A training step under Lightning: how long it takes, and how often it makes the processor wait for
+the GPU, by line.
+"""
 
 import functools
 import sys
@@ -30,7 +32,9 @@ _OURS, _LIGHTNING = "hr_retrieval", ("pytorch_lightning", "lightning_fabric", "t
 
 
 def count_syncs(device: torch.device, size: Size, work: Path, card: dict[str, Any]) -> list[dict[str, Any]]:
-    """Steps of `RetrievalModule` under Lightning's trainer, as `python -m hr_retrieval.train` sets it up: timed, then watched."""
+    """Steps of `RetrievalModule` under Lightning's trainer, as `python -m hr_retrieval.train` sets
+    it up: timed, then watched.
+    """
     data = prepare_data(work, size, 2 * size.batch * (_WARM + 3 * size.steps))
     encoder = Encoder(str(made_encoder(work, size, size.vocabulary)))
     optimizer = functools.partial(torch.optim.Adam, lr=1e-5, fused=True)
@@ -70,7 +74,8 @@ def count_syncs(device: torch.device, size: Size, work: Path, card: dict[str, An
             "measured": device.type == "cuda",
             **{owner: sum(lines.values()) for owner, lines in by_owner.items()},
             "step_ms": watch.seconds[0] / size.steps * 1e3,
-            # Where order is asked for, torch fills memory that an operation is to write; off, the figures are the same.
+            # Where order is asked for, torch fills memory that an operation is to write; off, the
+            # figures are the same.
             "step_ms_unfilled": watch.seconds[1] / size.steps * 1e3,
             "lines": by_owner,
         }

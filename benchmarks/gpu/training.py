@@ -26,18 +26,24 @@ _FLASH = "flash_attention_2"
 
 
 def train(device: torch.device, size: Size, work: Path, card: dict[str, Any]) -> list[dict[str, Any]]:
-    """`train`: the peer's texts are tokenised beforehand, as ours are; `train_tokenising`: in the loop, as its trainer does."""
+    """`train`: the peer's texts are tokenised beforehand, as ours are; `train_tokenising`: in the
+    loop, as its trainer does.
+    """
     return _against_peer(device, size, work, card, "train", size.vocabulary)
 
 
 def train_multilingual(device: torch.device, size: Size, work: Path, card: dict[str, Any]) -> list[dict[str, Any]]:
-    """The same with a vocabulary of 250,002 words, whose table and its optimizer's state are gone through in each step."""
+    """The same with a vocabulary of 250,002 words, whose table and its optimizer's state are gone
+    through in each step.
+    """
     vocabulary = MULTILINGUAL if size.vocabulary > 1000 else 2 * size.vocabulary
     return _against_peer(device, size, work, card, "train_multilingual", vocabulary)
 
 
 def compile_layers(device: torch.device, size: Size, work: Path, card: dict[str, Any]) -> list[dict[str, Any]]:
-    """`torch.compile` of each layer for any number of tokens, attention outside: `ours` is the plain step, `peer` the compiled one."""
+    """`torch.compile` of each layer for any number of tokens, attention outside: `ours` is the
+    plain step, `peer` the compiled one.
+    """
     folder, texts = made_encoder(work, size, size.vocabulary), pairs(size, size.batch * _BATCHES)
     plain, compiled = (Ours(folder, texts, device, size) for _ in range(2))
     outside = torch.compiler.disable(packed_attention)  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -128,7 +134,9 @@ class Peer:
 
 
 def open_peer(folder: Path, device: torch.device, dtype: torch.dtype | None = None) -> tuple[SentenceTransformer, str]:
-    """The peer with flash attention and no padding where its libraries have that, else with torch's and padded; and which."""
+    """The peer with flash attention and no padding where its libraries have that, else with torch's
+    and padded; and which.
+    """
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     try:
         model = SentenceTransformer(

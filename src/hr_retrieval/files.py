@@ -13,7 +13,8 @@ from typing import Any
 
 from hr_retrieval.errors import UserError
 
-# What a full disk, a read-only or lost mount, a folder of somebody else's, or a file in a folder's place says.
+# What a full disk, a read-only or lost mount, a folder of somebody else's, or a file in a folder's
+# place says.
 _WRITE_FAILURES = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -35,7 +36,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed over `path`, else removed.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written to. What stood at `path` is left as it was.
+        UserError: the disk is full, or the folder cannot be written to. What stood at `path` is
+            left as it was.
     """
     with readable_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +61,9 @@ def whole_folder(path: Path, replace: bool = False, first_stands: bool = False) 
 
     Args:
         replace: whether an existing `path` may be replaced.
-        first_stands: for what every process would write alike: if another one has put its `path` there meanwhile, that
-            is left, since it may be in use, and what was written here is removed.
+        first_stands: for what every process would write alike: if another one has put its `path`
+            there meanwhile, that is left, since it may be in use, and what was written here is
+            removed.
 
     Raises:
         UserError: `path` holds something and `replace` is false, or the place cannot be written to.
@@ -75,14 +78,16 @@ def whole_folder(path: Path, replace: bool = False, first_stands: bool = False) 
             yield partial
             umask = _umask()
             for file in sorted(partial.rglob("*")):
-                # Some libraries make files private to the user, as mkdtemp does: outputs follow the umask.
+                # Some libraries make files private to the user, as mkdtemp does: outputs follow the
+                # umask.
                 file.chmod((0o777 if file.is_dir() else 0o666) & ~umask)
                 _flush(file)
             partial.chmod(0o777 & ~umask)
             if first_stands and _identity(path) != before:
                 return
             if path.exists():
-                # A folder cannot be renamed over a full one: the old one steps aside first, so that one of both is always there.
+                # A folder cannot be renamed over a full one: the old one steps aside first, so that
+                # one of both is always there.
                 aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
                 path.replace(aside / path.name)
                 partial.replace(path)

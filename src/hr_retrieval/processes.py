@@ -43,8 +43,8 @@ def outside_place() -> Place | None:
 def one_of_several(command: Callable[[], Any]) -> Callable[[], Any]:
     """Let a command line be started several times over, by torchrun or srun, as one run.
 
-    Every process composes the config anew. So the run directory must be named, since each would make a name of its own
-    from the time, and only the first one writes Hydra's files.
+    Every process composes the config anew. So the run directory must be named, since each would
+    make a name of its own from the time, and only the first one writes Hydra's files.
     """
 
     @functools.wraps(command)

@@ -3,18 +3,21 @@
 import re
 import unicodedata
 
-# Combining marks, which `\w` leaves out: in Hindi, Thai or vowelled Arabic they tell words apart. The variation selectors
-# of emoji are none, nor are marks beyond the first plane, which make the pattern slow.
+# Combining marks, which `\w` leaves out: in Hindi, Thai or vowelled Arabic they tell words apart.
+# The variation selectors of emoji are none, nor are marks beyond the first plane, which make the
+# pattern slow.
 _MARKS = "".join(
     letter
     for letter in map(chr, (*range(0x300, 0xFE00), *range(0xFE10, 0x10000)))
     if unicodedata.category(letter) in ("Mn", "Mc")
 )
-# `+` and `#` stay: C, C++ and C# are three skills. A mark stays with the letter before it, and goes with any other sign.
+# `+` and `#` stay: C, C++ and C# are three skills. A mark stays with the letter before it, and goes
+# with any other sign.
 _GAPS = re.compile(rf"(?:[^\w+#{_MARKS}]|_)(?:[^\w+#]|_)*")
 _CYRILLIC = re.compile("[\u0400-\u052f]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
-# "Программист C++" is Russian: a script that holds so large a share of the letters names the language.
+# "Программист C++" is Russian: a script that holds so large a share of the letters names the
+# language.
 _SHARE = 0.8
 
 

@@ -31,7 +31,8 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials, with the overrides of the command line that are not Hydra's own."""
-        # Hydra imports every plugin at each start; Optuna takes half a second and only a sweep needs it.
+        # Hydra imports every plugin at each start; Optuna takes half a second and only a sweep
+        # needs it.
         from hr_retrieval.config.schema import SweepConfig
         from hr_retrieval.errors import UserError
         from hr_retrieval.sweep.search_space import SearchSpace
@@ -43,7 +44,8 @@ class OptunaSweeper(Sweeper):
         try:
             space = SearchSpace.of(parser.parse_overrides(lines))
             sweep = Sweep(SweepConfig(**self.settings), space, folder, self.launcher.launch)
-            # Every value composes once before the first trial: a mistyped option is no failed trial.
+            # Every value composes once before the first trial: a mistyped option is no failed
+            # trial.
             self.validate_batch_is_legal(space.samples())
             folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(self.config, folder / "multirun.yaml")

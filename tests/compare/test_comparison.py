@@ -349,7 +349,9 @@ def test_validations_within_an_epoch_are_spread_over_it(tmp_path: Path) -> None:
 
 
 def test_what_to_take_is_chosen_on_validation_and_reported_on_test(tmp_path: Path) -> None:
-    """The best checkpoint is that of the monitor: not the best figure of the metric, and not one from before training."""
+    """The best checkpoint is that of the monitor: not the best figure of the metric, and not one
+    from before training.
+    """
     rows = {
         NONE: [["0,0,0.9,0.9,", "5,0,0.2,0.4,", "9,0,,,0.7", "10,1,0.6,0.1,"], ["5,0,0.4,0.3,", "10,1,0.1,0.2,"]],
         ANCHOR: [["5,0,0.5,0.2,", "10,1,0.3,0.3,"], ["5,0,0.1,0.1,", "10,1,0.3,0.1,"]],

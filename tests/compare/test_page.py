@@ -65,7 +65,8 @@ def test_names_that_are_marks_stay_text(tmp_path: Path) -> None:
     drawing = page.scripts[-1]
     assert "<" not in drawing
     (figures,) = re.findall(r"of (\[.*\])\.entries", drawing)
-    # Plotly makes bold, links and images of what looks like them: of ours it gets the line breaks and the title.
+    # Plotly makes bold, links and images of what looks like them: of ours it gets the line breaks
+    # and the title.
     for text in _texts(json.loads(figures)):
         assert set(re.findall(r"<[^>]*>?", text)) <= {"<br>", "<b>", "</b>"}
         assert text.count("<b>") <= 1
@@ -117,7 +118,9 @@ def test_the_title_says_what_was_compared_on_what(tmp_path: Path, by: list[str] 
 
 
 def test_a_curve_is_the_mean_over_seeds_with_their_deviation(tmp_path: Path) -> None:
-    """Runs of one seed count as one; where a seed stopped before the others, its mark is hollow and there is no band."""
+    """Runs of one seed count as one; where a seed stopped before the others, its mark is hollow and
+    there is no band.
+    """
     courses = {1: [0.2, 0.4, 0.5], 2: [0.3, 0.5], 3: [0.7]}
     for seed, course in courses.items():
         rows = [f"{5 * epoch + 5},{epoch},{value},0.1," for epoch, value in enumerate(course)]

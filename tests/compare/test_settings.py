@@ -17,7 +17,8 @@ def part(target: str, **options: float | str) -> Value:
         ("model.mixing", [part("hr_retrieval.objective.mixing.NoMixing")], ["none"]),
         ("optimizer", [part("torch.optim.AdamW", lr=1), part("torch.optim.Adam", lr=2)], ["adamw", "adam"]),
         ("optimizer", [part("torch.optim.SGD", lr=1), part("torch.optim.SGD", lr=2)], ["SGD(lr=1)", "SGD(lr=2)"]),
-        # Two options of one class are told apart by their values; halfway between them only the class is left.
+        # Two options of one class are told apart by their values; halfway between them only the
+        # class is left.
         (
             "scheduler",
             [part(LINEAR, warmup=0.0, final=1.0), part(LINEAR, warmup=0.1, final=0.0), part(LINEAR, warmup=0.0, final=0.0)],

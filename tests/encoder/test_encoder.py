@@ -164,7 +164,8 @@ def test_mini_batches_repeat_their_dropout() -> None:
 
     first, second = run(2), run(2)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    # With a mask drawn anew in the backward pass the gradient would not be that of the loss: compare with plain chunks.
+    # With a mask drawn anew in the backward pass the gradient would not be that of the loss:
+    # compare with plain chunks.
     torch.manual_seed(3)
     encoder.zero_grad()
     embeddings = torch.cat([encoder(tokens.take(rows)) for rows in torch.arange(len(TEXTS)).split(2)])

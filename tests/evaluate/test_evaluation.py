@@ -289,7 +289,9 @@ def test_ids_with_space_are_one_token_and_stay_apart(tmp_path: Path) -> None:
 
 
 def test_counterfactual_pairs_are_measured_with_the_lists_asked_for(command: Command, toy_dataset: Path) -> None:
-    """Of the toy's 12 test queries 10 are Latin, one Cyrillic, and one both: it fits the templates of both languages."""
+    """Of the toy's 12 test queries 10 are Latin, one Cyrillic, and one both: it fits the templates
+    of both languages.
+    """
     printed = command(verb.main, "encoder=tiny", "data.folder=toy", "output=auto")
     found = json.loads(Path("auto/metrics.json").read_text())["counterfactuals"]
     assert set(found["lists"]) == {

@@ -11,7 +11,8 @@ from hr_retrieval.encoder.encoder import Encoder, Precision
 from hr_retrieval.encoder.tiny import write_tiny
 
 TEXTS = ["a", "welder 3", "nurse with tools " * 3, "водитель " * 9, "pilot", "teacher of history " * 6, "cook 2"]
-# float32 sums in another order differ in the seventh digit; bfloat16 has three digits, and layers add theirs up.
+# float32 sums in another order differ in the seventh digit; bfloat16 has three digits, and layers
+# add theirs up.
 TOLERANCE = {"float32": 2e-5, "bf16": 3e-2}
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 

@@ -1,4 +1,6 @@
-"""The command on a GPU: a whole run with mined negatives, one killed and resumed, one by DDP, and the exported folder."""
+"""The command on a GPU: a whole run with mined negatives, one killed and resumed, one by DDP, and
+the exported folder.
+"""
 
 import json
 import os
@@ -100,7 +102,9 @@ def test_it_says_nothing_of_what_has_no_order(folder: Path) -> None:
 def test_a_run_killed_and_resumed_ends_near_one_never_killed(
     folder: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """By default to rounding only (docs/reliability.md): weights were seen .0033 apart after these steps at a rate of 1e-3."""
+    """By default to rounding only (docs/reliability.md): weights were seen .0033 apart after these
+    steps at a rate of 1e-3.
+    """
     assert printed(folder, "killed").startswith("exit -9:"), printed(folder, "killed")
     assert printed(folder, "resumed").startswith("exit 0:"), printed(folder, "resumed")
     found, expected = weights(folder / "run"), weights(folder / "whole")

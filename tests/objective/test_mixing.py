@@ -40,7 +40,8 @@ Vector = list[float]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 SHAPES = [(1, 1), (3, 3), (4, 7), (6, 10)]
-# They are added to the plain loss and look over the whole corpus by themselves; here they mix a batch as the others do.
+# They are added to the plain loss and look over the whole corpus by themselves; here they mix a
+# batch as the others do.
 ADDED: list[Any] = [
     partial(strategy, source="batch", added=None, ramp_steps=0)
     for strategy in (DocumentMixing, PositiveGroupMixing, PoolNegativeMixing)
@@ -81,8 +82,8 @@ def each(documents: int) -> torch.Tensor:
 
 
 def batch(anchors: int, documents: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Batch:
-    """Unit vectors, relevance by groups with several members and some documents of no anchor's group, and negatives: most of
-    the others, as with a guide.
+    """Unit vectors, relevance by groups with several members and some documents of no anchor's
+    group, and negatives: most of the others, as with a guide.
     """
     generator = torch.Generator().manual_seed(seed)
     groups = torch.randint(max(1, anchors - 1), (anchors,), generator=generator)
@@ -420,7 +421,8 @@ def test_what_is_added_rises_by_its_weight_and_mixes_at_full_strength() -> None:
 
 
 def test_neighbours_of_another_group_never_become_negatives() -> None:
-    # Documents 0 and 2 are relevant to anchor 0, and 2 also to anchor 1, whose negative must not be 0 replaced by 2.
+    # Documents 0 and 2 are relevant to anchor 0, and 2 also to anchor 1, whose negative must not be
+    # 0 replaced by 2.
     documents = unit(3, 4, seed=0)
     relevance = torch.tensor([[True, False, True], [False, True, True]])
     mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, ~relevance, each(len(documents)), 0)
@@ -429,7 +431,8 @@ def test_neighbours_of_another_group_never_become_negatives() -> None:
 
 
 def test_relevance_of_equally_relevant_parts_is_exact() -> None:
-    # Also where the weights of k neighbours do not sum to 1 exactly: a remainder would be a negative.
+    # Also where the weights of k neighbours do not sum to 1 exactly: a remainder would be a
+    # negative.
     anchors, documents = (unit(size, 4, seed=size, dtype=torch.float32) for size in (2, 20))
     relevance = torch.ones(2, 20, dtype=torch.bool)
     for k in range(1, 16):
@@ -804,7 +807,8 @@ def test_training_through_a_batch_without_negatives_or_neighbours(
         result = TripletLoss("hinge", 0.5)(
             scores, mixed.relevance, synthetic_cosine(mixed.anchors, mixed.synthetic), mixed.synthetic_relevance
         )
-        # Anomaly detection fails on a NaN anywhere in the backward pass, also one that a mask would hide later.
+        # Anomaly detection fails on a NaN anywhere in the backward pass, also one that a mask would
+        # hide later.
         with torch.autograd.set_detect_anomaly(True):
             grads = torch.autograd.grad(result.loss, (anchors, documents), allow_unused=True, materialize_grads=True)
         assert all(bool(torch.isfinite(grad).all()) for grad in grads)
@@ -814,7 +818,8 @@ def test_training_through_a_batch_without_negatives_or_neighbours(
 
 
 def test_anchor_mixing_counts_true_positives_among_the_nearest() -> None:
-    # As below; the own positives 0 and 1 count only where they may be mixed in, and then are the nearest.
+    # As below; the own positives 0 and 1 count only where they may be mixed in, and then are the
+    # nearest.
     documents = F.normalize(torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0.1, 0], [0, 1, 0, 0.1]]), dim=1)
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
     for k, own_positive, expected in ((1, False, 0.5), (1, True, 1.0), (3, False, 1 / 6)):
@@ -824,7 +829,8 @@ def test_anchor_mixing_counts_true_positives_among_the_nearest() -> None:
 
 
 def test_true_neighbours_are_counted() -> None:
-    # Of the anchors' own positives 0 and 1, the nearest others are 2, relevant to anchor 0, and 3, relevant to none.
+    # Of the anchors' own positives 0 and 1, the nearest others are 2, relevant to anchor 0, and 3,
+    # relevant to none.
     documents = F.normalize(torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0.1, 0], [0, 1, 0, 0.1]]), dim=1)
     relevance = torch.tensor([[True, False, True, False], [False, True, False, False]])
     mixed = NeighbourPositiveMixing()(documents[:2], documents, relevance, ~relevance, each(len(documents)), 0)

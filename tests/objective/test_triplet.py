@@ -17,8 +17,8 @@ Rows = list[list[float]]
 def batch(
     anchors: int, documents: int, seed: int = 0, soft: bool = False, synthetic: int = 0, neither: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scores and relevance with several relevant documents, and a share that is neither relevant nor a negative; of the
-    synthetic documents one positive and one absent.
+    """Scores and relevance with several relevant documents, and a share that is neither relevant
+    nor a negative; of the synthetic documents one positive and one absent.
     """
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(anchors, documents, generator=generator, dtype=torch.float64) * 2 - 1

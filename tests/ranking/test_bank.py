@@ -27,7 +27,8 @@ def test_the_bank_leaves_out_what_a_document_answers(toy_dataset: Path, monkeypa
     train = np.flatnonzero(dataset.query_split == 0)
     taken = train[np.argsort(dataset.query_lots[train])][:30]
     torch.testing.assert_close(found.embeddings, encoder.encode(dataset.texts_at("queries", taken), "query"))
-    # In the toy, whatever is of one group answers its queries, and no document is a query's own text.
+    # In the toy, whatever is of one group answers its queries, and no document is a query's own
+    # text.
     groups = [pq.read_table(toy_dataset / f"{name}.parquet")["group_id"].to_pylist() for name in ("queries", "corpus")]
     assert len(found.left_out) == len(rows)
     for place, row in enumerate(rows.tolist()):

@@ -94,7 +94,9 @@ def test_neither_order_nor_scale_changes_the_crossed_test(
 
 @pytest.mark.parametrize(("seeds", "seed_sd", "most", "power"), SIZES)
 def test_the_crossed_test_has_its_size_and_power(seeds: int, seed_sd: float, most: float, power: float) -> None:
-    """Standard deviations in the ratio that real runs have; the bounds are four standard errors around what to expect."""
+    """Standard deviations in the ratio that real runs have; the bounds are four standard errors
+    around what to expect.
+    """
 
     def rejected(shift: float) -> float:
         generator, error = np.random.default_rng(seeds), (0.34**2 + 1 / seeds + 400 * seed_sd**2 / seeds) ** 0.5 / 20

@@ -1,4 +1,6 @@
-"""The embedded corpus: what is taken from it around a batch, and that a run resumed within an epoch goes on with its file."""
+"""The embedded corpus: what is taken from it around a batch, and that a run resumed within an epoch
+goes on with its file.
+"""
 
 from pathlib import Path
 from typing import Any

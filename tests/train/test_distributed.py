@@ -71,8 +71,8 @@ def test_one_process_gathers_nothing() -> None:
     assert part is INPUTS
 
 
-# Rows of queries; document `q` is the positive of query `q`. The second process brings more documents than the first,
-# one of them an own document of the first, and one that both bring.
+# Rows of queries; document `q` is the positive of query `q`. The second process brings more
+# documents than the first, one of them an own document of the first, and one that both bring.
 ANCHORS = ([0, 1, 4], [6, 10, 11])
 EXTRAS = ([20], [4, 20, 33])
 # As one process would order it: own documents, then the others once, ascending.
@@ -153,7 +153,8 @@ def trained(folder: Path, case: str, devices: int) -> pl.Trainer:
     torch.manual_seed(5)
     module_options, trainer_options = TRAININGS[case]
     encoder = Encoder(str(folder / "encoder"), max_length=24)
-    # A large eps: where a gradient is nothing but rounding (the keys' biases), Adam would make a step of it.
+    # A large eps: where a gradient is nothing but rounding (the keys' biases), Adam would make a
+    # step of it.
     optimizer = functools.partial(torch.optim.AdamW, lr=1e-2, eps=1e-3, weight_decay=0.5, fused=True)
     module = RetrievalModule(encoder, AnchorMixing(), TripletLoss(), optimizer, **module_options)
     trainer = pl.Trainer(
@@ -231,7 +232,8 @@ def test_the_guide_without_sense_takes_out_some_negatives(two_processes: Path) -
 
 def test_documents_brought_twice_count_once() -> None:
     rows = torch.tensor([7, 7, 3, 9, 3, 5, 9, 1])
-    # The first three are the anchors' own: repeated as they are. Then 1, 5 and 9, the first of each.
+    # The first three are the anchors' own: repeated as they are. Then 1, 5 and 9, the first of
+    # each.
     assert distinct(rows, 3).tolist() == [0, 1, 2, 7, 5, 3]
 
 

@@ -72,7 +72,9 @@ def test_gradients_are_clipped_also_for_fused_optimizers_in_bf16(
 
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
 def test_a_fused_optimizer_trains_with_scaled_gradients_as_any_other(toy_dataset: Path, algorithm: str) -> None:
-    """As under 16-mixed on a GPU, here with torch's scaler for CPUs, whose autocast computes in bfloat16 all the same."""
+    """As under 16-mixed on a GPU, here with torch's scaler for CPUs, whose autocast computes in
+    bfloat16 all the same.
+    """
     trained = []
     for fused in (True, False):
         module = make()

@@ -224,7 +224,9 @@ def whole_run(processes: multiprocessing.context.ForkServerContext, tmp_path_fac
 def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(
     start: Callable[..., BaseProcess], tmp_path: Path, whole_run: Path, name: str, count: int, step: int
 ) -> None:
-    """Exit status 143; the validation called third is the one after the first epoch (two batches come before training)."""
+    """Exit status 143; the validation called third is the one after the first epoch (two batches
+    come before training).
+    """
     printed = ended(
         start(*OPTIONS, "output=run", prepare=terminate_at, values=(RetrievalModule, name, count)), tmp_path
     )
@@ -466,7 +468,8 @@ def watch_resources(path: str) -> None:
 
 
 def watched_process(folder: str, arguments: tuple[str, ...]) -> None:
-    # As in a process of one's own; from a fork server this one would inherit that loader workers come from another.
+    # As in a process of one's own; from a fork server this one would inherit that loader workers
+    # come from another.
     multiprocessing.set_start_method("fork", force=True)
     in_process(folder, arguments, watch_resources, "resources")
     record_resources("resources")
@@ -476,7 +479,9 @@ def watched_process(folder: str, arguments: tuple[str, ...]) -> None:
 def test_a_long_run_holds_no_more_than_a_short_one(
     processes: multiprocessing.context.ForkServerContext, tmp_path: Path, workers: int
 ) -> None:
-    """A validation and a checkpoint at every tenth or twentieth of the run; what comes after the first third must not grow."""
+    """A validation and a checkpoint at every tenth or twentieth of the run; what comes after the
+    first third must not grow.
+    """
     steps, every = (2000, 100) if SOAK else (300, 30)
     write_toy_dataset(tmp_path / "toy")
     arguments = (
@@ -493,7 +498,8 @@ def test_a_long_run_holds_no_more_than_a_short_one(
     assert later[-1]["bytes"] < 1.03 * later[0]["bytes"]
     half = len(later) // 2
     for name in ("files", "children"):
-        # A batch on its way from a loader worker is two files more: one more at every validation would still be seen.
+        # A batch on its way from a loader worker is two files more: one more at every validation
+        # would still be seen.
         assert min(held[name] for held in later[half:]) <= max(held[name] for held in later[:half]), name
     assert end["children"] == 0
     assert end["files"] <= during[0]["files"]

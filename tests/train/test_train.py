@@ -183,7 +183,8 @@ def test_a_resumed_run_ends_as_one_never_stopped(
 def test_a_copied_run_goes_on_in_the_copy_and_leaves_the_original_alone(
     command: Command, toy: Path, tmp_path: Path
 ) -> None:
-    # Training only raises the figure, and the lowest is asked for: whoever forgets that of the first epoch takes a later one.
+    # Training only raises the figure, and the lowest is asked for: whoever forgets that of the
+    # first epoch takes a later one.
     options = (
         *TOY, "optimizer.lr=1e-3", "scheduler=constant", "callbacks.best.mode=min", "callbacks.early_stopping=null", "zero_shot=false",
         "test=false", "export=false",

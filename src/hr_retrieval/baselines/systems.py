@@ -18,8 +18,9 @@ from hr_retrieval.text import normalise
 class Bm25:
     """Okapi BM25 over the words of the normalised texts, as Lucene computes it, with `k1 = 1.5` and `b = 0.75`.
 
-    Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond, 2009; the library `bm25s` (Lù 2024,
-    arXiv 2407.03618). A word of the query counts as often as it stands there. Words are not stemmed.
+    Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond, 2009; the
+    library `bm25s` (Lù 2024, arXiv 2407.03618). A word of the query counts as often as it stands
+    there. Words are not stemmed.
 
     Args:
         queries: `Q` texts.
@@ -49,8 +50,8 @@ class Bm25:
 class CharacterTfidf:
     """Cosine of TF-IDF vectors over the character 3-, 4- and 5-grams within words of the normalised texts.
 
-    A frequency `f` counts as `1 + ln f`; document frequencies are those of the documents alone. It finds
-    inflected and compound words, and so is hard to beat on titles.
+    A frequency `f` counts as `1 + ln f`; document frequencies are those of the documents alone. It
+    finds inflected and compound words, and so is hard to beat on titles.
 
     Args:
         queries: `Q` texts.
@@ -73,7 +74,9 @@ class CharacterTfidf:
 
 
 def character_vectorizer() -> TfidfVectorizer:
-    """What makes unit rows of TF-IDF over character n-grams, as `CharacterTfidf` says; still to be fitted to the documents."""
+    """What makes unit rows of TF-IDF over character n-grams, as `CharacterTfidf` says; still to be
+    fitted to the documents.
+    """
     return TfidfVectorizer(
         preprocessor=normalise, analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32
     )
@@ -91,7 +94,8 @@ def _check(documents: Sequence[str]) -> None:
 
 
 def _bm25s() -> Any:
-    # Where JAX is installed, the import starts it, and JAX takes three quarters of a GPU's memory: on the CPU it takes none.
+    # Where JAX is installed, the import starts it, and JAX takes three quarters of a GPU's memory:
+    # on the CPU it takes none.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import bm25s
 

@@ -10,7 +10,8 @@ from hr_retrieval.config.command import entry_point
 @entry_point("compare")
 def main(config: DictConfig) -> None:
     """Compare runs."""
-    # Run directories are read by what reads checkpoints too: torch takes seconds to import, `--help` needs none of it.
+    # Run directories are read by what reads checkpoints too: torch takes seconds to import,
+    # `--help` needs none of it.
     from hr_retrieval.compare.comparison import compare
     from hr_retrieval.compare.report import report, write
     from hr_retrieval.files import check_vacant

@@ -19,12 +19,13 @@ from hr_retrieval.markdown import number
 from hr_retrieval.retrieval.significance import Spread, spread
 from hr_retrieval.runs.figures import FinishedRun, validation_curve
 
-# Okabe and Ito, Color universal design, 2008, told apart by the colour-blind too; grey and brown in place of their black
-# and yellow, which are not seen in the dark and in the light.
+# Okabe and Ito, Color universal design, 2008, told apart by the colour-blind too; grey and brown in
+# place of their black and yellow, which are not seen in the dark and in the light.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#808080", "#8c6d1f")
 # Beyond the colours: the mark in a chart, the same in a table, and the line.
 _SHAPES = (("circle", "●", "solid"), ("square", "■", "dash"), ("triangle-up", "▲", "dot"))
-# Numbers of a key above which a chart gives them a scale, and how far apart they lie where it is one of their logarithms.
+# Numbers of a key above which a chart gives them a scale, and how far apart they lie where it is
+# one of their logarithms.
 _PLACES, _LOG_FROM = 8, 20.0
 # Pixels, and characters on a line of a chart that fits a telephone.
 _HEIGHT, _LINE, _LETTERS = 320, 18, 44

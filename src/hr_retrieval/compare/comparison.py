@@ -24,7 +24,8 @@ class Comparison:
         metrics: all names shown, `metric` first.
         groups: the groups.
         baselines: what rankings without training reach on the same queries.
-        chosen: the group with the best mean on validation; `None` for a single group, or where a run has no such figure.
+        chosen: the group with the best mean on validation; `None` for a single group, or where a
+            run has no such figure.
         remarks: what a reader must know, a sentence each.
         data: name of the prepared data set, which is that of its folder.
         by: keys whose equal values make a group.
@@ -56,10 +57,11 @@ def compare(
     Args:
         runs: globs of run directories.
         by: keys of the config, or of parts of it; `None` takes all that vary, seeds aside.
-        baseline: a part of one group's name; `None` compares each group with its encoder before training.
+        baseline: a part of one group's name; `None` compares each group with its encoder before
+            training.
         metric: what is compared.
-        lexical: whether BM25 and character TF-IDF are measured on the same test queries; for this the runs' prepared data
-            set must lie where they read it.
+        lexical: whether BM25 and character TF-IDF are measured on the same test queries; for this
+            the runs' prepared data set must lie where they read it.
 
     Raises:
         UserError: no finished run is there, a run was not measured on test, runs were

@@ -43,7 +43,9 @@ def p_against(group: Group, baseline: Baseline, metric: str) -> float | None:
 
 
 def _tests(group: Group, base: Group | None, metric: str) -> tuple[float, float | None] | None:
-    """P-values over queries, and over queries and seeds if there are several; `None` without the same queries on both sides."""
+    """P-values over queries, and over queries and seeds if there are several; `None` without the
+    same queries on both sides.
+    """
     own = _query_values(group.runs, _TRAINED, metric)
     other = (
         _query_values(group.runs, _ZERO_SHOT, metric) if base is None else _query_values(base.runs, _TRAINED, metric)

@@ -17,10 +17,10 @@ class Difference:
 
     Attributes:
         mean: mean metric of the group less that of the baseline.
-        p_queries: of the randomisation test over queries, on each query's mean over seeds; adjusted by Holm over all
-            groups; `None` without figures of the same queries on both sides.
-        p_seeds: likewise of `crossed_test`, over seeds and queries, paired where both sides have the same seeds; `None`
-            too where a side has a single seed.
+        p_queries: of the randomisation test over queries, on each query's mean over seeds; adjusted
+            by Holm over all groups; `None` without figures of the same queries on both sides.
+        p_seeds: likewise of `crossed_test`, over seeds and queries, paired where both sides have
+            the same seeds; `None` too where a side has a single seed.
     """
 
     mean: float
@@ -37,7 +37,8 @@ class Group:
         runs: its runs.
         figures: each metric over seeds, on test; runs of one seed count as one, by their mean.
         zero_shot: mean of each metric before training; empty unless all runs measured it.
-        validation: each metric over seeds, on validation, of the same checkpoints; empty unless all runs took it down.
+        validation: each metric over seeds, on validation, of the same checkpoints; empty unless all
+            runs took it down.
         difference: `None` for the baseline itself, or without a baseline.
     """
 

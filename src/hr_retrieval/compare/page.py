@@ -11,7 +11,8 @@ from hr_retrieval.compare.comparison import Comparison
 from hr_retrieval.markdown import Rows
 
 _TEXT_COLUMNS = ("group", "run")
-# Plotly writes colours into each element: those of the page, which change with light and dark, come over them.
+# Plotly writes colours into each element: those of the page, which change with light and dark, come
+# over them.
 _STYLE = (
     ":root{color-scheme:light dark;--page:#fff}@media(prefers-color-scheme:dark){:root{--page:#121212}}"
     "body{font-family:sans-serif;line-height:1.4;margin:2em auto;max-width:90em;padding:0 1em;background:var(--page);"

@@ -46,7 +46,9 @@ def choice(chosen: Group | None, groups: Sequence[Group], metric: str) -> list[s
 
 
 def losses(baseline: Baseline, groups: Sequence[Group], metric: str) -> list[str]:
-    """A sentence that names the groups that the baseline beats, with p-values of the randomisation test, adjusted by Holm."""
+    """A sentence that names the groups that the baseline beats, with p-values of the randomisation
+    test, adjusted by Holm.
+    """
     figure = baseline.figures.get(metric)
     beaten = [group for group in groups if figure is not None and group.figures[metric].mean < figure]
     if not beaten:

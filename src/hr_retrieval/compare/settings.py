@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from hr_retrieval.config.schema import config_dir, leaves
 from hr_retrieval.runs.figures import FinishedRun
 
-# Not compared: what a run is called, where it is written and shown. Seeds are what the spread is over.
+# Not compared: what a run is called, where it is written and shown. Seeds are what the spread is
+# over.
 _ASIDE = ("project", "output", "resume", "zero_shot", "test", "export", "logger")
 # The leaves below a key, by their names relative to it; a leaf itself has the name "".
 Value = tuple[tuple[str, Any], ...]
@@ -70,7 +71,9 @@ def _shown_leaf(key: str, own: Mapping[str, Any], leaf: str) -> str:
 
 
 def _option(key: str, part: Mapping[str, Any]) -> str:
-    """What a command line calls the part: the option of `configs/` that is nearest to it, else the name of its class."""
+    """What a command line calls the part: the option of `configs/` that is nearest to it, else the
+    name of its class.
+    """
     target = str(part.get("_target_", ""))
     shared = {
         name: len(part.items() & own.items()) for name, own in _options(key).items() if own.get("_target_") == target

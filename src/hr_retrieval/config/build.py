@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 
 from hr_retrieval.errors import UserError
 
-# `_target_` in a config is code execution. A name leads to a class in one step from one of these modules, or from a
-# module of this package; nothing else is imported to find out what it means.
+# `_target_` in a config is code execution. A name leads to a class in one step from one of these
+# modules, or from a module of this package; nothing else is imported to find out what it means.
 MODULES = (
     "pytorch_lightning",
     "pytorch_lightning.callbacks",
@@ -80,7 +80,8 @@ def _is_own(module: str) -> bool:
 def _kinds() -> Iterator[type]:
     for kind in KINDS:
         module, _, name = kind.rpartition(".")
-        # No class derives from one whose module has never been imported, and Lightning takes seconds to import.
+        # No class derives from one whose module has never been imported, and Lightning takes
+        # seconds to import.
         if module in sys.modules:
             yield getattr(sys.modules[module], name)
 
@@ -138,7 +139,8 @@ def build(node: Any, **given: Any) -> Any:
     """What a node of a config describes, with further arguments by name.
 
     Raises:
-        UserError: the node names what no config may build, or the constructor refuses a key or a value.
+        UserError: the node names what no config may build, or the constructor refuses a key or a
+            value.
     """
     for part in (node, *given.values()):
         check_targets(OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part)

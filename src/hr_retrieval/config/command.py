@@ -29,13 +29,14 @@ _FULL_ERROR = "HYDRA_FULL_ERROR"
 def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], Callable[[], None]]:
     """Turn `verb(config)` into a command line over `configs/<name>.yaml`.
 
-    What the verb returns is what a sweep optimises. An exception ends the command with status 1 and one message; where
-    the message does not say it all, the traceback is in a file that it names. With HYDRA_FULL_ERROR=1 the traceback is
-    printed instead.
+    What the verb returns is what a sweep optimises. An exception ends the command with status 1 and
+    one message; where the message does not say it all, the traceback is in a file that it names.
+    With HYDRA_FULL_ERROR=1 the traceback is printed instead.
     """
 
     def decorate(verb: Callable[[DictConfig], float | None]) -> Callable[[], None]:
-        # The user's own value of the variable, for the processes that a job starts, and what a single run raised.
+        # The user's own value of the variable, for the processes that a job starts, and what a
+        # single run raised.
         asked: dict[str, str | None] = {}
         failures: list[tuple[Exception, Path | None]] = []
 
@@ -45,7 +46,8 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], C
                 with _variable(_FULL_ERROR, asked.get(_FULL_ERROR)):
                     return verb(_settings(config))
             except Exception as error:
-                # A sweep counts failures by the exception. In a single run Hydra would only print its own line about it.
+                # A sweep counts failures by the exception. In a single run Hydra would only print
+                # its own line about it.
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
                 failures.append((error, _own_folder()))

@@ -18,8 +18,9 @@ _FUNCTION = re.compile(r"([a-z_]+)\((.*)\)", re.DOTALL)
 def quoted(argument: str) -> str:
     """The argument with quotes around those parts of its value that Hydra's grammar refuses for their characters.
 
-    `a.b=[Должность,title]` becomes `a.b=["Должность",title]`. What the grammar accepts stays as it is, and so does what
-    quotes cannot mend, such as a bracket that is not closed: Hydra names the place.
+    `a.b=[Должность,title]` becomes `a.b=["Должность",title]`. What the grammar accepts stays as it
+    is, and so does what quotes cannot mend, such as a bracket that is not closed: Hydra names the
+    place.
     """
     found = _OVERRIDE.fullmatch(argument)
     if found is None or _parses(argument):

@@ -15,8 +15,8 @@ class PrepareConfig:
 
     Attributes:
         split_seed: of the split.
-        replace: whether a prepared data set of the same source may be replaced; or the name of the one that may be,
-            whatever its source.
+        replace: whether a prepared data set of the same source may be replaced; or the name of the
+            one that may be, whatever its source.
     """
 
     data: Any = MISSING
@@ -31,13 +31,16 @@ class TrainConfig:
     Attributes:
         project: names the folder under `outputs/` and the run in the loggers.
         seed: of the data order, the mixing weights and the dropout.
-        split_seed: of the split into train, validation and test; apart from `seed`, so that runs of several seeds share one split.
-        resume: a run directory to go on with; its own config holds, and plain values may be changed beside it (`runs/resuming.py`).
+        split_seed: of the split into train, validation and test; apart from `seed`, so that runs of
+            several seeds share one split.
+        resume: a run directory to go on with; its own config holds, and plain values may be changed
+            beside it (`runs/resuming.py`).
         output: the run directory; by default a new `outputs/<project>/<time>`.
         zero_shot: whether the encoder is measured before training too.
         test: whether the test split is measured, before and after.
         export: whether the best encoder is written to `<run>/encoder`.
-        ranking: `ranking.mixing` are the strategies of mixing at ranking time whose strengths validation chooses.
+        ranking: `ranking.mixing` are the strategies of mixing at ranking time whose strengths
+            validation chooses.
     """
 
     project: str = "default"
@@ -99,17 +102,20 @@ class EvaluateConfig:
     """What `evaluate` reads.
 
     Attributes:
-        encoder: a run directory, an encoder's folder, a hub name, `builtin:all-MiniLM-L6-v2` or `tiny`.
-        base: the encoder before training, for comparison: `auto` takes what the run or the folder's model card names,
-            null compares with none.
+        encoder: a run directory, an encoder's folder, a hub name, `builtin:all-MiniLM-L6-v2` or
+            `tiny`.
+        base: the encoder before training, for comparison: `auto` takes what the run or the folder's
+            model card names, null compares with none.
         data: `data.folder` is the prepared data set.
         split: train, validation or test.
-        corpus: `all` ranks every document, `split` leaves out those that answer queries of other splits only.
+        corpus: `all` ranks every document, `split` leaves out those that answer queries of other
+            splits only.
         identical_text: `ignore` or `count` a document with the query's own text.
-        counterfactuals: a folder of word lists, whose counterparts are exchanged to see how far rankings move; `auto`
-            takes the built-in lists of the languages that occur, null measures none.
-        ranking: `ranking/mixing=auto` ranks with the mixing that the run or the folder has chosen, `none` without any, and any
-            other option as it says.
+        counterfactuals: a folder of word lists, whose counterparts are exchanged to see how far
+            rankings move; `auto` takes the built-in lists of the languages that occur, null
+            measures none.
+        ranking: `ranking/mixing=auto` ranks with the mixing that the run or the folder has chosen,
+            `none` without any, and any other option as it says.
         output: a new folder.
     """
 
@@ -130,10 +136,13 @@ class CompareConfig:
 
     Attributes:
         runs: a glob of run directories, or a list of such; `**` goes through all folders below.
-        by: keys of the runs' config, whose equal values make a group; null takes what varies, seeds aside.
-        baseline: a part of one group's name; null compares each group with its encoder before training.
+        by: keys of the runs' config, whose equal values make a group; null takes what varies, seeds
+            aside.
+        baseline: a part of one group's name; null compares each group with its encoder before
+            training.
         metric: what is compared, as `summary.json` names it.
-        lexical: whether BM25 and character TF-IDF are measured on the same test queries, where the runs' data still lie there.
+        lexical: whether BM25 and character TF-IDF are measured on the same test queries, where the
+            runs' data still lie there.
         output: a new folder.
     """
 

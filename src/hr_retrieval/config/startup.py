@@ -1,4 +1,6 @@
-"""What a command line tells Hydra itself, checked before Hydra acts on it: loggers and callbacks run before any verb."""
+"""What a command line tells Hydra itself, checked before Hydra acts on it: loggers and callbacks
+run before any verb.
+"""
 
 import argparse
 import re
@@ -71,7 +73,8 @@ def _check_composed(name: str, lines: Sequence[str]) -> None:
         assert isinstance(settings, dict)
         check_hydra(settings)
         params = settings["sweeper"].get("params") or {}
-        # What the command line gives wins, as in Hydra; and what a sample has got is not given again, or none were the last.
+        # What the command line gives wins, as in Hydra; and what a sample has got is not given
+        # again, or none were the last.
         given = {override.get_key_element() for override in OverridesParser.create().parse_overrides(list(sample))}
         waiting += _samples([*sample, *(f"{key}={value}" for key, value in params.items() if key not in given)])
 
@@ -93,7 +96,8 @@ def check_hydra(node: Any, path: str = "hydra") -> None:
     """Refuse settings of Hydra itself that run code: it acts on them before a verb begins.
 
     Args:
-        node: the `hydra` part of a composed config, as plain containers; interpolations need not be resolved.
+        node: the `hydra` part of a composed config, as plain containers; interpolations need not be
+            resolved.
 
     Raises:
         UserError: names the key and its value.

@@ -14,15 +14,17 @@ from hr_retrieval.encoder.ragged import Ragged, on_device
 class Batch:
     """A training batch: everything downstream is written over anchors, documents, relevance and negatives.
 
-    All but tokens stays on the CPU, so that what follows from it is known without waiting for a GPU.
+    All but tokens stays on the CPU, so that what follows from it is known without waiting for a
+    GPU.
 
     Attributes:
         anchors: the tokens of `B` queries.
-        documents: the tokens of `D >= B` documents: one positive of each anchor in the anchors' order, then
-            further positives and stated or mined negatives.
-        relevance: which document is relevant to which anchor, by ids, groups and duplicates; `relevance[i, i]` holds.
-        negative: which document is a negative of which anchor. One that is neither relevant nor a negative counts for
-            nothing: it is not pulled, pushed or mixed in.
+        documents: the tokens of `D >= B` documents: one positive of each anchor in the anchors'
+            order, then further positives and stated or mined negatives.
+        relevance: which document is relevant to which anchor, by ids, groups and duplicates;
+            `relevance[i, i]` holds.
+        negative: which document is a negative of which anchor. One that is neither relevant nor a
+            negative counts for nothing: it is not pulled, pushed or mixed in.
         query_rows: where the anchors stand in `queries.parquet`.
         document_rows: where the documents stand in `corpus.parquet`.
     """

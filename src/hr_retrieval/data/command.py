@@ -30,7 +30,8 @@ def data_command(
     Args:
         verb: prepare or train.
         folder: of the data set.
-        info: name, options and seed, as in `dataset.json`; licence and source where they are to be said.
+        info: name, options and seed, as in `dataset.json`; licence and source where they are to be
+            said.
         changes: options that are to be others, by dotted key.
         more: further arguments.
     """

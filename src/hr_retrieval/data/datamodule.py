@@ -26,31 +26,38 @@ class RetrievalDataModule(pl.LightningDataModule):
 
     Args:
         folder: the prepared data set.
-        tokeniser: gives token ids; in practice the encoder. Each text is tokenised once, into a cache on disk.
+        tokeniser: gives token ids; in practice the encoder. Each text is tokenised once, into a
+            cache on disk.
         batch_size: anchors a batch on each process.
-        positives_per_anchor: documents relevant to an anchor in a batch, where it has as many; the first is the pair's own.
+        positives_per_anchor: documents relevant to an anchor in a batch, where it has as many; the
+            first is the pair's own.
         negatives_per_anchor: stated negatives of each anchor in a batch, where it has as many.
         mined_per_anchor: likewise negatives mined while training; needs `callbacks=mining`.
         bucket_batches: see `PairSampler`.
         repeats: whether a text may stand in a training batch twice.
         identical_text: `ignore` or `count` a document with the query's own text (see `Guard`).
-        validation_corpus: what is ranked after each epoch: `split` leaves out the documents that answer queries of other
-            splits only, which is cheaper and easier; `all` ranks every document of the corpus.
+        validation_corpus: what is ranked after each epoch: `split` leaves out the documents that
+            answer queries of other splits only, which is cheaper and easier; `all` ranks every
+            document of the corpus.
         test_corpus: likewise for the test split.
-        evaluation_queries: measure at most so many queries of a split, the same for any seed; `None` measures all.
+        evaluation_queries: measure at most so many queries of a split, the same for any seed;
+            `None` measures all.
         evaluation_tokens: tokens an evaluation batch may hold.
-        guide: a frozen encoder: what it finds as close to an anchor as a stated positive is no negative (see `Guard`). All
-            texts are embedded once, into the cache.
-        guide_margin: cosine by which a document may lie below the positive and still be no negative, in [0, 2).
+        guide: a frozen encoder: what it finds as close to an anchor as a stated positive is no
+            negative (see `Guard`). All texts are embedded once, into the cache.
+        guide_margin: cosine by which a document may lie below the positive and still be no
+            negative, in [0, 2).
         workers: loader processes; the batches are the same for any number.
         cache: where token tables and the guide's embeddings go; by default `<folder>/tokens`.
         seed: of the order of the pairs and of which extra positives and negatives are drawn.
 
     Attributes:
-        negatives_name: the file of the mined negatives in force, `None` before the first; part of a checkpoint.
+        negatives_name: the file of the mined negatives in force, `None` before the first; part of a
+            checkpoint.
 
     Raises:
-        UserError: a batch is larger than the training data, all anchors are in one group, or a value is out of range.
+        UserError: a batch is larger than the training data, all anchors are in one group, or a
+            value is out of range.
     """
 
     def __init__(
@@ -97,7 +104,9 @@ class RetrievalDataModule(pl.LightningDataModule):
         check_training_data(self.dataset, self.guard, batch_size)
 
     def prepare_data(self) -> None:
-        """Tokenise both tables, and have the guide embed them, if no cache holds them (Lightning calls this on one process)."""
+        """Tokenise both tables, and have the guide embed them, if no cache holds them (Lightning
+        calls this on one process).
+        """
         self._tables()
         self._guarded()
 
@@ -150,7 +159,8 @@ class RetrievalDataModule(pl.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Where the stream of training batches stands, and which mined negatives are in force.
 
-        Lightning keeps the loader's own state too, but reads it back only if nobody has asked for the number of steps before.
+        Lightning keeps the loader's own state too, but reads it back only if nobody has asked for
+        the number of steps before.
         """
         state: dict[str, Any] = self._train_loader.state_dict()
         return state if self.negatives_name is None else {**state, "negatives": self.negatives_name}

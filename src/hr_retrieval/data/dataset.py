@@ -27,19 +27,25 @@ class PreparedDataset:
         info: `dataset.json`; empty for a folder made by hand without one.
         fingerprint: changes with the content of any of the three tables.
         document_duplicate: a code for each document; equal codes mark near-duplicates.
-        document_text: the number of the queries' text that the document's normalised text is, or -1.
-        group_offsets: the groups of document `d` are `document_groups[group_offsets[d] : group_offsets[d + 1]]`.
-        document_groups: codes: its stated group, and the groups of the queries that it is a stated positive of.
-        query_group: the code of each query's stated group; of queries without one a negative code, one for each text.
+        document_text: the number of the queries' text that the document's normalised text is, or
+            -1.
+        group_offsets: the groups of document `d` are `document_groups[group_offsets[d] :
+            group_offsets[d + 1]]`.
+        document_groups: codes: its stated group, and the groups of the queries that it is a stated
+            positive of.
+        query_group: the code of each query's stated group; of queries without one a negative code,
+            one for each text.
         query_text: equal numbers, from 0, mark queries of equal normalised text.
         query_split: 0 train, 1 validation, 2 test.
-        text_offsets: the queries of text `t` are `text_queries[text_offsets[t] : text_offsets[t + 1]]`.
-        text_queries: rows of queries, ascending for each text.
-        document_lots: the place of each document in an order drawn by lot, which decides what scores alone do not: by a hash
-            of its normalised text, of equal texts by one of the id. It depends neither on the order of rows nor on relevance.
-        query_lots: likewise of each query.
-        positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] : positive_offsets[q +
+        text_offsets: the queries of text `t` are `text_queries[text_offsets[t] : text_offsets[t +
             1]]`.
+        text_queries: rows of queries, ascending for each text.
+        document_lots: the place of each document in an order drawn by lot, which decides what
+            scores alone do not: by a hash of its normalised text, of equal texts by one of the id.
+            It depends neither on the order of rows nor on relevance.
+        query_lots: likewise of each query.
+        positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] :
+            positive_offsets[q + 1]]`.
         positive_documents: rows in the corpus, ascending for each query.
         negative_offsets: likewise for stated negatives.
         negative_documents: likewise.
@@ -66,12 +72,12 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, folder: Path) -> "PreparedDataset":
-        """Open a folder that `prepare` or a hand made; `rows/` is written first if it is missing or older than the
-        tables.
+        """Open a folder that `prepare` or a hand made; `rows/` is written first if it is missing or
+        older than the tables.
 
         Raises:
-            UserError: a table or a column is missing or of the wrong type, an id is doubled or unknown, or
-                `dataset.json` has another schema version.
+            UserError: a table or a column is missing or of the wrong type, an id is doubled or
+                unknown, or `dataset.json` has another schema version.
         """
         folder = Path(folder)
         check_tables(folder)

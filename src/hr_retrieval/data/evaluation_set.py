@@ -27,7 +27,8 @@ class EvaluationSet:
         split: its name.
         query_rows: rows of its `Q` queries in the query table.
         document_rows: rows of the `N` documents that are ranked for each.
-        relevance: which of these documents are relevant to which query, and which take no part in its ranking.
+        relevance: which of these documents are relevant to which query, and which take no part in
+            its ranking.
         corpus_size: how many documents the whole corpus has.
     """
 
@@ -55,13 +56,14 @@ def evaluation_set(
     """Queries, documents and relevance of a split.
 
     Args:
-        corpus: `all` ranks every document, as everybody else does; `split` is cheaper and easier: it leaves out the
-            documents that answer queries of other splits only.
-        queries: at most so many queries, over the same documents, the first by lot; `None` for all. Runs of several
-            seeds must share them, or their spread measures the draw.
+        corpus: `all` ranks every document, as everybody else does; `split` is cheaper and easier:
+            it leaves out the documents that answer queries of other splits only.
+        queries: at most so many queries, over the same documents, the first by lot; `None` for all.
+            Runs of several seeds must share them, or their spread measures the draw.
 
     Raises:
-        UserError: the split has no queries or none with a relevant document, or `corpus` is neither.
+        UserError: the split has no queries or none with a relevant document, or `corpus` is
+            neither.
     """
     check_corpus(corpus, "corpus")
     rows = np.flatnonzero(dataset.query_split == SPLITS[split])

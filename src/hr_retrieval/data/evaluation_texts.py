@@ -14,7 +14,8 @@ from hr_retrieval.errors import UserError
 class EvaluationTexts(Dataset[EvaluationBatch]):
     """The texts of an evaluation set in batches of similar length and about `tokens` tokens each.
 
-    There are at least `processes` batches, since Lightning leaves the validation out on a process that has none.
+    There are at least `processes` batches, since Lightning leaves the validation out on a process
+    that has none.
 
     Raises:
         UserError: there are more processes than texts.

@@ -10,14 +10,17 @@ from hr_retrieval.data.arrays import Codes, Mask, Offsets, PairNumbers, Places, 
 from hr_retrieval.data.guidance import Guidance
 from hr_retrieval.errors import UserError
 
-# Two columns of equal length: places of queries, and beside each the place of a document (or a code) that goes with it.
+# Two columns of equal length: places of queries, and beside each the place of a document (or a
+# code) that goes with it.
 Pairs = tuple[Places, Places]
 
 IDENTICAL_TEXT = ("ignore", "count")
 
-# The guide's float16 embeddings of one text differ by rounding, and must not make a twin of the positive a negative.
+# The guide's float16 embeddings of one text differ by rounding, and must not make a twin of the
+# positive a negative.
 _ROUNDING = 1e-4
-# A document of many groups (a skill that a thousand occupations share) does not say which of them are alike.
+# A document of many groups (a skill that a thousand occupations share) does not say which of them
+# are alike.
 _TELLING_GROUPS = 8
 
 
@@ -64,25 +67,29 @@ class JudgedTables(Protocol):
 
 @dataclass(frozen=True)
 class Guard:
-    """What a data set says of a query and a document, by these rules in this order. Queries of equal normalised text are
-    one query here: what is stated of one is stated of its twins.
+    """What a data set says of a query and a document, by these rules in this order. Queries of
+    equal normalised text are one query here: what is stated of one is stated of its twins.
 
-    1. A document with the query's own text counts for nothing: it is neither, and takes no part in the ranking.
+    1. A document with the query's own text counts for nothing: it is neither, and takes no part in
+      the ranking.
     2. A pair that is judged is what the judgement says.
     3. A stated negative of a twin, or a duplicate of a stated negative, is a negative.
-    4. A stated positive of a twin, a duplicate of a stated positive, and a document of the query's own group are relevant. A
-       document is of every group that it is stated for, and of the group of every query that it is a stated positive of.
-    5. What is only likely is neither relevant nor a negative: a document that shares a group with a stated positive, and
-       what the guide finds as close to the query as a stated positive.
+    4. A stated positive of a twin, a duplicate of a stated positive, and a document of the query's
+       own group are relevant. A document is of every group that it is stated for, and of the group
+       of every query that it is a stated positive of.
+    5. What is only likely is neither relevant nor a negative: a document that shares a group with a
+       stated positive, and what the guide finds as close to the query as a stated positive.
     6. Everything else is a negative.
 
-    Evaluation knows the first four: what is merely likely is a plain document there. The rules hold alike in the loss, the
-    queue, the mined negatives and the mixing, and no rule depends on the order of rows.
+    Evaluation knows the first four: what is merely likely is a plain document there. The rules hold
+    alike in the loss, the queue, the mined negatives and the mixing, and no rule depends on the
+    order of rows.
 
-    The guide: document `j` is likely if `cos_g(q, d_j) >= max over the stated positives p of cos_g(q, p) - margin`. By the
-    best of all stated positives, not by the pair's own, it depends on rows alone: the same document is judged alike in
-    the batch, from another process and in the queue. Sources: Solatorio 2024 (GISTEmbed, arXiv 2402.16829); Moreira et al.
-    2024 (NV-Retriever, positive-aware mining, arXiv 2407.15831).
+    The guide: document `j` is likely if `cos_g(q, d_j) >= max over the stated positives p of
+    cos_g(q, p) - margin`. By the best of all stated positives, not by the pair's own, it depends on
+    rows alone: the same document is judged alike in the batch, from another process and in the
+    queue. Sources: Solatorio 2024 (GISTEmbed, arXiv 2402.16829); Moreira et al. 2024 (NV-Retriever,
+    positive-aware mining, arXiv 2407.15831).
 
     Args:
         tables: what relevance follows from.
@@ -117,13 +124,15 @@ class Guard:
         return relevance, (stated | ~(relevance | likely)) & ~own
 
     def relevant(self, query_rows: Rows, document_rows: Rows) -> tuple[Offsets, Places]:
-        """The relevant documents of large sets, as CSR: offsets `[Q + 1]` and, ascending in each query, positions in
-        `document_rows`.
+        """The relevant documents of large sets, as CSR: offsets `[Q + 1]` and, ascending in each
+        query, positions in `document_rows`.
         """
         return _as_lists(self._pairs(query_rows, document_rows).relevant, len(query_rows))
 
     def own_text(self, query_rows: Rows, document_rows: Rows) -> tuple[Offsets, Places]:
-        """The documents that take no part in a query's ranking, since they are its own text; in the form of `relevant`."""
+        """The documents that take no part in a query's ranking, since they are its own text; in the
+        form of `relevant`.
+        """
         return _as_lists(self._own_text(query_rows, document_rows), len(query_rows))
 
     def identities(self, document_rows: Rows) -> Codes:

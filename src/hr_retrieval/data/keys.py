@@ -9,7 +9,8 @@ from pandas.util import hash_array
 from hr_retrieval.data.arrays import Codes, Hashes, Mask, Places
 from hr_retrieval.errors import UserError
 
-# The first hash sorts and finds; the second, under another key, proves that equal first hashes mean equal texts.
+# The first hash sorts and finds; the second, under another key, proves that equal first hashes mean
+# equal texts.
 _HASH_KEYS = ("hr_retrieval.key", "retrieval_hr.chk")
 
 

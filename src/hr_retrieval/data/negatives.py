@@ -39,9 +39,10 @@ class MiningOptions:
     Attributes:
         depth: best documents of each query that are looked at.
         per_query: at most so many of them are kept.
-        positive_share: kept only if they score below this share of the query's best positive (TopK-PercPos of Moreira et
-            al. 2024, arXiv 2407.15831): what scores higher is often an unlabelled positive. The limit is `p - (1 -
-            share) * |p|`, so that it lies below a positive score `p` of any sign. `None` sets no limit.
+        positive_share: kept only if they score below this share of the query's best positive
+            (TopK-PercPos of Moreira et al. 2024, arXiv 2407.15831): what scores higher is often an
+            unlabelled positive. The limit is `p - (1 - share) * |p|`, so that it lies below a
+            positive score `p` of any sign. `None` sets no limit.
         skip: so many of the hardest that are not relevant are left out.
         queries: at most so many training queries, drawn anew in each epoch; `None` for all.
         seed: of this draw.
@@ -82,8 +83,9 @@ class MinedNegatives:
         step: training steps of the encoder that mined them.
         options: how they were mined.
         fingerprint: of the prepared data set.
-        diagnostics: `kept_per_query`, their mean number; and of all the documents looked at the shares
-            `relevant_dropped`, which the guard took, and `too_close_dropped`, at or above the limit of `positive_share`.
+        diagnostics: `kept_per_query`, their mean number; and of all the documents looked at the
+            shares `relevant_dropped`, which the guard took, and `too_close_dropped`, at or above
+            the limit of `positive_share`.
     """
 
     query_rows: Rows

@@ -17,7 +17,8 @@ from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.data.tokens import TokenTable
 from hr_retrieval.errors import UserError
 
-# Queries or pairs looked at together: of ten million, several copies at once would be hundreds of megabytes.
+# Queries or pairs looked at together: of ten million, several copies at once would be hundreds of
+# megabytes.
 _BLOCK = 1 << 20
 
 
@@ -41,7 +42,8 @@ class TrainingPairs(Dataset[Batch]):
         self.mined_per_anchor = mined_per_anchor
         # By the query rows; a loader's workers get it at the beginning of each pass.
         self.mined: tuple[Offsets, Rows] | None = None
-        # Where the training pairs stand in `positive_documents`; int32 keeps ten million pairs at 40 MB.
+        # Where the training pairs stand in `positive_documents`; int32 keeps ten million pairs at
+        # 40 MB.
         self.places = np.concatenate([np.empty(0, np.int32), *_training_places(dataset, guard)])
 
     def __len__(self) -> int:
@@ -66,7 +68,8 @@ class TrainingPairs(Dataset[Batch]):
     def __getitem__(self, item: tuple[int, Places]) -> Batch:
         number, pairs = item
         queries, own = self._pair(pairs)
-        # Drawn by the batch's number, so that any number of workers and any resumed run draw the same.
+        # Drawn by the batch's number, so that any number of workers and any resumed run draw the
+        # same.
         generator = np.random.default_rng((self.seed, number))
         extra = [
             *self._draw(
@@ -132,7 +135,9 @@ class ResumableLoader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The number of batches consumed since the beginning of training, and how many pairs one has over all processes."""
+        """The number of batches consumed since the beginning of training, and how many pairs one
+        has over all processes.
+        """
         return {"position": self.pair_sampler.position, "global_batch": self.pair_sampler.global_batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -163,7 +168,9 @@ def check_training_data(dataset: PreparedDataset, guard: Guard, batch_size: int)
 
 
 def _training_places(dataset: PreparedDataset, guard: Guard) -> Iterator[npt.NDArray[np.int32]]:
-    """Where the training pairs stand in `positive_documents`, block by block: all but those of a query and its own text."""
+    """Where the training pairs stand in `positive_documents`, block by block: all but those of a
+    query and its own text.
+    """
     for part in _slices(dataset.query_count):
         offsets = dataset.positive_offsets[part.start : part.stop + 1]
         trained = np.repeat(dataset.query_split[part] == SPLITS["train"], np.diff(offsets))

@@ -1,4 +1,6 @@
-"""The arrays `rows/*.npy`, which training maps into memory: derived from the three tables, and anew when these change."""
+"""The arrays `rows/*.npy`, which training maps into memory: derived from the three tables, and anew
+when these change.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,8 @@ _ARRAYS = (
 
 
 def open_rows(folder: Path) -> tuple[str, dict[str, npt.NDArray[Any]]]:
-    """The fingerprint of the tables and the arrays by name, mapped; written first if one is missing or older than the
-    tables.
+    """The fingerprint of the tables and the arrays by name, mapped; written first if one is missing
+    or older than the tables.
 
     Raises:
         UserError: see `write_rows`.
@@ -62,8 +64,8 @@ def write_rows(folder: Path) -> None:
     """Write `rows/*.npy` (see `PreparedDataset`) from the three tables, without holding texts or ids.
 
     Raises:
-        UserError: an id is doubled, an id of the qrels is in no table, a pair is judged twice, or a split has no such
-            name.
+        UserError: an id is doubled, an id of the qrels is in no table, a pair is judged twice, or a
+            split has no such name.
     """
     with whole_folder(folder / "rows", replace=True, first_stands=True) as rows:
         documents, queries = row_count(folder, "corpus"), row_count(folder, "queries")

@@ -15,16 +15,17 @@ _AHEAD = 16
 class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
     """An endless stream of batches of pair numbers, read in slices of one pass over the data.
 
-    Pass `p` is a permutation seeded by `(seed, p)`. Batch number `n` of the stream is thus a function of the seed and `n`, so
-    that a resumed run goes on exactly where it was, and an epoch cut short by `limit_train_batches` is followed by the pairs
-    that it left out.
+    Pass `p` is a permutation seeded by `(seed, p)`. Batch number `n` of the stream is thus a
+    function of the seed and `n`, so that a resumed run goes on exactly where it was, and an epoch
+    cut short by `limit_train_batches` is followed by the pairs that it left out.
 
-    Length buckets: runs of `bucket_batches` batches are sorted by length, cut into batches, and the batches shuffled. Texts
-    of one batch are then of similar length, which saves padding where the encoder pads. What does not fill a batch at
-    the end of a pass is left out of that pass.
+    Length buckets: runs of `bucket_batches` batches are sorted by length, cut into batches, and the
+    batches shuffled. Texts of one batch are then of similar length, which saves padding where the
+    encoder pads. What does not fill a batch at the end of a pass is left out of that pass.
 
-    Without repeats: a pair whose anchor or document stands in its batch already waits for the next one, so that an in-batch negative is
-    always another text, and no text counts twice. Where nothing repeats, the batches are what they are without this.
+    Without repeats: a pair whose anchor or document stands in its batch already waits for the next
+    one, so that an in-batch negative is always another text, and no text counts twice. Where
+    nothing repeats, the batches are what they are without this.
 
     Args:
         lengths: tokens of each of the `P` pairs.
@@ -33,10 +34,12 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         bucket_batches: batches in a bucket run; 1 leaves the batches random.
         process: number of this process.
         processes: how many processes share each global batch of `batch_size * processes` pairs.
-        texts: `[2, P]`, numbers of each pair's anchor and document, for batches without repeats; `None` lets them repeat.
+        texts: `[2, P]`, numbers of each pair's anchor and document, for batches without repeats;
+            `None` lets them repeat.
 
     Raises:
-        UserError: a global batch is larger than the data, a size is below 1, or length buckets are asked for without repeats.
+        UserError: a global batch is larger than the data, a size is below 1, or length buckets are
+            asked for without repeats.
     """
 
     def __init__(
@@ -70,14 +73,16 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
     def go_on(self, position: int, global_batch: int) -> None:
         """Go on behind the first `position` batches of so many pairs each.
 
-        Where batches have another size now, it is with the first batch of this size whose pairs were all left over in
-        the pass under way; so no pair comes twice in it.
+        Where batches have another size now, it is with the first batch of this size whose pairs
+        were all left over in the pass under way; so no pair comes twice in it.
         """
         passes, within = divmod(position, len(self.lengths) // global_batch)
         self.position = passes * len(self) + min(len(self), -(-within * global_batch // self.global_batch))
 
     def __iter__(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-        """The next `len(self)` batches from `position` on, each with its number; whoever consumes them moves `position`."""
+        """The next `len(self)` batches from `position` on, each with its number; whoever consumes
+        them moves `position`.
+        """
         start, count = self.position, len(self)
         for number in range(start, start + count):
             pass_number, within = divmod(number, count)
@@ -108,9 +113,11 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
 def _without_repeats(
     order: npt.NDArray[np.int32], texts: npt.NDArray[np.integer], count: int, size: int
 ) -> npt.NDArray[np.int32]:
-    """`count` batches of `size` pairs in this order, but for pairs that wait because a text of theirs is in the batch already.
+    """`count` batches of `size` pairs in this order, but for pairs that wait because a text of
+    theirs is in the batch already.
 
-    Where even `_AHEAD` batches hold too few different texts (one document may have half of all pairs), the batch is filled with repeats.
+    Where even `_AHEAD` batches hold too few different texts (one document may have half of all
+    pairs), the batch is filled with repeats.
     """
     batches = np.empty((count, size), np.int32)
     waiting, begin = order[:0], 0

@@ -42,40 +42,44 @@ from hr_retrieval.files import whole_folder
 
 Precision = Literal["float32", "bf16"]
 
-# Tokens that one thread encodes at a time: fewer, and threads wait for Python's lock; more, and what a layer works on
-# leaves the cache.
+# Tokens that one thread encodes at a time: fewer, and threads wait for Python's lock; more, and
+# what a layer works on leaves the cache.
 _PART_TOKENS = 2048
 # From how many tokens on it is worth it to lay out the weights first.
 _PREPACKED_TOKENS = 8192
-# While gradients are recorded: the least that is worth a thread of its own, and how many parts there are at most, since
-# each brings a gradient of all weights.
+# While gradients are recorded: the least that is worth a thread of its own, and how many parts
+# there are at most, since each brings a gradient of all weights.
 _LEAST_TOKENS, _MOST_PARTS = 256, 4
 
 
 class Encoder(nn.Module):
     """Texts or their tokens to unit embeddings.
 
-    Transformer, pooling, dense layers if the folder has some, truncation to the first `dimensions` (Matryoshka
-    Representation Learning, Kusupati et al. 2022), unit length. Where the architecture allows, all texts of a batch lie
-    in one row without padding (`packing.py`).
+    Transformer, pooling, dense layers if the folder has some, truncation to the first `dimensions`
+    (Matryoshka Representation Learning, Kusupati et al. 2022), unit length. Where the architecture
+    allows, all texts of a batch lie in one row without padding (`packing.py`).
 
     Args:
-        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`; `tiny`, random weights for tests; or a hub name.
-        pooling: mean, cls, max or lasttoken; None for the folder's own, or mean for a plain Hugging Face folder.
+        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`; `tiny`, random weights for tests;
+            or a hub name.
+        pooling: mean, cls, max or lasttoken; None for the folder's own, or mean for a plain Hugging
+            Face folder.
         max_length: tokens read of each text, special tokens included; None for the folder's own.
-        query_prefix: put before each query; None for the folder's prompt `query` or `search_query`, its default prompt, or
-            none.
-        document_prefix: put before each document; None for the folder's prompt `document`, `passage`, `corpus` or
-            `search_document`, its default prompt, or none.
+        query_prefix: put before each query; None for the folder's prompt `query` or `search_query`,
+            its default prompt, or none.
+        document_prefix: put before each document; None for the folder's prompt `document`,
+            `passage`, `corpus` or `search_document`, its default prompt, or none.
         dimensions: how many of the first dimensions to keep; None for the folder's own.
-        dropout: of all dropout layers while training, whatever the folder says. On a CPU its random numbers cost more
-            than the matrix products.
-        packing: True to insist, False for never, None for wherever a check at loading finds it equal to padding.
+        dropout: of all dropout layers while training, whatever the folder says. On a CPU its random
+            numbers cost more than the matrix products.
+        packing: True to insist, False for never, None for wherever a check at loading finds it
+            equal to padding.
         revision: branch, tag or commit of a hub name.
         trust_remote_code: whether a folder may bring Python code of its own.
 
     Raises:
-        UserError: the folder is missing, incomplete, unsafe or of an unknown kind; or an option does not fit it.
+        UserError: the folder is missing, incomplete, unsafe or of an unknown kind; or an option
+            does not fit it.
     """
 
     def __init__(
@@ -102,7 +106,8 @@ class Encoder(nn.Module):
             report_overruled(
                 name_or_path, folder, loaded, self.pooling, self.max_length, self.dimensions, self.prefixes
             )
-        # In a tuple, so that the library's modules are not registered and each weight has one name in the state_dict.
+        # In a tuple, so that the library's modules are not registered and each weight has one name
+        # in the state_dict.
         self._loaded = (loaded,)
         self.transformer: nn.Module = loaded[0].auto_model
         self.projections = nn.ModuleList(projections_of(loaded))
@@ -118,9 +123,10 @@ class Encoder(nn.Module):
 
         Args:
             tokens: `B` texts as `tokenise` gives them, on the device of the encoder.
-            mini_batch: texts at a time; None for all at once. While gradients are recorded, each mini-batch keeps only
-                its embeddings and is computed again in the backward pass, with the same dropout: the gradient of the
-                whole batch in the memory of one mini-batch (gradient caching, Gao et al. 2021).
+            mini_batch: texts at a time; None for all at once. While gradients are recorded, each
+                mini-batch keeps only its embeddings and is computed again in the backward pass,
+                with the same dropout: the gradient of the whole batch in the memory of one
+                mini-batch (gradient caching, Gao et al. 2021).
 
         Raises:
             UserError: a text has no tokens, or `mini_batch` is below 1.
@@ -156,7 +162,8 @@ class Encoder(nn.Module):
         """Unit embeddings of texts in their order, without gradient, in evaluation mode, on the encoder's device.
 
         Args:
-            batch_tokens: tokens at a time, texts of similar length together; None for what keeps the device's threads busy.
+            batch_tokens: tokens at a time, texts of similar length together; None for what keeps
+                the device's threads busy.
             precision: float32, or bf16 for matrix products in bfloat16 (autocast).
         """
         tokens, _ = self.tokenise(texts, kind)
@@ -180,13 +187,15 @@ class Encoder(nn.Module):
     def save(self, folder: Path, files: Mapping[str, str] | None = None, replace: bool = False) -> None:
         """Write a folder that `SentenceTransformer(folder)` and `Encoder(folder)` load, with the same embeddings.
 
-        Prefixes become the prompts `query` and `document`; `dimensions` are picked before vectors get unit length; weights
-        are in safetensors. Any version of Sentence Transformers that knows safetensors reads the folder.
+        Prefixes become the prompts `query` and `document`; `dimensions` are picked before vectors
+        get unit length; weights are in safetensors. Any version of Sentence Transformers that knows
+        safetensors reads the folder.
 
         Args:
             folder: a new or empty folder.
             files: texts of further files by name, such as a model card as README.md.
-            replace: whether what stands at `folder` may be replaced; it stays until the new one is whole.
+            replace: whether what stands at `folder` may be replaced; it stays until the new one is
+                whole.
 
         Raises:
             UserError: `folder` holds something and `replace` is false, or it cannot be written to.
@@ -222,7 +231,9 @@ class Encoder(nn.Module):
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
     def embedding_fingerprint(self) -> str:
-        """Changes whenever the same text could get another embedding: SHA-256 over tokens, pooling, dimensions and weights."""
+        """Changes whenever the same text could get another embedding: SHA-256 over tokens, pooling,
+        dimensions and weights.
+        """
         digest = hashlib.sha256(f"{self.fingerprint} {self.pooling} {self.embedding_dimension}".encode())
         for name, weight in sorted(self.state_dict().items()):
             digest.update(name.encode())
@@ -274,7 +285,9 @@ class Encoder(nn.Module):
             return F.normalize(embeddings[:, : self.embedding_dimension], dim=-1)
 
     def _threads(self) -> int:
-        """How many threads may encode parts at a time. Processes that share the weights must ask for them in one order."""
+        """How many threads may encode parts at a time. Processes that share the weights must ask
+        for them in one order.
+        """
         return torch.get_num_threads() if self.device.type == "cpu" and not dist.is_initialized() else 1
 
     def _budget(self) -> int:
@@ -290,8 +303,8 @@ class Encoder(nn.Module):
     def _dealt(self, lengths: Int[Tensor, " B"]) -> list[Int[Tensor, " _"]]:
         """Rows of each thread's part while gradients are recorded, ascending by length; as much work in each.
 
-        No parts where threads would not do: the random numbers of dropout would fall in any order, and padded batches are
-        not worth it.
+        No parts where threads would not do: the random numbers of dropout would fall in any order,
+        and padded batches are not worth it.
         """
         least = int(lengths.min()) if len(lengths) else 0
         if not self.token_vectors.packed or self.token_vectors.dropout or least < 1:
@@ -306,7 +319,8 @@ class Encoder(nn.Module):
     def _embed_dealt(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
         """As `_embed`, with the graph of each part in a thread of its own, forward and backward."""
         pieces = [tokens.take(rows) for rows in parts]
-        # Looked up at once: the gradient of the table is as large as the table, whatever is looked up.
+        # Looked up at once: the gradient of the table is as large as the table, whatever is looked
+        # up.
         table = self.token_vectors.table
         words = table(torch.cat([piece.ids for piece in pieces]))
         weights = [weight for weight in self.parameters() if weight.requires_grad and weight is not table.weight]

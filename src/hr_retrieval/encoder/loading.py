@@ -80,7 +80,8 @@ def load(folder: Path, trust_remote_code: bool) -> Any:
                 device="cpu",
                 trust_remote_code=trust_remote_code,
                 local_files_only=True,
-                # float32 whatever the folder holds: weights are trained in it, and autocast does the rest.
+                # float32 whatever the folder holds: weights are trained in it, and autocast does
+                # the rest.
                 model_kwargs={"dtype": torch.float32, "use_safetensors": True},
             )
     except _UNREADABLE as error:
@@ -100,7 +101,8 @@ def load(folder: Path, trust_remote_code: bool) -> Any:
         raise UserError(f"a fast tokenizer in {folder}", "none", "Save the tokenizer as tokenizer.json.")
     _check_reading(folder, loaded)
     _check_tokenizer(folder, loaded)
-    # The pooler is for other tasks. It gets no gradient, and DistributedDataParallel waits for each that is due.
+    # The pooler is for other tasks. It gets no gradient, and DistributedDataParallel waits for each
+    # that is due.
     if getattr(loaded[0].auto_model, "pooler", None) is not None:
         loaded[0].auto_model.pooler.requires_grad_(False)
     return loaded
@@ -110,8 +112,8 @@ def load(folder: Path, trust_remote_code: bool) -> Any:
 def _missing_weights() -> Iterator[list[str]]:
     """A list of the weights that transformers does not find while it loads a model, other than a pooler's.
 
-    transformers knows which weights are tied and which have had other names. It tells whoever calls `from_pretrained`,
-    which is the library here, so what it answers is noted on the way.
+    transformers knows which weights are tied and which have had other names. It tells whoever calls
+    `from_pretrained`, which is the library here, so what it answers is noted on the way.
     """
     missing: list[str] = []
     own = vars(PreTrainedModel)["from_pretrained"]
@@ -147,7 +149,8 @@ def _check_reading(folder: Path, loaded: Any) -> None:
 def _check_tokenizer(folder: Path, loaded: Any) -> None:
     """Raise `UserError` if the tokenizer gives other ids than its own tokenizer.json.
 
-    transformers 5 builds the tokenizer of a named class anew from the vocabulary, whatever else the file says.
+    transformers 5 builds the tokenizer of a named class anew from the vocabulary, whatever else the
+    file says.
     """
     path = transformer_folder(folder) / "tokenizer.json"
     if not path.exists():

@@ -27,7 +27,8 @@ class Group:
     Attributes:
         tokens: tokens of all sequences of the group.
         shape: sequences, and tokens of the longest.
-        padded: where each place of the padded group is taken from; None where all sequences are equally long.
+        padded: where each place of the padded group is taken from; None where all sequences are
+            equally long.
         real: which places of the padded group are tokens.
         places: the same as numbers, in order; boolean ones would make the CPU wait for a GPU.
     """
@@ -96,7 +97,8 @@ def packed_attention(
     """Attention as transformers calls it: packed if the model was called with `packed_layout`, else the library's own.
 
     Raises:
-        NotImplementedError: the layer asks for a window, a bias or a causal mask, which the packed form does not have.
+        NotImplementedError: the layer asks for a window, a bias or a causal mask, which the packed
+            form does not have.
     """
     if packed_layout is None:
         attended: Tensor = sdpa_attention_forward(
@@ -123,10 +125,12 @@ def packed_attention(
             query, key, value = (part.to(torch.bfloat16) for part in (query, key, value))
             return tiled_attention(query, key, value, packed_layout, scaling), None
     if on_cpu:
-        # Sequences too long for tiles: the gradient of torch's CPU attention takes four times as long in bfloat16.
+        # Sequences too long for tiles: the gradient of torch's CPU attention takes four times as
+        # long in bfloat16.
         query, key, value = query.float(), key.float(), value.float()
     sizes = [group.tokens for group in packed_layout]
-    # split, not slices: the gradient of a split is one concatenation, that of a slice is a whole row of zeros each.
+    # split, not slices: the gradient of a split is one concatenation, that of a slice is a whole
+    # row of zeros each.
     queries, keys, values = (torch.split(part[0].transpose(0, 1), sizes) for part in (query, key, value))
     pieces = zip(packed_layout, queries, keys, values, strict=True)
     with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():

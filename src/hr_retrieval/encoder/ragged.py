@@ -14,8 +14,9 @@ class Ragged:
 
     Attributes:
         ids: token ids of all sequences, one sequence behind the other; `N` tokens in all.
-        offsets: `offsets[i] : offsets[i + 1]` is sequence `i`; begins with 0 and ends with `N`. On the CPU wherever the
-            ids are: what follows from lengths is known without waiting for a GPU.
+        offsets: `offsets[i] : offsets[i + 1]` is sequence `i`; begins with 0 and ends with `N`. On
+            the CPU wherever the ids are: what follows from lengths is known without waiting for a
+            GPU.
     """
 
     ids: Int[Tensor, " N"]

@@ -38,9 +38,10 @@ def save_encoder(
         loaded: the library's model, whose transformer and tokenizer are written.
         projections: the dense layers behind the pooling.
         max_length: tokens read of each text.
-        dimensions: how many of the first dimensions are kept. The library would cut behind the normalisation, so they
-            are a dense layer before it, which picks them; None for all.
-        prefixes: written as the prompts `query` and `document`, and under each other name that the folder has for them.
+        dimensions: how many of the first dimensions are kept. The library would cut behind the
+            normalisation, so they are a dense layer before it, which picks them; None for all.
+        prefixes: written as the prompts `query` and `document`, and under each other name that the
+            folder has for them.
     """
     transformer = loaded[0]
     transformer.max_seq_length = max_length

@@ -46,7 +46,8 @@ def write_tiny(
 ) -> None:
     """Write an encoder with random weights in the Sentence Transformers layout.
 
-    Its tokens are single lower-case characters (Latin, Cyrillic, digits, punctuation), at most `max_length` of them.
+    Its tokens are single lower-case characters (Latin, Cyrillic, digits, punctuation), at most
+    `max_length` of them.
 
     Args:
         folder: a new or empty folder.
@@ -99,7 +100,8 @@ def _config(architecture: Architecture, vocabulary: int, hidden: int, layers: in
             pad_token_id=0,
         )
     family = {"bert": BertConfig, "roberta": RobertaConfig, "xlm-roberta": XLMRobertaConfig, "mpnet": MPNetConfig}
-    # In the RoBERTa family and in MPNet positions are counted from behind the padding token's number, which is 1.
+    # In the RoBERTa family and in MPNet positions are counted from behind the padding token's
+    # number, which is 1.
     reserved = 0 if architecture == "bert" else 2
     return family[architecture](
         vocab_size=vocabulary,

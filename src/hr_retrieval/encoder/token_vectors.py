@@ -19,10 +19,12 @@ from hr_retrieval.encoder.quiet import quiet
 from hr_retrieval.encoder.ragged import Ragged, on_device
 from hr_retrieval.errors import UserError
 
-# Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the transformer, and of
-# the attention alone, where calls of equal lengths, without any padding, are fastest.
+# Places of padding that are worth one call less on a CPU, measured with MiniLM on two cores: of the
+# transformer, and of the attention alone, where calls of equal lengths, without any padding, are
+# fastest.
 _PADDED_WASTE, _PACKED_WASTE = 256, 0
-# How far unit token vectors, packed and padded, may differ: rounding gives 1e-6, a wrong attention 1e-2 and more.
+# How far unit token vectors, packed and padded, may differ: rounding gives 1e-6, a wrong attention
+# 1e-2 and more.
 _EQUAL = 1e-4
 
 _log = logging.getLogger(__name__)
@@ -36,7 +38,8 @@ class TokenVectors:
         name: what to call it in messages.
         max_length: the most tokens of a text.
         dropout: of its dropout layers while it trains.
-        packing: True to insist, False for never, None for wherever a check on a few texts finds it equal to padding.
+        packing: True to insist, False for never, None for wherever a check on a few texts finds it
+            equal to padding.
 
     Attributes:
         packed: whether texts lie in one row without padding.
@@ -82,8 +85,8 @@ class TokenVectors:
         return hidden
 
     def layout(self, lengths: list[int], device: torch.device) -> Layout:
-        """Without dropout: bounds for flash attention on a GPU that has it, tiles for short texts in bfloat16 on a CPU that
-        has it. Groups for all others.
+        """Without dropout: bounds for flash attention on a GPU that has it, tiles for short texts
+        in bfloat16 on a CPU that has it. Groups for all others.
         """
         heads: int = getattr(self.transformer.config, "num_attention_heads", 0)
         dropout = self.transformer.training and self.dropout
@@ -150,7 +153,8 @@ class TokenVectors:
         return equal, reason
 
     def _attend_by(self, implementation: str) -> None:
-        # It warns where the class of the transformer has but one attention: what the check finds is said instead.
+        # It warns where the class of the transformer has but one attention: what the check finds is
+        # said instead.
         with quiet():
             self.transformer.set_attn_implementation(implementation)
 

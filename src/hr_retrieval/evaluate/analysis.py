@@ -19,8 +19,9 @@ _VALUES = ("mrr", "pass@1")
 def query_table(evaluation: Path, data: Path) -> pd.DataFrame:
     """A row for each measured query, the worst first.
 
-    Columns: `query_id`, `query` (its text), `rank` (of its best relevant document), `relevant` (the text of that one),
-    `found` (the text of the document that the encoder puts first), `mrr`, `pass@1`, and its slice of each of `KINDS`.
+    Columns: `query_id`, `query` (its text), `rank` (of its best relevant document), `relevant` (the
+    text of that one), `found` (the text of the document that the encoder puts first), `mrr`,
+    `pass@1`, and its slice of each of `KINDS`.
 
     Args:
         evaluation: a folder that `evaluate` wrote.
@@ -68,7 +69,8 @@ def slice_means(table: pd.DataFrame, columns: Sequence[str] = _VALUES) -> pd.Dat
 def changes(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Two tables of the same queries side by side: what `after` does worse first.
 
-    Columns: those of the query, then `rank`, `found` and `mrr` with `_before` and `_after`, and `change` of the MRR.
+    Columns: those of the query, then `rank`, `found` and `mrr` with `_before` and `_after`, and
+    `change` of the MRR.
 
     Raises:
         UserError: the queries are not the same.

@@ -66,19 +66,21 @@ def evaluate(
         data: a prepared data set.
         output: a new or empty folder; it is written whole or not at all.
         split: the queries that are measured.
-        corpus: `all` ranks every document, `split` leaves out those that answer queries of other splits only.
+        corpus: `all` ranks every document, `split` leaves out those that answer queries of other
+            splits only.
         identical_text: `ignore` or `count` a document with the query's own text (see `Guard`).
-        base: the encoder before training; `auto` takes what the run or the folder's model card names, `None` none.
-        counterfactuals: a folder of word lists; `auto` takes the built-in ones of the languages that occur, `None`
-            measures no counterfactual pairs.
-        mixing: at ranking time; `None` takes what the run or the folder has chosen. Only the ranking of the documents by
-            the encoder is with it: what it was before training, the ranking of the queries for each document, and
-            counterfactual pairs are without.
+        base: the encoder before training; `auto` takes what the run or the folder's model card
+            names, `None` none.
+        counterfactuals: a folder of word lists; `auto` takes the built-in ones of the languages
+            that occur, `None` measures no counterfactual pairs.
+        mixing: at ranking time; `None` takes what the run or the folder has chosen. Only the
+            ranking of the documents by the encoder is with it: what it was before training, the
+            ranking of the queries for each document, and counterfactual pairs are without.
 
     Raises:
-        UserError: `output` holds something, the data set is incomplete, the split is empty or nothing in it is
-            relevant, an encoder is none, the word lists are not as they should be, or the mixing is of another version or
-            encoder, or needs more than the data set has.
+        UserError: `output` holds something, the data set is incomplete, the split is empty or
+            nothing in it is relevant, an encoder is none, the word lists are not as they should be,
+            or the mixing is of another version or encoder, or needs more than the data set has.
     """
     check_vacant(output)
     lists = _word_lists(counterfactuals)
@@ -140,7 +142,9 @@ def _encoders(name: str, base: str | None) -> dict[str, Encoder]:
 def _rank_all(
     encoders: Mapping[str, Encoder], texts: Texts, mixing: Composition, bank: Bank | None
 ) -> tuple[dict[str, Ranking], Tensor, Ranked]:
-    """The ranking of each system by name, the ranks of the queries for each document by the encoder, and its embeddings."""
+    """The ranking of each system by name, the ranks of the queries for each document by the
+    encoder, and its embeddings.
+    """
     rankings: dict[str, Ranking] = {}
     for name, encoder in encoders.items():
         log.info("%s: encoding %d queries and %d documents", name, len(texts.queries), len(texts.documents))

@@ -16,7 +16,8 @@ from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval, randomisation_test
 from hr_retrieval.text import normalise
 
-# `ENCODER` is with the mixing at ranking time that was chosen for it, `PLAIN` the same without, where there is one.
+# `ENCODER` is with the mixing at ranking time that was chosen for it, `PLAIN` the same without,
+# where there is one.
 ENCODER, PLAIN, BEFORE = "encoder", "encoder without mixing", "before training"
 RELEVANCE_RULE = (
     "A document is right for a query if it is a stated positive, a duplicate of one, or of the query's own stated group, "

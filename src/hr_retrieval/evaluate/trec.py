@@ -13,8 +13,9 @@ from hr_retrieval.retrieval.ranking import Ranking
 def write_trec(path: Path, query_ids: Sequence[str], document_ids: Sequence[str], ranking: Ranking) -> None:
     """Write the best documents of each ranked query as a TREC run: `query_id Q0 document_id rank score tag`.
 
-    trec_eval reads scores alone, in float32, and orders equal ones by descending id: scores that tie are therefore
-    written as the next smaller numbers, so that it finds our order. White space and `%` in ids are percent-encoded.
+    trec_eval reads scores alone, in float32, and orders equal ones by descending id: scores that
+    tie are therefore written as the next smaller numbers, so that it finds our order. White space
+    and `%` in ids are percent-encoded.
     """
     scores, rows = _strictly_descending(ranking.scores.numpy()), ranking.rows.tolist()
     queries, documents = [_token(name) for name in query_ids], [_token(name) for name in document_ids]

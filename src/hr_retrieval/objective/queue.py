@@ -8,11 +8,12 @@ from torch import Tensor, nn
 class MemoryQueue(nn.Module):
     """The latest `size` document embeddings `q` and the rows of their documents, oldest overwritten first.
 
-    Embeddings change slowly late in training, so that those of past batches still serve: as candidates for mixing, or as
-    further negatives in the loss, which for each anchor `a` then compares `cos(a, p)` of its relevant documents `p` in the
-    batch with `cos(a, n)` of all `n` among the batch's and the queue's negatives. No gradient flows into `q`. All state is
-    in buffers: checkpoints hold it. The caller works out relevance and negatives from the rows. Source: Wang et al. 2020 (XBM, arXiv
-    1912.06798).
+    Embeddings change slowly late in training, so that those of past batches still serve: as
+    candidates for mixing, or as further negatives in the loss, which for each anchor `a` then
+    compares `cos(a, p)` of its relevant documents `p` in the batch with `cos(a, n)` of all `n`
+    among the batch's and the queue's negatives. No gradient flows into `q`. All state is in
+    buffers: checkpoints hold it. The caller works out relevance and negatives from the rows.
+    Source: Wang et al. 2020 (XBM, arXiv 1912.06798).
 
     Args:
         size: entries at most.

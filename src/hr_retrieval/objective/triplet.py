@@ -23,8 +23,10 @@ class LossResult:
         diagnostics: scalars without gradient, of the anchors' direction:
             `active`: share of the comparisons that still violate the margin;
             `without_negatives`: share of the anchors that have no negative and so teach nothing;
-            `positive_score`, `negative_score`: mean scores of the relevant documents and of the negatives;
-            `collapsed`: 1 if all scores lie within 0.001, where a triplet loss stands still at its margin; else 0.
+            `positive_score`, `negative_score`: mean scores of the relevant documents and of the
+            negatives;
+            `collapsed`: 1 if all scores lie within 0.001, where a triplet loss stands still at its
+            margin; else 0.
     """
 
     loss: Float[Tensor, ""]
@@ -40,7 +42,8 @@ class Pairs:
         positive: its score.
         label: its relevance, in (0, 1].
         scores: all scores of the row.
-        labels: relevance of all columns of the row, in [0, 1]; -1 where the column counts for nothing.
+        labels: relevance of all columns of the row, in [0, 1]; -1 where the column counts for
+            nothing.
     """
 
     column: Int[Tensor, " Q"]
@@ -51,34 +54,40 @@ class Pairs:
 
 
 class TripletLoss(nn.Module):
-    """Over all triplets of an anchor, a relevant document `p` and another one `n`, `s_p` should exceed `s_n` by a margin.
+    """Over all triplets of an anchor, a relevant document `p` and another one `n`, `s_p` should
+    exceed `s_n` by a margin.
 
-    * `smooth`: `log(1 + sum over n of exp(scale (margin - s_p + s_n)))` for each `p`, where `n` runs over the documents that
-      are not fully relevant: other relevant documents are left out, not pushed away. That is the cross-entropy of a
-      softmax over `p` and all `n`. The relevant documents of an anchor share its weight by their relevance, so that
-      relevance between 0 and 1 gives the cross-entropy against the relevance distribution (i-Mix, Lee et al. 2021, arXiv
-      2010.08887). The mean is over the anchors that have a negative. Other names: N-tuplet or N-pairs loss (Sohn 2016,
-      NeurIPS), InfoNCE (arXiv 1807.03748), NT-Xent (arXiv 2002.05709), MultipleNegativesRankingLoss or in-batch softmax
-      (with a margin: Yang et al. 2019, arXiv 1902.08564); over the hardest `n` alone the soft margin of Hermans et al.
-      2017 (arXiv 1703.07737).
-    * `hinge`: `relu(margin - s_p + s_n)`. With relevance between 0 and 1, `n` is a negative of `p` where it is less
-      relevant, and the triplet weighs `r_p (1 - r_n)`: 1 for plain relevance. Sources: Schroff et al. 2015 (FaceNet,
-      arXiv 1503.03832: triplets, semi-hard negatives); Hermans et al. 2017 (all and hardest of a batch, mean over the
-      violating ones).
+    * `smooth`: `log(1 + sum over n of exp(scale (margin - s_p + s_n)))` for each `p`, where `n`
+      runs over the documents that are not fully relevant: other relevant documents are left out,
+      not pushed away. That is the cross-entropy of a softmax over `p` and all `n`. The relevant
+      documents of an anchor share its weight by their relevance, so that relevance between 0 and 1
+      gives the cross-entropy against the relevance distribution (i-Mix, Lee et al. 2021, arXiv
+      2010.08887). The mean is over the anchors that have a negative. Other names: N-tuplet or
+      N-pairs loss (Sohn 2016, NeurIPS), InfoNCE (arXiv 1807.03748), NT-Xent (arXiv 2002.05709),
+      MultipleNegativesRankingLoss or in-batch softmax (with a margin: Yang et al. 2019, arXiv
+      1902.08564); over the hardest `n` alone the soft margin of Hermans et al. 2017 (arXiv
+      1703.07737).
+    * `hinge`: `relu(margin - s_p + s_n)`. With relevance between 0 and 1, `n` is a negative of `p`
+      where it is less relevant, and the triplet weighs `r_p (1 - r_n)`: 1 for plain relevance.
+      Sources: Schroff et al. 2015 (FaceNet, arXiv 1503.03832: triplets, semi-hard negatives);
+      Hermans et al. 2017 (all and hardest of a batch, mean over the violating ones).
 
     Scores are compared in float32 or wider. `None` is what the form takes by itself.
 
     Args:
         form: "smooth" or "hinge".
-        margin: how far a relevant document's score should lie above, at least 0; by itself 0, of the hinge .1.
-        negatives: "all"; "hardest", the highest-scoring one of each relevant document; or "semi-hard", those that score
-            below the relevant document but by less than the margin (those above it are left out: early in training
-            they lead to collapse).
-        scale: of the smooth form, the inverse temperature, above 0; by itself 20. The hinge has none.
-        reduction: of the hinge: "active" (by itself) takes the mean over the triplets that violate the margin, "all" over
-            all chosen triplets. To the smooth form every triplet is active.
-        symmetric: also rank the anchors for each document that has a relevant one, and average both directions; by
-            itself so for the smooth form only. Synthetic documents belong to one anchor each and take no part in that.
+        margin: how far a relevant document's score should lie above, at least 0; by itself 0, of
+            the hinge .1.
+        negatives: "all"; "hardest", the highest-scoring one of each relevant document; or
+            "semi-hard", those that score below the relevant document but by less than the margin
+            (those above it are left out: early in training they lead to collapse).
+        scale: of the smooth form, the inverse temperature, above 0; by itself 20. The hinge has
+            none.
+        reduction: of the hinge: "active" (by itself) takes the mean over the triplets that violate
+            the margin, "all" over all chosen triplets. To the smooth form every triplet is active.
+        symmetric: also rank the anchors for each document that has a relevant one, and average both
+            directions; by itself so for the smooth form only. Synthetic documents belong to one
+            anchor each and take no part in that.
 
     Raises:
         UserError: a value is out of range, or has no meaning beside the others.
@@ -128,11 +137,12 @@ class TripletLoss(nn.Module):
 
         Args:
             scores: of each anchor with each document; higher is better.
-            relevance: of each document to each anchor, in [0, 1]; -1 where a document is neither relevant nor a negative and
-                counts for nothing, in either direction.
+            relevance: of each document to each anchor, in [0, 1]; -1 where a document is neither
+                relevant nor a negative and counts for nothing, in either direction.
             synthetic_scores: of each anchor with its own synthetic documents.
             synthetic_relevance: of these, in [0, 1]; -1 marks a place that holds no document.
-            relevant: how many entries of `relevance` are above 0, if the caller knows: a GPU need not be waited for.
+            relevant: how many entries of `relevance` are above 0, if the caller knows: a GPU need
+                not be waited for.
         """
         scores = at_least_float32(scores)
         labels = relevance.to(scores.dtype)
@@ -147,7 +157,9 @@ class TripletLoss(nn.Module):
         return LossResult(loss, {"active": active.detach(), **_diagnostics(all_scores.detach(), all_labels)})
 
     def _smooth(self, pairs: Pairs) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The loss of one direction, and the share of its relevant documents that a negative outscores by the margin."""
+        """The loss of one direction, and the share of its relevant documents that a negative
+        outscores by the margin.
+        """
         own = torch.zeros_like(pairs.labels, dtype=torch.bool).scatter(1, pairs.column.unsqueeze(1), True)
         chosen = self._chosen(pairs, (pairs.labels >= 0) & (pairs.labels < 1) & ~own)
         lowered = torch.where(own, pairs.scores - self.margin, pairs.scores).masked_fill(~(chosen | own), -torch.inf)

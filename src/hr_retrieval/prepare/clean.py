@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# Control characters that are no white space, surrogates (they cannot be written as UTF-8), soft hyphen, zero-width
-# space, BOM.
+# Control characters that are no white space, surrogates (they cannot be written as UTF-8), soft
+# hyphen, zero-width space, BOM.
 _NOISE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\ufeff\ud800-\udfff]")
 _LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|None|nan|null)"""
 _BRACKETS = re.compile(rf"\s*[\[(]\s*(?:{_LITERAL}(?:[\s,]+{_LITERAL})*[\s,]*)?[\])]\s*", re.DOTALL)

@@ -18,8 +18,9 @@ PLACEHOLDERS = (
 class Columns:
     """Which columns of the source hold what; the names are those of the file.
 
-    A cell may hold one text or a list of texts, and `anchor`, `positive` and `negative` may each name several columns:
-    pairs, triplets and rows with many positives or negatives are all read alike.
+    A cell may hold one text or a list of texts, and `anchor`, `positive` and `negative` may each
+    name several columns: pairs, triplets and rows with many positives or negatives are all read
+    alike.
 
     A name is a text or a number, `lists` and the first three take several.
 
@@ -27,22 +28,25 @@ class Columns:
         anchor: the query side; each of several texts is a query of its own.
         positive: documents that answer every anchor of the row.
         negative: documents that are known not to.
-        group: what answers the same need: every document of a group is a right answer to every anchor of it.
-        anchor_id: identifier of the query; made from the text by default. With several anchors, `-1`, `-2`, ... are
-            added.
+        group: what answers the same need: every document of a group is a right answer to every
+            anchor of it.
+        anchor_id: identifier of the query; made from the text by default. With several anchors,
+            `-1`, `-2`, ... are added.
         positive_id: identifier of the document, likewise.
         split: `train`, `validation` (`dev`, `val`) or `test`; by default the split is drawn.
         missing: cells that say that there is no value, in any case of letters.
-        lists: columns whose cells hold several texts as one; what is in brackets, as Python and JSON write lists, is
-            always read so there.
-        separator: what stands between the texts of such a cell otherwise: `lines` for line ends, or the sign itself; or a
-            list with one for each of `lists`.
+        lists: columns whose cells hold several texts as one; what is in brackets, as Python and
+            JSON write lists, is always read so there.
+        separator: what stands between the texts of such a cell otherwise: `lines` for line ends, or
+            the sign itself; or a list with one for each of `lists`.
 
     Raises:
-        UserError: no anchor, no positive, a name that is no text or number, or separators that do not fit `lists`.
+        UserError: no anchor, no positive, a name that is no text or number, or separators that do
+            not fit `lists`.
     """
 
-    # A command line makes a number of a name that looks like one: `Any` until `__post_init__` has made text of it.
+    # A command line makes a number of a name that looks like one: `Any` until `__post_init__` has
+    # made text of it.
     anchor: Any = "position"
     positive: Any = "description"
     negative: Any = None

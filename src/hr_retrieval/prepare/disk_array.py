@@ -20,7 +20,9 @@ class DiskArray:
             file.write(np.ascontiguousarray(block, self._dtype).data)
 
     def read(self) -> npt.NDArray[Any]:
-        """All rows: `[n]`, or `[n, width]` for a width above 1; on disk until they are looked at, and unchanged there."""
+        """All rows: `[n]`, or `[n, width]` for a width above 1; on disk until they are looked at,
+        and unchanged there.
+        """
         # An empty file cannot be mapped.
         empty = self._path.stat().st_size == 0
         array = np.empty(0, self._dtype) if empty else np.memmap(self._path, self._dtype, "c")

@@ -13,18 +13,19 @@ from hr_retrieval.text import normalise
 _SHINGLE_WORDS, _SHINGLE_CHARACTERS, _SHORT = 3, 5, 12
 _HASHES = 128
 _RECALL = 0.98
-# Buckets up to this size are compared all with all, larger ones each text with the first and with the one before.
+# Buckets up to this size are compared all with all, larger ones each text with the first and with
+# the one before.
 _BUCKET = 64
 
 
 def near_duplicates(texts: Iterable[Sequence[str]], threshold: float) -> Codes:
     """A cluster number for each text; equal numbers mark near-duplicates, transitively.
 
-    Two texts are near-duplicates if the Jaccard index of their sets of three-word shingles is at least `threshold`
-    (five-character shingles if a text has fewer than twelve words). Candidates come from MinHash signatures in bands
-    (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4), which find a pair at the threshold with a
-    probability of at least .98; each is then checked on the shingles themselves. Memory: about 8 bytes a shingle and 1
-    KiB a text.
+    Two texts are near-duplicates if the Jaccard index of their sets of three-word shingles is at
+    least `threshold` (five-character shingles if a text has fewer than twelve words). Candidates
+    come from MinHash signatures in bands (Broder 1997; Leskovec et al., Mining of Massive Datasets,
+    3.4), which find a pair at the threshold with a probability of at least .98; each is then
+    checked on the shingles themselves. Memory: about 8 bytes a shingle and 1 KiB a text.
 
     Args:
         texts: in blocks.

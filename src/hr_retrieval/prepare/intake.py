@@ -34,7 +34,8 @@ class Occurrences:
     """Every text of one side in the order of the rows, repeated as often as it stands there.
 
     Attributes:
-        file: Parquet with the columns text, id and group; id and group are null where none is stated.
+        file: Parquet with the columns text, id and group; id and group are null where none is
+            stated.
         keys: of the texts, `[n, 2]`.
         norms: hashes of the normalised texts, `[n]`.
         groups: hashes of the stated groups, `[n]`; 0 for none.
@@ -57,7 +58,8 @@ class Intake:
         negative_rows: which row of the source each negative pair comes from.
         sources: the files, each with the number that its first row has in `negative_rows`.
         rows: how many rows are used.
-        skipped: how many values were left out beside others of the same row that are used, by reason.
+        skipped: how many values were left out beside others of the same row that are used, by
+            reason.
         list_styles: how the cells of a column look like lists, by its name; see `list_style`.
     """
 

@@ -24,7 +24,8 @@ _STYLES = {
 class ListStyles:
     """Whether cells that are read as one text look like several, by the first ones of each column."""
 
-    # Cells that are looked at; and the share from which a style is the column's: commas stand in titles, too.
+    # Cells that are looked at; and the share from which a style is the column's: commas stand in
+    # titles, too.
     _CELLS = 5000
     _SHARES: ClassVar[dict[str, float]] = {"brackets": 0.2, "lines": 0.2, "|": 0.2, ";": 0.5, ",": 0.5}
 

@@ -63,14 +63,17 @@ class Preparation:
         licence: under which the texts may be used, for `dataset.json`.
         source: where they come from, likewise; by default the files.
         columns: which columns hold what.
-        validation_share: of the queries; of those for training, if a column states the split but none for validation.
+        validation_share: of the queries; of those for training, if a column states the split but
+            none for validation.
         test_share: of the queries, unless a column states the split.
-        near_duplicates: `normalised` takes documents for one that are equal but for case, punctuation and space;
-            `minhash` also those that share most of their three-word shingles.
-        near_duplicate_threshold: the Jaccard index from which `minhash` takes two documents for one.
+        near_duplicates: `normalised` takes documents for one that are equal but for case,
+            punctuation and space; `minhash` also those that share most of their three-word
+            shingles.
+        near_duplicate_threshold: the Jaccard index from which `minhash` takes two documents for
+            one.
         max_rows: read so many rows only.
-        shared_documents: whether a document may answer queries of several splits, as a skill does: the split then keeps
-            apart the queries alone.
+        shared_documents: whether a document may answer queries of several splits, as a skill does:
+            the split then keeps apart the queries alone.
     """
 
     reader: Reader
@@ -104,16 +107,17 @@ class Preparation:
     def run(self, seed: int = 1, replace: bool | str = False) -> PreparedDataset:
         """Write the data set, whole or not at all, and open it; what it replaces is kept until then.
 
-        Memory: about 175 bytes a pair beside one block of texts, and files of as much again; `minhash` needs about 3 KB a document more.
+        Memory: about 175 bytes a pair beside one block of texts, and files of as much again;
+        `minhash` needs about 3 KB a document more.
 
         Args:
             seed: of the split.
-            replace: whether a data set of the same source at the folder may be replaced; its name, if it may be although
-                it is of another source.
+            replace: whether a data set of the same source at the folder may be replaced; its name,
+                if it may be although it is of another source.
 
         Raises:
-            UserError: the folder is taken, the source cannot be read, no rows or only one text are left, or the rows
-                have too few groups to be split.
+            UserError: the folder is taken, the source cannot be read, no rows or only one text are
+                left, or the rows have too few groups to be split.
         """
         folder = Path(self.folder)
         self._check_replaceable(folder, replace, seed)
@@ -142,8 +146,8 @@ class Preparation:
         """Open the data set, preparing it first if the folder is missing.
 
         Raises:
-            UserError: it was prepared with other settings, another seed or from other files. Files that are all gone are no
-                difference: what was prepared may be all that is kept.
+            UserError: it was prepared with other settings, another seed or from other files. Files
+                that are all gone are no difference: what was prepared may be all that is kept.
         """
         folder = Path(self.folder)
         if not folder.exists() or not any(folder.iterdir()):

@@ -48,8 +48,8 @@ class Resolution:
         negatives: likewise.
         dropped: reason -> rows of `Intake.negatives` that are not used.
         merged: how many repeated documents, queries and pairs became one.
-        leaks: queries for validation or test that share a text or group with another split; only a stated split has
-            any.
+        leaks: queries for validation or test that share a text or group with another split; only a
+            stated split has any.
     """
 
     documents: Side
@@ -76,10 +76,13 @@ def resolve(
     """Merge what is repeated, drop negatives that contradict, find near-duplicates, split.
 
     Args:
-        group_stated: whether a column states the group; queries are then one only within their group.
-        split_stated: whether a column states the split; what it gives to training is divided where it states no validation.
+        group_stated: whether a column states the group; queries are then one only within their
+            group.
+        split_stated: whether a column states the split; what it gives to training is divided where
+            it states no validation.
         clusterer: finds near-duplicates beyond equal normalised texts.
-        shared_documents: whether queries may stand in different splits although one document answers them.
+        shared_documents: whether queries may stand in different splits although one document
+            answers them.
     """
     documents, document_codes = _documents(intake)
     count = len(documents)
@@ -110,7 +113,9 @@ def resolve(
 
 
 def _documents(intake: Intake) -> tuple[Side, Codes]:
-    """Documents of equal text become one, at the place (so with the id) of the first that is no negative, if there is one."""
+    """Documents of equal text become one, at the place (so with the id) of the first that is no
+    negative, if there is one.
+    """
     occurrences = intake.documents
     distinct = Distinct.of(occurrences.keys.read())
     places, groups = distinct.first.copy(), occurrences.groups.read()
@@ -147,7 +152,9 @@ def _queries(intake: Intake, group_stated: bool) -> tuple[Side, Codes]:
 
 
 def _side(occurrences: Occurrences, places: Places, groups: Hashes, hashes: Hashes) -> Side:
-    """The texts at these places; what is said of them lies on disk, as tens of millions of them are too much for memory."""
+    """The texts at these places; what is said of them lies on disk, as tens of millions of them are
+    too much for memory.
+    """
     file = occurrences.file
     return Side(
         stored(file.with_suffix(".places"), places),
@@ -196,8 +203,8 @@ def _negatives(
 def _components(documents: Side, queries: Side, clusters: Codes, positives: PairNumbers) -> Codes:
     """Of each query, the component of what shares a group, a positive, a near-duplicate or a normalised text.
 
-    Nodes are clusters of documents and groups of queries, which are few edges fewer than the texts themselves. A query
-    without a group is a node with its twins.
+    Nodes are clusters of documents and groups of queries, which are few edges fewer than the texts
+    themselves. A query without a group is a node with its twins.
     """
     offset = int(clusters.max(initial=0)) + 1
     grouped = queries.groups != 0

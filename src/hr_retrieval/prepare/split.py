@@ -20,8 +20,8 @@ def alone(count: int) -> Codes:
 def join(roots: Codes, left: Codes, right: Codes) -> Codes:
     """The smallest node of each node's connected component, after more edges `left[i] - right[i]`.
 
-    Hooking and pointer jumping over arrays (Shiloach and Vishkin 1982): the memory of a few copies of the edges and two of
-    the nodes, where a sparse matrix takes ten of each.
+    Hooking and pointer jumping over arrays (Shiloach and Vishkin 1982): the memory of a few copies
+    of the edges and two of the nodes, where a sparse matrix takes ten of each.
 
     Args:
         roots: of each node, from `alone` or an earlier `join`; they are changed in place.
@@ -41,9 +41,9 @@ def join(roots: Codes, left: Codes, right: Codes) -> Codes:
 def draw_split(component: Codes, keys: Hashes, validation_share: float, test_share: float, seed: int) -> Splits:
     """Split queries `[Q]` so that no component stands in two splits: 0 train, 1 validation, 2 test.
 
-    Components are ordered by a hash of their smallest key and the seed. Validation takes the first until its share of
-    the queries is full, test the last, so that new rows move few old ones. A component that is larger than a whole
-    share stays in training.
+    Components are ordered by a hash of their smallest key and the seed. Validation takes the first
+    until its share of the queries is full, test the last, so that new rows move few old ones. A
+    component that is larger than a whole share stays in training.
 
     Args:
         component: of each query.

@@ -15,7 +15,8 @@ from hr_retrieval.prepare.intake import Intake, Occurrences
 
 log = logging.getLogger(__name__)
 
-# Texts that hang together by one, from which that is worth saying; and the share of all from which it is an alarm.
+# Texts that hang together by one, from which that is worth saying; and the share of all from which
+# it is an alarm.
 _LEAST, _COMMON = 3, 0.2
 _REMEDY = "If it says nothing, add it to data.columns.missing."
 

@@ -23,7 +23,8 @@ def write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution)
     documents, clusters = resolution.documents, resolution.clusters
     sizes = np.bincount(clusters)
     first = np.zeros(len(sizes), np.int32)
-    # Of repeated indices the last assignment stays: in reversed order, the first document of each cluster.
+    # Of repeated indices the last assignment stays: in reversed order, the first document of each
+    # cluster.
     first[clusters[::-1]] = np.arange(len(clusters), dtype=np.int32)[::-1]
     with _writer(folder, "corpus") as write:
         for rows, batch in _chosen(occurrences, documents.places):
@@ -102,7 +103,9 @@ def _chosen(occurrences: Occurrences, places: Places) -> Iterator[tuple[slice, p
 
 
 def _identified(batch: pa.RecordBatch, group_hashes: Hashes, hashes: Hashes, letter: str) -> list[Any]:
-    """Ids, texts and groups of a block; ids that the source does not state are made from hashes, so that they are stable."""
+    """Ids, texts and groups of a block; ids that the source does not state are made from hashes, so
+    that they are stable.
+    """
     ids = [
         f"{letter}{number:016x}" if name is None else name
         for name, number in zip(batch.column("id").to_pylist(), hashes.tolist(), strict=True)

@@ -21,7 +21,8 @@ def training_bank(
 ) -> Bank | None:
     """The bank of a mixing that needs one, on the encoder's device; `None` for any other.
 
-    Left out of each document's are the queries that it, or a duplicate of it, answers, and those of its own text.
+    Left out of each document's are the queries that it, or a duplicate of it, answers, and those of
+    its own text.
 
     Raises:
         UserError: one is needed, and no query is of the training split.

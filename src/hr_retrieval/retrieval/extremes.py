@@ -23,7 +23,8 @@ class Extremes:
     Attributes:
         positives: the row of the relevant document that scores highest.
         positive_scores: its score.
-        negatives: the row of the document that scores highest among all others that take part in the ranking.
+        negatives: the row of the document that scores highest among all others that take part in
+            the ranking.
         negative_scores: its score; -inf where there is none.
         ties: documents that are not relevant, take part, and score exactly as `positives` does.
     """

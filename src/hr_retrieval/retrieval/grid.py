@@ -1,7 +1,8 @@
 """Scores of all documents for some queries, and the best of them, without sorting a whole row.
 
-A grid `[C, b, n]` is one contiguous matrix for each chunk of `n` documents. The best `k` are found among the groups of
-neighbouring documents with the best maxima. Equal scores are ordered by document row.
+A grid `[C, b, n]` is one contiguous matrix for each chunk of `n` documents. The best `k` are found
+among the groups of neighbouring documents with the best maxima. Equal scores are ordered by
+document row.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,8 @@ _GROUP = 32
 def whole_tiles(documents: Float[Tensor, "_ d"]) -> Float[Tensor, "_ d"]:
     """The documents, padded with zeros to a multiple of `TILE`; they themselves where they are one.
 
-    Matrix products take edge columns through other kernels, which round otherwise. Of whole tiles, equal documents get
-    equal scores.
+    Matrix products take edge columns through other kernels, which round otherwise. Of whole tiles,
+    equal documents get equal scores.
     """
     padding = -len(documents) % TILE
     return F.pad(documents, (0, 0, 0, padding)) if padding else documents
@@ -75,7 +76,8 @@ def best_of_grid(grid: Float[Tensor, "C b n"], k: int) -> tuple[Float[Tensor, "b
     groups = chunks * width // _GROUP
     if groups < 4 * k:
         return best_of_rows(as_rows(grid), k)
-    # Whatever is not in one of the `k` groups of neighbours with the best maxima has `k` better scores before it.
+    # Whatever is not in one of the `k` groups of neighbours with the best maxima has `k` better
+    # scores before it.
     maxima = as_rows(grid.view(chunks, queries, width // _GROUP, _GROUP).amax(dim=3))
     chosen = best_of_rows(maxima, k)[1].sort(dim=1).values
     rows = (chosen.unsqueeze(2) * _GROUP + torch.arange(_GROUP, device=grid.device)).flatten(1)

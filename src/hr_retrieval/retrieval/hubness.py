@@ -6,8 +6,9 @@ from torch import Tensor
 
 
 def hubness(rows: Int[Tensor, "Q k"], document_count: int) -> float:
-    """Skewness of the `k`-occurrence: `E[(N_k - m)^3] / s^3`, `N_k` the number of queries that have a document among their
-    best `k`, `m` its mean over the documents and `s` its standard deviation; 0 where all are found equally often.
+    """Skewness of the `k`-occurrence: `E[(N_k - m)^3] / s^3`, `N_k` the number of queries that have
+    a document among their best `k`, `m` its mean over the documents and `s` its standard deviation;
+    0 where all are found equally often.
 
     Radovanović, Nanopoulos and Ivanović, Hubs in space, JMLR 2010, equation 1.
 

@@ -98,7 +98,8 @@ class ExactIndex:
         for begin in parts[1:]:
             grid = self._grid(queries, begin, step, width)
             best, at = best_of_grid(grid, min(k, grid.shape[0] * grid.shape[2]))
-            # Rows so far come first and are smaller: the earlier place wins a tie, as the smaller row should.
+            # Rows so far come first and are smaller: the earlier place wins a tie, as the smaller
+            # row should.
             scores, rows = torch.cat([scores, best], dim=1), torch.cat([rows, at + begin], dim=1)
             scores, at = best_of_rows(scores, min(k, scores.shape[1]))
             rows = rows.gather(1, at)
@@ -118,7 +119,9 @@ def top_k(
 
 
 def _best_of_one(scores: npt.NDArray[np.float32], k: int) -> tuple[Float[Tensor, "1 k"], Int[Tensor, "1 k"]]:
-    """What `best_of_rows` gives for the row `scores`. Its few small steps cost numpy a third of what they cost torch."""
+    """What `best_of_rows` gives for the row `scores`. Its few small steps cost numpy a third of
+    what they cost torch.
+    """
     if k < len(scores):
         at = np.argpartition(scores, -k - 1)[-k - 1 :]
         at = at[np.argsort(-scores[at])]

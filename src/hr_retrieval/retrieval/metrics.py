@@ -1,16 +1,18 @@
 """Retrieval metrics from exact ranks, for each query and for both directions.
 
-With the ranks `r_1 < r_2 < ... < r_R` of the `R` relevant documents of a query, at full depth unless cut off:
+With the ranks `r_1 < r_2 < ... < r_R` of the `R` relevant documents of a query, at full depth
+unless cut off:
 
-    mrr         1 / r_1                                         (Voorhees, TREC-8, 1999); mrr@10 is 0 where r_1 > 10
-    pass@k      1 if r_1 <= k, else 0                           (also success@k, hit rate, accuracy@k)
-    recall@k    |{i : r_i <= k}| / R
-    ndcg@10     sum_{i : r_i <= 10} 1 / log2(1 + r_i), over the same for the ranks 1 ... min(R, 10)
-                                                                (Järvelin and Kekäläinen, TOIS 2002), gains are 0 or 1
+    mrr 1 / r_1 (Voorhees, TREC-8, 1999); mrr@10 is 0 where r_1 > 10 pass@k 1 if r_1 <= k, else 0
+    (also success@k, hit rate, accuracy@k) recall@k |{i : r_i <= k}| / R ndcg@10 sum_{i : r_i <= 10}
+    1 / log2(1 + r_i), over the same for the ranks 1 ... min(R, 10)
+                                                                (Järvelin and Kekäläinen, TOIS
+                                                                2002), gains are 0 or 1
     map         sum_i i / r_i / R                               (Buckley and Voorhees, SIGIR 2000)
     r_precision |{i : r_i <= R}| / R
 
-`mrr >= pass@1` for every query. A query without a relevant document has no ranks: it is left out and counted.
+`mrr >= pass@1` for every query. A query without a relevant document has no ranks: it is left out
+and counted.
 """
 
 from collections.abc import Sequence
@@ -44,21 +46,21 @@ class RankingMetrics(Metric):
     """Mean metrics of embeddings that arrive in any order and on any number of processes.
 
     Args:
-        relevance: which documents are relevant to which queries. Equal scores are ordered by row on both
-            sides, so rows must say nothing of relevance (see `EvaluationSet`).
+        relevance: which documents are relevant to which queries. Equal scores are ordered by row on
+            both sides, so rows must say nothing of relevance (see `EvaluationSet`).
         query_count: queries that must have arrived before `compute`.
         document_count: documents that must have arrived before `compute`.
         cutoffs: the `k` of `pass@k` and `recall@k`.
         both_directions: also rank the queries for each document, under `document_to_query/`.
 
     Attributes:
-        query_values: the metrics of each query that has a relevant document, as `compute` last found them; on the
-            processor, in the order of the queries.
+        query_values: the metrics of each query that has a relevant document, as `compute` last
+            found them; on the processor, in the order of the queries.
         embedded: what `compute` last ranked.
 
-    Each device holds all embeddings once: `torchmetrics` would hold what arrives, what is gathered, and what is put in
-    order, so that it is the shell alone. Its own retrieval functions are not used: they take a relevant document with a
-    score of 0 or less for an irrelevant one.
+    Each device holds all embeddings once: `torchmetrics` would hold what arrives, what is gathered,
+    and what is put in order, so that it is the shell alone. Its own retrieval functions are not
+    used: they take a relevant document with a score of 0 or less for an irrelevant one.
 
     Raises:
         UserError: `relevance` does not fit the counts, or holds nothing to measure.

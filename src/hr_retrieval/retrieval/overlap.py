@@ -1,11 +1,13 @@
 """How alike two rankings are, the top before all: rank-biased overlap.
 
-Webber, Moffat and Zobel, A similarity measure for indefinite rankings, ACM TOIS 28(4), 2010. With `X_d` the number of
-documents that stand among the first `d` of both rankings, and both known to depth `k`, the extrapolated form is
+Webber, Moffat and Zobel, A similarity measure for indefinite rankings, ACM TOIS 28(4), 2010. With
+`X_d` the number of documents that stand among the first `d` of both rankings, and both known to
+depth `k`, the extrapolated form is
 
-    RBO_ext = X_k / k p^k + (1 - p) / p sum_{d = 1 .. k} X_d / d p^d                                    (equation 23)
+    RBO_ext = X_k / k p^k + (1 - p) / p sum_{d = 1 .. k} X_d / d p^d (equation 23)
 
-It is 1 for equal rankings, 0 for those that share nothing. With `p` = 0.9 the first ten places have 86 % of the weight.
+It is 1 for equal rankings, 0 for those that share nothing. With `p` = 0.9 the first ten places have
+86 % of the weight.
 """
 
 import torch

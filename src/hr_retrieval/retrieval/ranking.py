@@ -1,9 +1,11 @@
 """Exact ranks: 1 + the number of documents that score higher, over the whole corpus.
 
-Scores are inner products in float32. Equal scores are ordered by document row, so a ranking is a strict order and does
-not depend on chunk sizes. So the rows must stand in an order that says nothing of relevance: `EvaluationSet` draws lots.
+Scores are inner products in float32. Equal scores are ordered by document row, so a ranking is a
+strict order and does not depend on chunk sizes. So the rows must stand in an order that says
+nothing of relevance: `EvaluationSet` draws lots.
 
-Nothing here sorts a whole row of scores: ranks are counted against the scores of the relevant documents.
+Nothing here sorts a whole row of scores: ranks are counted against the scores of the relevant
+documents.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +34,8 @@ _QUERIES = 1024
 _SCORES = 1 << 27
 # Relevant documents held at a time.
 _PAIRS = 1 << 22
-# Above so many relevant documents a query, one binary search for each score is cheaper than one pass for each of them.
+# Above so many relevant documents a query, one binary search for each score is cheaper than one
+# pass for each of them.
 _FEW = 32
 
 # Query rows `[b]` to their scores of all documents, `[b, N]` in float32.
@@ -45,8 +48,9 @@ class Ranking:
 
     Attributes:
         ranks: of each relevant document, in the order of `Relevance.documents`.
-        scores: of the best `k` documents of each query, best first; -inf where there is none: for a query without a
-            relevant document, which is not ranked, and where fewer than `k` documents take part.
+        scores: of the best `k` documents of each query, best first; -inf where there is none: for a
+            query without a relevant document, which is not ranked, and where fewer than `k`
+            documents take part.
         rows: of the same documents; -1 where there is none.
     """
 
@@ -69,7 +73,8 @@ def exact_ranks(
     Memory beyond the arguments: at most 1 GiB, and usually a fraction.
 
     Raises:
-        UserError: an embedding is not finite, scores would overflow, or the arguments do not fit each other.
+        UserError: an embedding is not finite, scores would overflow, or the arguments do not fit
+            each other.
     """
     return _rank(_products(queries, documents, relevance), relevance, len(documents), 0).ranks
 
@@ -92,7 +97,8 @@ def ranking_by_scores(scores: Scores, relevance: Relevance, document_count: int,
     """The same for a system that is no product of embeddings.
 
     Args:
-        scores: given query rows `[b]`, their scores `[b, N]` in float32; called for as many rows as fit in memory.
+        scores: given query rows `[b]`, their scores `[b, N]` in float32; called for as many rows as
+            fit in memory.
         relevance: what is ranked.
         document_count: `N`.
         k: how many of the best documents are kept.
@@ -177,7 +183,8 @@ def _count_each(
         threshold = own[:size, place].unsqueeze(1)
         above, at_least = before[:size, place], torch.zeros_like(before[:size, place])
         for scores in grid:
-            # Marks are floats because their sum is vectorised where that of booleans is not; it is exact below 2 ** 24.
+            # Marks are floats because their sum is vectorised where that of booleans is not; it is
+            # exact below 2 ** 24.
             above += torch.gt(scores[:size], threshold, out=marks[:size]).sum(dim=1).long()
             at_least += torch.ge(scores[:size], threshold, out=marks[:size]).sum(dim=1).long()
         tied = (at_least - above > 1).nonzero().squeeze(1)

@@ -15,10 +15,11 @@ class Relevance:
     """Which documents are relevant to which queries.
 
     Attributes:
-        offsets: `documents[offsets[i] : offsets[i + 1]]` are relevant to query `i`; begins with 0 and ends with `nnz`.
+        offsets: `documents[offsets[i] : offsets[i + 1]]` are relevant to query `i`; begins with 0
+            and ends with `nnz`.
         documents: document rows, ascending and distinct within each query.
-        left_out: in the same form, documents that take no part in a query's ranking, as if the corpus were without
-            them; `None` for none. No relevant document is among them.
+        left_out: in the same form, documents that take no part in a query's ranking, as if the
+            corpus were without them; `None` for none. No relevant document is among them.
 
     Raises:
         UserError: the above does not hold.

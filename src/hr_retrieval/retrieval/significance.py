@@ -1,8 +1,8 @@
 """How sure a metric or a difference between two systems is: over queries by resampling, over seeds by their variance.
 
-All functions take one value of a metric for each query, as from `per_query`. What is resampled is repeatable by its
-seed, and with `R` resamples no p-value is below `1 / (R + 1)`: the observed data count as one of them (Davison and
-Hinkley, Bootstrap Methods and their Application, 1997, 4.2.5).
+All functions take one value of a metric for each query, as from `per_query`. What is resampled is
+repeatable by its seed, and with `R` resamples no p-value is below `1 / (R + 1)`: the observed data
+count as one of them (Davison and Hinkley, Bootstrap Methods and their Application, 1997, 4.2.5).
 """
 
 from collections.abc import Callable, Mapping
@@ -53,26 +53,28 @@ def bootstrap_interval(
 def crossed_test(a: Float[np.ndarray, "*shape_a"], b: Float[np.ndarray, "*shape_b"], paired: bool = True) -> float:
     """Two-sided p-value that `a` and `b` have the same mean over all seeds and queries, of which these are a sample.
 
-    The difference of `n` seeds in `Q` queries is `d_sq = mean + seed_s + query_q + rest_sq`, two crossed random effects
-    (Searle, Casella and McCulloch, Variance Components, 1992, ch. 4). With the mean squares of the seeds, the queries and the
-    rest, its mean has the variance
+    The difference of `n` seeds in `Q` queries is `d_sq = mean + seed_s + query_q + rest_sq`, two
+    crossed random effects (Searle, Casella and McCulloch, Variance Components, 1992, ch. 4). With
+    the mean squares of the seeds, the queries and the rest, its mean has the variance
 
         (MS_query + max(MS_seed - MS_rest, 0)) / (n Q)
 
-    and over its root is `t` distributed with the degrees of freedom of Satterthwaite (Biometrics Bulletin, 1946). To draw
-    seeds and queries with replacement would count the rest up to three times (McCullagh, Resampling and exchangeable
-    arrays, Bernoulli, 2000). `benchmarks.significance` shows the size: with two seeds that truly differ, up to twice the
+    and over its root is `t` distributed with the degrees of freedom of Satterthwaite (Biometrics
+    Bulletin, 1946). To draw seeds and queries with replacement would count the rest up to three
+    times (McCullagh, Resampling and exchangeable arrays, Bernoulli, 2000).
+    `benchmarks.significance` shows the size: with two seeds that truly differ, up to twice the
     level.
 
     Args:
-        a: values `[n, Q]`, or `[Q]` of one seed, which has no variance: the p-value then speaks of this seed only, and is
-            that of the paired t-test over queries.
+        a: values `[n, Q]`, or `[Q]` of one seed, which has no variance: the p-value then speaks of
+            this seed only, and is that of the paired t-test over queries.
         b: likewise.
-        paired: whether row `i` of both is of one seed. If not, the numbers of seeds may differ, and the seeds of each side
-            have a variance of their own.
+        paired: whether row `i` of both is of one seed. If not, the numbers of seeds may differ, and
+            the seeds of each side have a variance of their own.
 
     Raises:
-        UserError: `a` and `b` are not of the same queries (and, if paired, seeds), or a value is not finite.
+        UserError: `a` and `b` are not of the same queries (and, if paired, seeds), or a value is
+            not finite.
     """
     ours, theirs = _as_seeds(a), _as_seeds(b)
     _check_pair(ours, theirs, 1, slice(None) if paired else slice(-1, None))
@@ -96,9 +98,10 @@ def randomisation_test(
 ) -> float:
     """Two-sided p-value that the names of the systems may be swapped in each query (Fisher's randomisation test).
 
-    Recommended for retrieval by Smucker, Allan and Carterette, A comparison of statistical significance tests for
-    information retrieval evaluation, CIKM 2007. The statistic is the mean difference. Of values `[seeds, Q]` each
-    query's mean over seeds is compared: this speaks of these seeds only.
+    Recommended for retrieval by Smucker, Allan and Carterette, A comparison of statistical
+    significance tests for information retrieval evaluation, CIKM 2007. The statistic is the mean
+    difference. Of values `[seeds, Q]` each query's mean over seeds is compared: this speaks of
+    these seeds only.
 
     Raises:
         UserError: `a` and `b` differ in shape, or a value is not finite.
@@ -114,7 +117,8 @@ def randomisation_test(
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Adjusted p-values, by name: those below a level are significant with that chance of any false one among them all.
 
-    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics, 1979.
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
+    Statistics, 1979.
     """
     if any(not 0 <= value <= 1 for value in p_values.values()):
         raise UserError("p-values between 0 and 1", str(dict(p_values)), "Compute them anew.")
@@ -142,7 +146,9 @@ def _as_seeds(values: Float[np.ndarray, "*shape"]) -> Values:
 
 
 def _seed_terms(values: Values) -> list[tuple[float, int]]:
-    """What the seeds `[n, Q]` add to the variance of the mean: mean squares over `n Q` with their degrees of freedom."""
+    """What the seeds `[n, Q]` add to the variance of the mean: mean squares over `n Q` with their
+    degrees of freedom.
+    """
     seeds, queries = values.shape
     if seeds == 1:
         return []
@@ -181,7 +187,8 @@ def _interval(means: Values, confidence: float) -> tuple[float, float]:
 
 
 def _p_value(resampled: Values, observed: float) -> float:
-    # Sums in another order differ in the last digits: an equal statistic must count as one that is as extreme.
+    # Sums in another order differ in the last digits: an equal statistic must count as one that is
+    # as extreme.
     extreme = np.abs(resampled) >= abs(observed) * (1 - 1e-9) - 1e-15
     return float((extreme.sum() + 1) / (len(resampled) + 1))
 

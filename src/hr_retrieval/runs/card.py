@@ -27,7 +27,8 @@ def model_card(config: DictConfig, figures: Mapping[str, Any], changes: Sequence
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["sentence-transformers", "feature-extraction", "retrieval", "hr"],
-        # The hub refuses anything but the name of a model on it; `trained_from` is what `evaluate` compares with.
+        # The hub refuses anything but the name of a model on it; `trained_from` is what `evaluate`
+        # compares with.
         base_model=hub_name(name),
         trained_from=name,
     )

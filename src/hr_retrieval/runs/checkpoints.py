@@ -16,7 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class CheckedCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all, and loads nothing but tensors and plain values from a file that is intact."""
+    """Writes a checkpoint whole or not at all, and loads nothing but tensors and plain values from
+    a file that is intact.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write `path`.
@@ -40,7 +42,8 @@ class CheckedCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Read a checkpoint, onto the CPU unless told otherwise; see `load_checkpoint` below for what it refuses.
 
-        Where the file was moved since, so is what its callbacks say of their folder: Lightning would forget the best score.
+        Where the file was moved since, so is what its callbacks say of their folder: Lightning
+        would forget the best score.
         """
         content = load_checkpoint(Path(path), map_location or "cpu")
         for name, state in content.get("callbacks", {}).items():
@@ -53,7 +56,8 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read an intact checkpoint that holds tensors and plain values only.
 
     Raises:
-        UserError: the file is missing, cut short or changed, or holds more than tensors and plain values.
+        UserError: the file is missing, cut short or changed, or holds more than tensors and plain
+            values.
     """
     problem = checkpoint_problem(path)
     if problem is not None:
@@ -85,8 +89,8 @@ def _read(path: Path, map_location: Any, mmap: bool = False) -> dict[str, Any]:
 def checkpoint_problem(path: Path) -> str | None:
     """What is wrong with a checkpoint file, or `None` if it is intact.
 
-    A torch checkpoint is a zip archive: each record carries its CRC-32, so that no second file is needed, which a kill
-    between two writes could leave behind out of step.
+    A torch checkpoint is a zip archive: each record carries its CRC-32, so that no second file is
+    needed, which a kill between two writes could leave behind out of step.
     """
     if not path.exists():
         return "no such file"

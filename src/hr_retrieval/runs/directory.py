@@ -42,8 +42,10 @@ class Run:
     """One run directory.
 
     Attributes:
-        folder: `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`, `encoder/` and `summary.json` are in it.
-        config: the resolved config of the newest part; its own folder in it is `folder`, wherever it was.
+        folder: `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`, `encoder/` and
+            `summary.json` are in it.
+        config: the resolved config of the newest part; its own folder in it is `folder`, wherever
+            it was.
         made_from: fingerprints of what the run was begun with, by what they are of.
         parts: the changes since it began, the oldest first.
     """
@@ -58,8 +60,9 @@ class Run:
         """Read an existing run.
 
         Raises:
-            UserError: the folder is no run directory, its config would build what no config may build, or its encoder
-                runs code of its own and the environment does not say that it may.
+            UserError: the folder is no run directory, its config would build what no config may
+                build, or its encoder runs code of its own and the environment does not say that it
+                may.
         """
         # A link stays right wherever the run's own files name their folder.
         folder = folder.resolve()
@@ -68,7 +71,8 @@ class Run:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise UserError(f"settings in {path}", "a list", "Restore the file that the run wrote.")
-        # The run wrote plain values: a reference to another key, or to the environment, is none of its own.
+        # The run wrote plain values: a reference to another key, or to the environment, is none of
+        # its own.
         content: Any = OmegaConf.to_container(config)
         record = content.pop("record", {})
         content = with_new_names(content)
@@ -82,7 +86,9 @@ class Run:
         return cls(folder, OmegaConf.create(content), record.get("made_from", {}), parts)
 
     def write(self) -> None:
-        """Write `config.yaml`, whole or not at all: the config, and as `record` what the run was made from and its parts."""
+        """Write `config.yaml`, whole or not at all: the config, and as `record` what the run was
+        made from and its parts.
+        """
         record = {"made_from": dict(self.made_from), "parts": [asdict(part) for part in self.parts]}
         content = {**_plain(self.config), "record": record}
         with whole_file(self.folder / "config.yaml") as partial:
@@ -149,10 +155,12 @@ class Run:
         """Write the encoder to a new folder, with a model card and the mixing that was chosen for it.
 
         Args:
-            replace: whether what stands there may be replaced; the old one stays until the new one is whole.
+            replace: whether what stands there may be replaced; the old one stays until the new one
+                is whole.
 
         Raises:
-            UserError: the folder holds something and `replace` is false, or the run has no checkpoint.
+            UserError: the folder holds something and `replace` is false, or the run has no
+                checkpoint.
         """
         if not replace:
             check_vacant(folder)
@@ -169,7 +177,8 @@ def open_encoder(name: str) -> tuple[Encoder, Run | None]:
     """The encoder of a run directory's best checkpoint and the run, or whatever `Encoder` loads; in evaluation mode.
 
     Raises:
-        UserError: a folder is neither a run directory nor an encoder's, or what it holds cannot be loaded.
+        UserError: a folder is neither a run directory nor an encoder's, or what it holds cannot be
+            loaded.
     """
     folder = Path(name)
     if (folder / "config.yaml").is_file():

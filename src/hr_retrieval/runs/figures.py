@@ -26,13 +26,15 @@ class FinishedRun:
 
     Attributes:
         folder: the run directory.
-        settings: the leaves of its config by dotted key; the run's own folder in them reads `<run>`.
+        settings: the leaves of its config by dotted key; the run's own folder in them reads
+            `<run>`.
         seed: of the training.
         trained: test figures of the best checkpoint.
         zero_shot: of the encoder before training, where it was measured.
         validation: validation figures of the best checkpoint; empty where none were taken down.
         seconds: from start to end; `None` for a resumed run.
-        training_seconds: of the training alone, its validations included; `None` for a resumed run and one of an older version.
+        training_seconds: of the training alone, its validations included; `None` for a resumed run
+            and one of an older version.
         data: fingerprint of the prepared data set.
         queries: how many test queries there are.
         documents: how many are ranked for each.
@@ -97,7 +99,8 @@ def _finished(folder: Path) -> FinishedRun:
     own = str(run.config.trainer.get("default_root_dir"))
     settings = renamed(leaves(OmegaConf.to_container(run.config, resolve=True)), own, "<run>")
     if run.parts:
-        # Trained otherwise before: not the same as a run that had these settings from the beginning.
+        # Trained otherwise before: not the same as a run that had these settings from the
+        # beginning.
         settings["parts"] = "; ".join(str(part) for part in run.parts)
     return FinishedRun(
         folder,

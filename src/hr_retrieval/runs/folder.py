@@ -12,7 +12,8 @@ from hr_retrieval.runs.directory import check_new, check_run
 def run_folder(resume: str | None, output: str | None, project: str) -> Path:
     """The run directory, with links and `..` resolved; it stands when this returns.
 
-    It is asked for before anything is written, so that a name that cannot be right leaves nothing behind.
+    It is asked for before anything is written, so that a name that cannot be right leaves nothing
+    behind.
 
     Raises:
         UserError: `resume` names no run, `output` names one, or the folder cannot be made.
@@ -23,7 +24,8 @@ def run_folder(resume: str | None, output: str | None, project: str) -> Path:
         return folder
     if output is not None:
         folder = Path(output).resolve()
-        # Of several processes the first one may have begun the run by now; it is the one that looks.
+        # Of several processes the first one may have begun the run by now; it is the one that
+        # looks.
         if outside_place() is None:
             check_new(folder)
         with readable_write_errors(folder):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-# The old name of each class that a config has ever named -> where the class is now. A class that moves again changes
-# the right side, and its name until then is one line more.
+# The old name of each class that a config has ever named -> where the class is now. A class that
+# moves again changes the right side, and its name until then is one line more.
 MOVED: Mapping[str, str] = {
     "hr_retrieval.alarms.Alarms": "hr_retrieval.train.alarms.Alarms",
     "hr_retrieval.board.Projector": "hr_retrieval.train.tensorboard.Projector",
@@ -49,7 +49,9 @@ _TOLD: Mapping[str, Mapping[str, Any]] = {
 
 
 def with_new_names(content: Any) -> Any:
-    """A config as plain containers, with every `_target_` under the name that its class has now, and told what it was then."""
+    """A config as plain containers, with every `_target_` under the name that its class has now,
+    and told what it was then.
+    """
     if isinstance(content, list):
         return [with_new_names(value) for value in content]
     if not isinstance(content, dict):

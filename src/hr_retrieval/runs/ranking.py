@@ -17,7 +17,8 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class RankingChoice:
-    """What `ranking.json` holds in a run directory and in an encoder's folder; Sentence Transformers does not look at it.
+    """What `ranking.json` holds in a run directory and in an encoder's folder; Sentence
+    Transformers does not look at it.
 
     Attributes:
         encoder: `Encoder.embedding_fingerprint` of the encoder that it was chosen for.

@@ -77,9 +77,11 @@ def _distribution(override: Override) -> BaseDistribution:
             whole = isinstance(sweep.start, int) and isinstance(sweep.end, int)
             return (IntDistribution if whole else FloatDistribution)(sweep.start, sweep.end, log="log" in sweep.tags)
         if isinstance(sweep, RangeSweep) and isinstance(sweep.start + sweep.stop + sweep.step, float):
-            # In the decimals that were written: Hydra 1.3 adds binary fractions, and ends range(0.7,1.1,0.1) with 1.09.
+            # In the decimals that were written: Hydra 1.3 adds binary fractions, and ends
+            # range(0.7,1.1,0.1) with 1.09.
             sweep.start, sweep.stop, sweep.step = (Decimal(str(one)) for one in (sweep.start, sweep.stop, sweep.step))
-        # Sorted where they are shuffled: a sweep that goes on must have the values of its beginning.
+        # Sorted where they are shuffled: a sweep that goes on must have the values of its
+        # beginning.
         texts = list(dict.fromkeys(override.sweep_string_iterator()))
         return CategoricalDistribution(sorted(texts) if getattr(sweep, "shuffle", False) else texts)
     except (ValueError, HydraException) as error:

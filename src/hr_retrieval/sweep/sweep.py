@@ -40,12 +40,13 @@ Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 class Sweep:
     """One sweep in its folder.
 
-    A trial's value is what its job returns, and the highest is the best. A job that raises `optuna.TrialPruned` was pruned; any other exception, and
-    a value that is no finite number, is a failed trial, and the sweep goes on. Values that were tried to their end are
-    not run again: the trial takes over what became of the first one.
+    A trial's value is what its job returns, and the highest is the best. A job that raises
+    `optuna.TrialPruned` was pruned; any other exception, and a value that is no finite number, is a
+    failed trial, and the sweep goes on. Values that were tried to their end are not run again: the
+    trial takes over what became of the first one.
 
-    Files in the folder: `study.journal`, and a run directory for each trial under its number, with `error.txt` if it
-    failed.
+    Files in the folder: `study.journal`, and a run directory for each trial under its number, with
+    `error.txt` if it failed.
 
     Args:
         settings: of the search.
@@ -69,11 +70,13 @@ class Sweep:
         """Begin or go on, until `n_trials` are done, the grid is, or the time is up.
 
         Raises:
-            UserError: another process sweeps here, the folder holds another search, or no trial has a value at the end.
+            UserError: another process sweeps here, the folder holds another search, or no trial has
+                a value at the end.
         """
         begun = time.monotonic()
         try:
-            # The system releases it with the process: what is then said to be running was left by one that died.
+            # The system releases it with the process: what is then said to be running was left by
+            # one that died.
             lock = FileLock(self.folder / ".lock").acquire(blocking=False)
         except Timeout:
             raise UserError(
@@ -92,7 +95,8 @@ class Sweep:
     def _open(self) -> optuna.Study:
         self.journal = self.folder / "study.journal"
         if self.journal.exists():
-            # A killed process may have written its last line in part: Optuna would join the next one to it.
+            # A killed process may have written its last line in part: Optuna would join the next
+            # one to it.
             os.truncate(self.journal, self.journal.read_bytes().rfind(b"\n") + 1)
         study = open_study(open_journal(str(self.journal)), *self.study_settings)
         search = {key: str(distribution) for key, distribution in self.space.distributions.items()}
@@ -145,7 +149,8 @@ class Sweep:
             place = len(self._counted())
             if place >= limit or (self.settings.sampler == Sampler.grid and not self._trials(TrialState.WAITING)):
                 break
-            # Draws depend on the seed and the place of the trial alone, so that going on changes none.
+            # Draws depend on the seed and the place of the trial alone, so that going on changes
+            # none.
             seed = random.Random(f"{self.settings.seed} {place}").getrandbits(32)
             tpe = TPESampler(n_startup_trials=self.settings.startup_trials, seed=seed)
             self.study.sampler = tpe if self.settings.sampler == Sampler.tpe else RandomSampler(seed)
@@ -163,13 +168,15 @@ class Sweep:
     def _run(self, batch: Sequence[Trial]) -> None:
         jobs = []
         for trial in batch:
-            # By number, whatever the config says: what is run again must not meet the directory of the first attempt.
+            # By number, whatever the config says: what is run again must not meet the directory of
+            # the first attempt.
             own = [f"hydra.sweep.subdir='{trial.number}'"]
             own += [trial_override(trial.number, str(self.journal), *self.study_settings)]
             jobs.append([*self.space.fixed, *self.space.overrides(trial.params), *own])
         try:
             returns = self.launch(jobs, batch[0].number)
-        # Whatever a launcher raises, a killed worker or a lost cluster: its trials have failed, the sweep has not.
+        # Whatever a launcher raises, a killed worker or a lost cluster: its trials have failed, the
+        # sweep has not.
         except Exception as error:
             failed = JobReturn(status=JobStatus.FAILED)
             failed.return_value = error

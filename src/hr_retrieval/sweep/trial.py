@@ -49,8 +49,9 @@ def open_study(storage: "JournalStorage", pruner: str, startup_trials: int) -> "
 
     Args:
         storage: that of the sweep alone.
-        pruner: median, hyperband or none; what a trial reports is counted by validations. Sources: the median stopping rule of
-            Golovin et al. 2017 (Google Vizier); Hyperband, Li et al. 2018.
+        pruner: median, hyperband or none; what a trial reports is counted by validations. Sources:
+            the median stopping rule of Golovin et al. 2017 (Google Vizier); Hyperband, Li et al.
+            2018.
         startup_trials: finished trials before the median is judged by.
     """
     from optuna import create_study, logging

@@ -1,6 +1,7 @@
 """How long an encoder and exact search over its embeddings take: the original system's table.
 
-Each call is timed end to end: from text to an embedding in main memory, or from embedded queries to rows in main memory.
+Each call is timed end to end: from text to an embedding in main memory, or from embedded queries to
+rows in main memory.
 """
 
 import logging
@@ -66,7 +67,8 @@ def take_timings(
         clock: seconds since some moment.
 
     Raises:
-        UserError: a number is below 1, `output` holds something, or the encoder or the texts are not there.
+        UserError: a number is below 1, `output` holds something, or the encoder or the texts are
+            not there.
     """
     for name, value in (("texts", count), ("repeats", repeats)):
         if value < 1:
@@ -162,7 +164,9 @@ def _rows(encoder: Encoder, queries: list[str], documents: list[str], repeats: i
 
 
 def _timed(what: str, call: Callable[[int], Result], items: int, repeats: int, clock: Clock) -> tuple[Row, Result]:
-    """A row of `repeats` calls by their number, after one that does not count; with 0, of a single call without such."""
+    """A row of `repeats` calls by their number, after one that does not count; with 0, of a single
+    call without such.
+    """
     seconds = []
     for number in range(repeats + 1):
         start = clock()

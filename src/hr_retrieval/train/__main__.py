@@ -19,7 +19,8 @@ def main(config: DictConfig) -> float | None:
     from hr_retrieval.train.run import run
 
     best = run(config)
-    # Trainer and module refer to each other: in a sweep the next run would begin with the last one's model still in memory.
+    # Trainer and module refer to each other: in a sweep the next run would begin with the last
+    # one's model still in memory.
     gc.collect()
     return best
 

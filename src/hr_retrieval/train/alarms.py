@@ -1,4 +1,6 @@
-"""Says during training that it cannot work: embeddings all alike, scores that tie, weights or ranks that do not move."""
+"""Says during training that it cannot work: embeddings all alike, scores that tie, weights or ranks
+that do not move.
+"""
 
 import logging
 from typing import Any, cast
@@ -25,12 +27,13 @@ class Alarms(Callback):
 
     * All validation embeddings are alike: no ranking of them means anything.
     * Many scores tie: one text is to the encoder as another.
-    * From the first to the second validation no weight has changed, or weights have and not one rank has.
+    * From the first to the second validation no weight has changed, or weights have and not one
+      rank has.
 
     Args:
         alike: mean cosine between validation embeddings above which they are called alike.
-        tied: share of queries, above which scores are said to tie, of which a document that is not relevant scores exactly as
-            the best relevant one.
+        tied: share of queries, above which scores are said to tie, of which a document that is not
+            relevant scores exactly as the best relevant one.
     """
 
     def __init__(self, alike: float = 0.999, tied: float = TIED) -> None:
@@ -110,7 +113,9 @@ class Alarms(Callback):
 
 
 def mean_cosine(embeddings: Float[Tensor, "n d"]) -> float:
-    """Mean cosine of all pairs of different rows, `(|sum x|^2 - n) / (n (n - 1))` of unit rows `x`; 0 for a single row."""
+    """Mean cosine of all pairs of different rows, `(|sum x|^2 - n) / (n (n - 1))` of unit rows `x`;
+    0 for a single row.
+    """
     count = len(embeddings)
     total = float(F.normalize(embeddings.double(), dim=1).sum(dim=0).square().sum())
     return (total - count) / (count * (count - 1)) if count > 1 else 0.0

@@ -15,8 +15,8 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.train.module import RetrievalModule
 
-# DeepSpeed and FSDP cut parameters into pieces: clipping by the norm of all gradients and the best weights put back at the
-# end would go wrong, the first in silence.
+# DeepSpeed and FSDP cut parameters into pieces: clipping by the norm of all gradients and the best
+# weights put back at the end would go wrong, the first in silence.
 _STRATEGIES = re.compile(
     r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
 )

@@ -12,12 +12,13 @@ from hr_retrieval.errors import UserError
 class StepCheckpoint(Checkpoint):
     """Checkpoints by steps, but where a validation is due only after it, after every validation, and at the last step.
 
-    From a checkpoint of the step before a validation Lightning goes on as if that had been done: the resumed run would
-    lack its figures, and perhaps the best checkpoint and the stop that they call for. Its own checkpoints by steps know
-    none of these moments.
+    From a checkpoint of the step before a validation Lightning goes on as if that had been done:
+    the resumed run would lack its figures, and perhaps the best checkpoint and the stop that they
+    call for. Its own checkpoints by steps know none of these moments.
 
     Args:
-        dirpath: where `step-0000100.ckpt` and so on are written, and `last.ckpt`, a link to the newest.
+        dirpath: where `step-0000100.ckpt` and so on are written, and `last.ckpt`, a link to the
+            newest.
         every_n_train_steps: optimizer steps from one to the next.
         keep: how many are kept; with two, the one before is there if the last one is damaged.
 
@@ -74,7 +75,8 @@ class StepCheckpoint(Checkpoint):
 def validation_follows(trainer: pl.Trainer, batch: int) -> bool:
     """Whether Lightning validates behind the training batch that ends now, number `batch` of its epoch from 0.
 
-    It keeps the answer to itself; `tests/train/test_checkpointing.py` compares this one with what it does.
+    It keeps the answer to itself; `tests/train/test_checkpointing.py` compares this one with what
+    it does.
     """
     every = trainer.check_val_every_n_epoch
     if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every):

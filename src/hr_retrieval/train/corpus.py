@@ -22,20 +22,22 @@ from hr_retrieval.train.mining import candidate_documents, embedded, embedding, 
 from hr_retrieval.train.module import RetrievalModule
 from hr_retrieval.train.refreshed import Refreshed
 
-# Documents near to an anchor and to a document of the batch that are looked at, and at most so many relevant ones an anchor.
+# Documents near to an anchor and to a document of the batch that are looked at, and at most so many
+# relevant ones an anchor.
 _OF_ANCHOR, _OF_DOCUMENT, _RELEVANT = 64, 32, 64
 
 
 class EmbedCorpus(Refreshed):
-    """Embeds the training corpus at the beginning of an epoch, where `model.mixing.source=corpus`; else it does nothing.
+    """Embeds the training corpus at the beginning of an epoch, where `model.mixing.source=corpus`;
+    else it does nothing.
 
-    In it are all documents but those relevant to a query of another split, as in mining: no answer of a measured query is
-    mixed with, or pushed away, in training. The file in force is part of a checkpoint: a run resumed within an epoch reads
-    it again.
+    In it are all documents but those relevant to a query of another split, as in mining: no answer
+    of a measured query is mixed with, or pushed away, in training. The file in force is part of a
+    checkpoint: a run resumed within an epoch reads it again.
 
     Args:
-        folder: where `epoch-0001.npz` and so on are written. Kept are the one in force and those that the last two
-            checkpoints name.
+        folder: where `epoch-0001.npz` and so on are written. Kept are the one in force and those
+            that the last two checkpoints name.
         every_n_epochs: epochs from one embedding to the next.
     """
 
@@ -68,7 +70,8 @@ class EmbeddedCorpus:
         rows: rows in the corpus, ascending.
         embeddings: their unit vectors, constants.
         queries: rows of the training queries, ascending.
-        relevant: offsets and places in `rows` of the documents that are relevant to each of these queries.
+        relevant: offsets and places in `rows` of the documents that are relevant to each of these
+            queries.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class EmbeddedCorpus:
         self._index = ExactIndex(embeddings)
 
     def around(self, whole: GlobalBatch, guard: Guard) -> Neighbours:
-        """The documents nearest to the anchors and to the documents of the batch, and the relevant ones of the anchors."""
+        """The documents nearest to the anchors and to the documents of the batch, and the relevant
+        ones of the anchors.
+        """
         near = [
             self._index.search(side, count)[1].flatten().cpu().numpy()
             for side, count in ((whole.anchors, _OF_ANCHOR), (whole.documents, _OF_DOCUMENT))

@@ -21,9 +21,10 @@ from hr_retrieval.processes import named, outside_place
 def gather_parts(tensor: Shaped[Tensor, "rows ..."]) -> list[Tensor]:
     """The same tensor of each process, in the order of the processes; the row counts may differ.
 
-    Gradients flow back to the process that a part came from, summed over the processes. Where every process computes the same
-    loss over the whole batch and gradients are then averaged over the processes (as data-parallel training does), the sum
-    over equal losses and the average cancel: the result is the gradient of one process with the whole batch.
+    Gradients flow back to the process that a part came from, summed over the processes. Where every
+    process computes the same loss over the whole batch and gradients are then averaged over the
+    processes (as data-parallel training does), the sum over equal losses and the average cancel:
+    the result is the gradient of one process with the whole batch.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return [tensor]

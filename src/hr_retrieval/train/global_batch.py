@@ -45,8 +45,8 @@ class GlobalBatch:
 def gathered(
     batch: Batch, anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"], guard: Guard, processes: int
 ) -> GlobalBatch:
-    """This process's batch with its embeddings, joined with those of the others; gradients flow back to where they
-    came from (see `gather_parts`).
+    """This process's batch with its embeddings, joined with those of the others; gradients flow
+    back to where they came from (see `gather_parts`).
     """
     device = anchors.device
     if processes == 1:
@@ -66,7 +66,8 @@ def gathered(
     rows = batch.document_rows.to(device)
     document_rows = torch.cat([*gather_parts(rows[:size]), *gather_parts(rows[size:])]).cpu()
     all_documents = torch.cat([*gather_parts(documents[:size]), *gather_parts(documents[size:])])
-    # As in the batch of one process: what two processes brought, or one as an extra to another's own, counts once.
+    # As in the batch of one process: what two processes brought, or one as an extra to another's
+    # own, counts once.
     kept = distinct(document_rows, len(query_rows))
     document_rows = document_rows[kept]
     relevance, negative = _judged(guard, query_rows, document_rows)
@@ -88,8 +89,11 @@ def remembered(queue: MemoryQueue, whole: GlobalBatch, guard: Guard) -> Neighbou
 
 
 def beyond(embeddings: Float[Tensor, "K d"], rows: Int[Tensor, " K"], whole: GlobalBatch, guard: Guard) -> Neighbours:
-    """Embeddings of an earlier step and the rows of their documents, those of the batch aside, judged as in the batch."""
-    # A stale copy of an anchor's own positive would pass for another positive and satisfy the triplet for free.
+    """Embeddings of an earlier step and the rows of their documents, those of the batch aside,
+    judged as in the batch.
+    """
+    # A stale copy of an anchor's own positive would pass for another positive and satisfy the
+    # triplet for free.
     rows, device = rows.cpu(), embeddings.device
     others = (~torch.isin(rows, whole.document_rows)).nonzero().squeeze(1)
     rows = rows[others]

@@ -15,8 +15,8 @@ from hr_retrieval.retrieval.index import ExactIndex
 
 @dataclass(frozen=True, eq=False)
 class Hardest:
-    """The allowed negatives of a block of queries, as in `MinedNegatives`, and how many documents were looked at, were
-    relevant, and were too close.
+    """The allowed negatives of a block of queries, as in `MinedNegatives`, and how many documents
+    were looked at, were relevant, and were too close.
     """
 
     query_rows: Rows

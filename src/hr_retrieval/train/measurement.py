@@ -47,9 +47,11 @@ def measure_trained(
     """Bring the best checkpoint into the module's encoder and measure it.
 
     Returns:
-        `checkpoint`, what was measured; `ranking`, the mixing that validation has chosen for it (see `choose_ranking`);
-        `trained`, its figures with this mixing, `None` with `test=false`, and `without_mixing`, those without, `None` where there is none;
-        with them `split`, `queries`, `documents` and `corpus`, what they were measured on. The first process alone mixes.
+        `checkpoint`, what was measured; `ranking`, the mixing that validation has chosen for it
+        (see `choose_ranking`); `trained`, its figures with this mixing, `None` with `test=false`,
+        and `without_mixing`, those without, `None` where there is none; with them `split`,
+        `queries`, `documents` and `corpus`, what they were measured on. The first process alone
+        mixes.
     """
     measured = _measured_checkpoint(this_run, trainer)
     module.encoder.load_state_dict(encoder_weights(measured))

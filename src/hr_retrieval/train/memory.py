@@ -21,12 +21,13 @@ _UP_TO = 1 << 30
 def keep_freed_memory() -> bool:
     """Let glibc keep blocks of up to a gigabyte that this process frees, instead of giving their pages back.
 
-    A training step on a CPU frees and allocates the same large blocks each time: activations, the gradient of the embedding
-    table. By default their pages go back to the kernel, which fills them with zeros and maps them one by one in the
-    next step.
+    A training step on a CPU frees and allocates the same large blocks each time: activations, the
+    gradient of the embedding table. By default their pages go back to the kernel, which fills them
+    with zeros and maps them one by one in the next step.
 
     Returns:
-        whether it took effect: not without glibc, nor where the environment sets the allocator already.
+        whether it took effect: not without glibc, nor where the environment sets the allocator
+            already.
     """
     if any(name in os.environ for name in _CHOSEN_BY_USER):
         return False

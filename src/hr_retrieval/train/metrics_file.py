@@ -14,9 +14,10 @@ from hr_retrieval.files import whole_file
 class MetricsFile(Callback):
     """Writes `metrics.csv`: a row for every `log_every_n_steps` training steps and one for each validation.
 
-    A row is on disk before the checkpoint of its step is, and a checkpoint knows how many rows there were: a resumed
-    run cuts the file there and goes on, so that no step is lost or written twice. Lightning's CSV logger deletes the
-    file of the run that it resumes, and is called after the checkpoint.
+    A row is on disk before the checkpoint of its step is, and a checkpoint knows how many rows
+    there were: a resumed run cuts the file there and goes on, so that no step is lost or written
+    twice. Lightning's CSV logger deletes the file of the run that it resumes, and is called after
+    the checkpoint.
 
     Args:
         path: the file.
@@ -30,8 +31,8 @@ class MetricsFile(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and trainer.global_step == 0:
-            # A run that was killed before its first checkpoint begins anew: what it wrote of its steps is void, and the
-            # encoder as it was may have been measured twice.
+            # A run that was killed before its first checkpoint begins anew: what it wrote of its
+            # steps is void, and the encoder as it was may have been measured twice.
             kept = [row for row in self._read() if row["step"] == "0"][-1:]
             self.rows, self.columns = len(kept), [name for row in kept for name, value in row.items() if value]
             self._rewrite([{name: row[name] for name in self.columns} for row in kept])

@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 # Tokens of some texts to their embeddings.
 Embed = Callable[[Ragged], Tensor]
 
-# Queries searched at a time, and entries of the mask of these queries by all the documents that were found for them.
+# Queries searched at a time, and entries of the mask of these queries by all the documents that
+# were found for them.
 _QUERIES = 512
 _MASK = 1 << 25
 # Texts sorted by length at a time: enough to fill batches of like length.
@@ -41,12 +42,13 @@ _RUN = 1 << 14
 class MineNegatives(Refreshed):
     """Mines hard negatives with the encoder as it is at the beginning of an epoch, for `datamodule.mined_per_anchor`.
 
-    Approximate nearest neighbour negatives (ANCE, Xiong et al. 2021, arXiv 2007.00808) with exact search in place of the
-    approximate one. The file in force is part of a checkpoint: a run resumed within an epoch reads it again.
+    Approximate nearest neighbour negatives (ANCE, Xiong et al. 2021, arXiv 2007.00808) with exact
+    search in place of the approximate one. The file in force is part of a checkpoint: a run resumed
+    within an epoch reads it again.
 
     Args:
-        folder: where `epoch-0001.parquet` and so on are written. Kept are the one in force and those that the last two
-            checkpoints name.
+        folder: where `epoch-0001.parquet` and so on are written. Kept are the one in force and
+            those that the last two checkpoints name.
         every_n_epochs: epochs from one mining to the next.
         start_epoch: the first epoch, counted from 0, that has mined negatives.
         depth: see `MiningOptions`, as for the rest.
@@ -166,8 +168,8 @@ def mined_queries(dataset: PreparedDataset, options: MiningOptions | None, epoch
 
 
 def candidate_documents(dataset: PreparedDataset, guard: Guard) -> Rows:
-    """Rows, ascending, of all documents but those relevant to a query of another split, so that no answer of a measured
-    query is pushed away in training; positives of training queries are in.
+    """Rows, ascending, of all documents but those relevant to a query of another split, so that no
+    answer of a measured query is pushed away in training; positives of training queries are in.
     """
     allowed = np.ones(dataset.document_count, dtype=bool)
     split = np.asarray(dataset.query_split)

@@ -47,18 +47,26 @@ class RetrievalModule(pl.LightningModule):
         mixing: what the loss compares instead of the plain embeddings.
         loss: over scores and relevance.
         optimizer: given parameter groups, makes the optimizer.
-        scheduler: given the optimizer and the total number of steps, makes the schedule; `None` keeps the rate constant.
-        mini_batch: texts encoded at a time, their activations recomputed in the backward pass (gradient caching: Gao et al.
-            2021, arXiv 2101.06983), so that a large batch trains in the memory of a small one; `None` encodes all at once.
-        queue_size: past documents kept (XBM, see `MemoryQueue`), for mixing with `source=queue` or as further negatives.
-        queue_negatives: compare the kept documents too, each anchor with those that are its negatives.
-        queue_start_step: first step whose documents are kept: earlier embeddings change too fast to be of use.
+        scheduler: given the optimizer and the total number of steps, makes the schedule; `None`
+            keeps the rate constant.
+        mini_batch: texts encoded at a time, their activations recomputed in the backward pass
+            (gradient caching: Gao et al. 2021, arXiv 2101.06983), so that a large batch trains in
+            the memory of a small one; `None` encodes all at once.
+        queue_size: past documents kept (XBM, see `MemoryQueue`), for mixing with `source=queue` or
+            as further negatives.
+        queue_negatives: compare the kept documents too, each anchor with those that are its
+            negatives.
+        queue_start_step: first step whose documents are kept: earlier embeddings change too fast to
+            be of use.
 
     Attributes:
-        query_values: the metrics of each measured query in the last validation or test, as `RankingMetrics.query_values`.
-        corpus: the embedded corpus that the mixing takes neighbours from, where it does; whoever embeds it brings it.
-        embedded: what the validation ranked, for callbacks at `on_validation_end`, behind which it is `None` again; or what
-            the test did, for whoever has asked for the test, and then sets it to `None`.
+        query_values: the metrics of each measured query in the last validation or test, as
+            `RankingMetrics.query_values`.
+        corpus: the embedded corpus that the mixing takes neighbours from, where it does; whoever
+            embeds it brings it.
+        embedded: what the validation ranked, for callbacks at `on_validation_end`, behind which it
+            is `None` again; or what the test did, for whoever has asked for the test, and then sets
+            it to `None`.
     """
 
     def __init__(
@@ -205,7 +213,9 @@ class RetrievalModule(pl.LightningModule):
         return LossResult(plain.loss + weight * mixed.loss, {**plain.diagnostics, "added": mixed.loss.detach()})
 
     def _compare(self, mixed: Mixed, past: Neighbours | None) -> LossResult:
-        """The loss over the mixed batch and, beside the synthetic documents of each anchor, its negatives in the queue."""
+        """The loss over the mixed batch and, beside the synthetic documents of each anchor, its
+        negatives in the queue.
+        """
         scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
         labels = mixed.synthetic_relevance
         if self.queue_negatives:

@@ -1,4 +1,6 @@
-"""The mixing at ranking time that validation chooses for the best checkpoint, and what it is worth on the test split."""
+"""The mixing at ranking time that validation chooses for the best checkpoint, and what it is worth
+on the test split.
+"""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -58,15 +60,15 @@ def choose_ranking(
 ) -> tuple[dict[str, Any] | None, TestRanking | None]:
     """Have validation choose, write `ranking.json`, and rank the test split anew where something was chosen.
 
-    The whole corpus is ranked for the validation queries, whatever `datamodule.validation_corpus` says: neighbours are those
-    of the whole corpus, and it has been embedded for the test anyway.
+    The whole corpus is ranked for the validation queries, whatever `datamodule.validation_corpus`
+    says: neighbours are those of the whole corpus, and it has been embedded for the test anyway.
 
     Args:
         tested: what the test has embedded; `None` without a test.
 
     Returns:
-        What `summary.json` says of it, `None` where nothing was offered or validated; and the test figures with the mixing,
-        `None` where they are those without.
+        What `summary.json` says of it, `None` where nothing was offered or validated; and the test
+        figures with the mixing, `None` where they are those without.
     """
     offered, dataset, guard = (
         offered_mixing(OmegaConf.select(this_run.config, "ranking.mixing")),

@@ -1,4 +1,6 @@
-"""A file that a training makes anew with its encoder at the beginning of an epoch, and goes on with when it is resumed."""
+"""A file that a training makes anew with its encoder at the beginning of an epoch, and goes on with
+when it is resumed.
+"""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -14,7 +16,8 @@ from hr_retrieval.errors import UserError
 class Refreshed(Callback, ABC):
     """Makes a file at the beginning of an epoch and brings it into force, on every process the same.
 
-    The file in force is part of a checkpoint. Kept are that one and those that the last two checkpoints name.
+    The file in force is part of a checkpoint. Kept are that one and those that the last two
+    checkpoints name.
 
     Args:
         key: of the callback in the config, for messages.
@@ -52,7 +55,8 @@ class Refreshed(Callback, ABC):
         """Bring the file into force."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning leaves `on_train_epoch_start` out where it resumes, at the beginning of an epoch too.
+        # Lightning leaves `on_train_epoch_start` out where it resumes, at the beginning of an epoch
+        # too.
         if not trainer.fit_loop.done:
             self._refresh(trainer, pl_module)
 
@@ -73,7 +77,8 @@ class Refreshed(Callback, ABC):
         if name is None or name == self._loaded or not self.wanted(module):
             return
         data: RetrievalDataModule = cast(Any, trainer).datamodule
-        # The one that the checkpoint has in force was made by the weights that the epoch began with.
+        # The one that the checkpoint has in force was made by the weights that the epoch began
+        # with.
         if self._named[-1:] != [name]:
             if trainer.is_global_zero:
                 self.make(trainer, module, data, self.folder / name)

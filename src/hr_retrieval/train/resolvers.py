@@ -10,14 +10,17 @@ def register() -> None:
 
 
 def _run_folder(resume: str | None, output: str | None, project: str) -> str:
-    # Run directories are read by what reads checkpoints too: torch takes seconds to import, `--help` needs none of it.
+    # Run directories are read by what reads checkpoints too: torch takes seconds to import,
+    # `--help` needs none of it.
     from hr_retrieval.runs.folder import run_folder
 
     return str(run_folder(resume, output, project))
 
 
 def _fastest_precision(accelerator: str = "auto") -> str:
-    """The fastest precision that what `trainer.accelerator` names computes by itself; emulation is slower than float32."""
+    """The fastest precision that what `trainer.accelerator` names computes by itself; emulation is
+    slower than float32.
+    """
     import torch
 
     from hr_retrieval.encoder.cpu.rounding import native_bfloat16

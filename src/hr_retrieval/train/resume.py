@@ -15,8 +15,9 @@ log = logging.getLogger(__name__)
 
 
 def resumed_run(folder: Path) -> tuple[Run, tuple[Path, int] | None, bool]:
-    """The run with the changes given beside `resume=`; its newest checkpoint and the step of that, if there is one; and
-    whether it has ended for good, since it holds weights alone and nothing was changed.
+    """The run with the changes given beside `resume=`; its newest checkpoint and the step of that,
+    if there is one; and whether it has ended for good, since it holds weights alone and nothing was
+    changed.
     """
     before = Run.open(folder)
     newest = before.newest_checkpoint()
@@ -44,7 +45,9 @@ def _changes() -> list[str]:
 
 
 def _set_weights_aside(this_run: Run) -> None:
-    """Where nothing is there that a training could go on from, it begins anew; weights of the one before are no part of it."""
+    """Where nothing is there that a training could go on from, it begins anew; weights of the one
+    before are no part of it.
+    """
     weights = this_run.checkpoints / "best.ckpt"
     if weights.exists():
         aside = weights.with_name("before.ckpt")

@@ -76,7 +76,8 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
         check_export(this_run)
     check_trainer(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    # Where order is asked for, torch fills what nobody has written yet: 8 % of a step on a GPU, for memory that is never read.
+    # Where order is asked for, torch fills what nobody has written yet: 8 % of a step on a GPU, for
+    # memory that is never read.
     cast(Any, torch.utils.deterministic).fill_uninitialized_memory = False
     _silence()
 
@@ -85,8 +86,8 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
     stay = StayStopped(this_run.parts[-1].from_step if this_run.parts else 0)
     trainer = _trainer(config, size, termination, stay, *trial)
 
-    # The encoder, and the guide. Before the processes find each other: transformers writes no file from a further
-    # process, and `tiny` is made as files.
+    # The encoder, and the guide. Before the processes find each other: transformers writes no file
+    # from a further process, and `tiny` is made as files.
     encoder = build(config.model.encoder)
     guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
     made_from = {"encoder": encoder.embedding_fingerprint()} | ({"guide": guide.fingerprint} if guide else {})

@@ -16,10 +16,12 @@ class WarmupLinear(LambdaLR):
         optimizer: its learning rate is the peak.
         total_steps: optimizer steps of the whole run.
         warmup: share of the steps that warm up.
-        final: share of the peak that is left at the end; 1 keeps the rate constant after the warm-up.
+        final: share of the peak that is left at the end; 1 keeps the rate constant after the
+            warm-up.
 
     Raises:
-        UserError: a share is out of range, or the warm-up takes all steps, so that the rate never reaches its peak.
+        UserError: a share is out of range, or the warm-up takes all steps, so that the rate never
+            reaches its peak.
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, final: float = 0.0) -> None:
@@ -60,7 +62,8 @@ def total_steps(trainer: pl.Trainer, gone_on: tuple[int, int, int] | None) -> in
     """Optimizer steps of the whole run: those of a resumed one that are done, and what is left as it is configured now.
 
     Args:
-        gone_on: steps, epochs, and batches of the epoch under way that are done; `None` for a new run.
+        gone_on: steps, epochs, and batches of the epoch under way that are done; `None` for a new
+            run.
 
     Raises:
         UserError: the run has no end.

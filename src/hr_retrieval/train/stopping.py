@@ -21,10 +21,12 @@ log = logging.getLogger(__name__)
 class StayStopped(Callback):
     """Early stopping as the config has it: a run that it had ended stays ended, unless changes ask for more.
 
-    Lightning's checkpoints say that training was stopped, but nothing heeds it; and they bring back the old patience.
+    Lightning's checkpoints say that training was stopped, but nothing heeds it; and they bring back
+    the old patience.
 
     Args:
-        since: the step at which the newest changes were made; what had stopped the run until then is void.
+        since: the step at which the newest changes were made; what had stopped the run until then
+            is void.
     """
 
     def __init__(self, since: int) -> None:
@@ -52,7 +54,8 @@ class StayStopped(Callback):
 class TrialReport(Callback):
     """Reports each validation to the trial of a sweep, and stops training where the trial's pruner says so.
 
-    What is reported is counted by validations: trials with other batch sizes are at other steps by then.
+    What is reported is counted by validations: trials with other batch sizes are at other steps by
+    then.
 
     Args:
         monitor: the metric's name as it is logged.

@@ -1,7 +1,7 @@
 """What TensorBoard shows of a validation beside its figures: scores, the worst queries, and the embeddings themselves.
 
-Nothing is encoded for this: the callbacks look at the embeddings that the validation has ranked. Each does nothing on
-further processes and without TensorBoard's logger.
+Nothing is encoded for this: the callbacks look at the embeddings that the validation has ranked.
+Each does nothing on further processes and without TensorBoard's logger.
 """
 
 import re
@@ -34,8 +34,9 @@ _SHOWN = 140
 class ScoreHistograms(Callback):
     """Histograms of what the ranks come from, at each validation, over the same queries each time.
 
-    `scores/best_positive` is the cosine of a query with its relevant document that scores highest, `scores/hardest_negative`
-    with the other document that does, and `scores/margin` the difference: where it is above 0, the query's rank is 1.
+    `scores/best_positive` is the cosine of a query with its relevant document that scores highest,
+    `scores/hardest_negative` with the other document that does, and `scores/margin` the difference:
+    where it is above 0, the query's rank is 1.
 
     Args:
         queries: at most so many, drawn among those that have a relevant document.
@@ -64,7 +65,8 @@ class ScoreHistograms(Callback):
 
 
 class WorstQueries(Callback):
-    """A table of the queries whose best relevant document stands lowest, and of what stood first instead, at each validation.
+    """A table of the queries whose best relevant document stands lowest, and of what stood first
+    instead, at each validation.
 
     Args:
         count: rows of the table at most; queries of rank 1 are not among them.
@@ -94,7 +96,8 @@ class WorstQueries(Callback):
         queries = data.dataset.texts_at("queries", evaluation.query_rows[measured[worst]])
         positives = data.dataset.texts_at("corpus", evaluation.document_rows[found.positives.numpy()])
         negatives = data.dataset.texts_at("corpus", evaluation.document_rows[found.negatives.numpy()])
-        # Words and numbers in columns of their own would be broken into letters: TensorBoard gives width by length.
+        # Words and numbers in columns of their own would be broken into letters: TensorBoard gives
+        # width by length.
         rows = zip(
             queries,
             map(_placed, ranks[worst].tolist(), found.positive_scores.tolist(), positives),
@@ -108,10 +111,11 @@ class WorstQueries(Callback):
 class Projector(Callback):
     """Embeddings of validation queries and of a relevant document of each, for TensorBoard's projector.
 
-    `before training` is the measurement of the encoder as it came (`zero_shot=true`), `best validation` the best so far;
-    the projector shows their text, kind, rank and group (a query has the group of its document). The files are written
-    here and not by `SummaryWriter.add_embedding`, which in a resumed run forgets what was written before, and writes
-    texts with tabs or line breaks as they are, which shifts all labels behind them.
+    `before training` is the measurement of the encoder as it came (`zero_shot=true`), `best
+    validation` the best so far; the projector shows their text, kind, rank and group (a query has
+    the group of its document). The files are written here and not by `SummaryWriter.add_embedding`,
+    which in a resumed run forgets what was written before, and writes texts with tabs or line
+    breaks as they are, which shifts all labels behind them.
 
     Args:
         points: at most so many queries, and so many documents.

@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 class TerminationCheckpoint(Checkpoint):
     """On SIGTERM or Ctrl-C in training, writes `checkpoints/interrupted.ckpt` and raises `SIGTERMException`.
 
-    The step under way is finished first, and so is a validation: Lightning's own way stops inside a validation, whose
-    embeddings no checkpoint holds. Within `with` Ctrl-C at any other time, and a second one in training, raises at once.
+    The step under way is finished first, and so is a validation: Lightning's own way stops inside a
+    validation, whose embeddings no checkpoint holds. Within `with` Ctrl-C at any other time, and a
+    second one in training, raises at once.
 
     Args:
         folder: the run directory.
@@ -99,7 +100,8 @@ def end_terminated(termination: TerminationCheckpoint, folder: Path) -> NoReturn
     """End the process that a signal stopped, with the status that a shell reports: 128 and the signal's number."""
     trainer, number = termination.trainer, termination.received or signal.SIGTERM
     if trainer is not None and not trainer.is_global_zero:
-        # Lightning would take any other status of a further process for a crash, and kill the first one.
+        # Lightning would take any other status of a further process for a crash, and kill the first
+        # one.
         raise SystemExit(0)
     name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
     if trainer is None:

@@ -80,7 +80,8 @@ def test_the_first_error_ends_it_and_the_threads_are_given_back() -> None:
             failed.set()
             raise ValueError("of part 0")
         failed.wait(timeout=60)
-        # As long as a real part at least: empty ones can all be done before the caller has its turn to leave the rest out.
+        # As long as a real part at least: empty ones can all be done before the caller has its turn
+        # to leave the rest out.
         time.sleep(0.01)
 
     with pytest.raises(ValueError, match="of part 0"):

@@ -205,7 +205,8 @@ def test_the_control_exchanges_templates_of_one_kind() -> None:
     controls = [row for row in measure([own], ranked(encode), counted) if row["direction"] == "one to one"]
     assert len(controls) == 1
     places = [QUERIES.index(text.removeprefix("she ")) for text in asked if text.startswith("she ")]
-    # The second query stands within "she" and, for the control, "her"; the fourth the other way round.
+    # The second query stands within "she" and, for the control, "her"; the fourth the other way
+    # round.
     assert {1, 3} <= set(places)
     assert not {0, 2, 4} & set(places)
     alone = WordList("en", "x", ("one", "other"), (), templates[:3], ("m", "f", "m"))

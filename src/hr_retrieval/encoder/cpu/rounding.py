@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Architectures that normalise each sum of the residual stream, so that rounding does not add up over the layers.
+# Architectures that normalise each sum of the residual stream, so that rounding does not add up
+# over the layers.
 _POST_NORM = {"bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"}
 
 
@@ -36,9 +37,10 @@ def rounds_on_cpu() -> bool:
 def round_embeddings(transformer: Any) -> None:
     """Under a CPU's autocast, have the layers pass on what autocast rounds anyway, where the architecture bears it.
 
-    Autocast computes in bfloat16 and adds in float32, so that each layer converts the same numbers back and forth; a step
-    takes 7 % longer by it. Without gradients the second half of the layers adds in float32 all the same: for 2 % of the
-    time the vectors are nearer to those of float32 by a quarter.
+    Autocast computes in bfloat16 and adds in float32, so that each layer converts the same numbers
+    back and forth; a step takes 7 % longer by it. Without gradients the second half of the layers
+    adds in float32 all the same: for 2 % of the time the vectors are nearer to those of float32 by
+    a quarter.
     """
     if transformer.config.model_type in _POST_NORM:
         transformer.embeddings.register_forward_hook(_round)
@@ -60,9 +62,9 @@ def _widen(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
 def prepacked(transformer: nn.Module) -> Iterator[None]:
     """Within it, linear layers under a CPU's autocast to bfloat16 use weights that are rounded and laid out once.
 
-    Otherwise each batch rounds all weights again, and each product lays them out: 7 % of the time of encoding. Values are
-    the same. Layers that record gradients, or another thread that computes in float32, go on as before; so do all where
-    this torch has not the two operations.
+    Otherwise each batch rounds all weights again, and each product lays them out: 7 % of the time
+    of encoding. Values are the same. Layers that record gradients, or another thread that computes
+    in float32, go on as before; so do all where this torch has not the two operations.
     """
     layers: list[Any] = [module for module in transformer.modules() if type(module) is nn.Linear and _prepacks()]
     with torch.no_grad():

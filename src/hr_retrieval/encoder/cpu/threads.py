@@ -16,10 +16,11 @@ Result = TypeVar("Result")
 
 
 def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """What `work` returns for each part, on as many threads as torch has on the CPU, under this thread's gradient mode and autocast.
+    """What `work` returns for each part, on as many threads as torch has on the CPU, under this
+    thread's gradient mode and autocast.
 
-    With fewer parts than threads, each part gets its share of them; otherwise torch computes alone within a thread: threads that
-    share each operation wait for each other several times a layer.
+    With fewer parts than threads, each part gets its share of them; otherwise torch computes alone
+    within a thread: threads that share each operation wait for each other several times a layer.
 
     Raises:
         whatever `work` raises first; parts that have not begun are then left out.
@@ -50,23 +51,28 @@ def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Re
         for future in futures:
             future.cancel()
         wait(futures)
-        # What a thread sets for itself is also what new ones begin with. Not each time: torch forgets compiled kernels by it.
+        # What a thread sets for itself is also what new ones begin with. Not each time: torch
+        # forgets compiled kernels by it.
         if changed:
             torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads that stay, since each new one would have to fetch its memory anew; of this process, since a fork has none."""
+    """Threads that stay, since each new one would have to fetch its memory anew; of this process,
+    since a fork has none.
+    """
     return ThreadPoolExecutor(threads, thread_name_prefix="hr_retrieval")
 
 
 class GraphPerThread(torch.autograd.Function):
-    """`cat([work(part, piece) for part, piece in zip(parts, inputs.split(sizes))])`, each part's graph in a thread of its own.
+    """`cat([work(part, piece) for part, piece in zip(parts, inputs.split(sizes))])`, each part's
+    graph in a thread of its own.
 
-    `GraphPerThread.apply(work, parts, sizes, inputs, *weights)`, where `weights` are all leaves that `work` uses. Their
-    gradients are summed in the order of the parts, so that the sum does not depend on which thread is first. The rounding
-    differs from that of one graph as it does between numbers of threads. A second derivative is not defined.
+    `GraphPerThread.apply(work, parts, sizes, inputs, *weights)`, where `weights` are all leaves
+    that `work` uses. Their gradients are summed in the order of the parts, so that the sum does not
+    depend on which thread is first. The rounding differs from that of one graph as it does between
+    numbers of threads. A second derivative is not defined.
     """
 
     @staticmethod
@@ -111,7 +117,9 @@ class GraphPerThread(torch.autograd.Function):
 
 
 def _sums(parts: Sequence[Sequence[Tensor | None]]) -> list[Tensor | None]:
-    """Gradients of each weight, summed over the parts in their order, in the memory of the first part's where it is its own."""
+    """Gradients of each weight, summed over the parts in their order, in the memory of the first
+    part's where it is its own.
+    """
     places = Counter(gradient.untyped_storage().data_ptr() for gradient in parts[0] if gradient is not None)
     sums = []
     for total, *others in zip(*parts, strict=True):

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Lengths are padded to multiples of this, since torch's loops over unaligned rows take several times as long.
+# Lengths are padded to multiples of this, since torch's loops over unaligned rows take several
+# times as long.
 _STEP = 16
 # Scores of a tile: in float32 they fit a core's cache.
 _SCORES = 1 << 18
@@ -35,7 +36,8 @@ class Tiles:
     Attributes:
         tiles: in the order of the sequences.
         sizes: places of each tile, over all its heads.
-        taken: for each place, which row of the packed `[N * heads, k]` stands there; a padded place repeats the last token.
+        taken: for each place, which row of the packed `[N * heads, k]` stands there; a padded place
+            repeats the last token.
         places: for each row of the packed `[N * heads, k]`, its place.
         padding: the padded places.
     """
@@ -80,8 +82,9 @@ def tiled_attention(
 ) -> Float[Tensor, "1 n heads k"]:
     """`softmax(scaling Q K') V` of each sequence and head; `scaling` is `k ** -0.5` where it is None.
 
-    Products are in the type of the inputs and the softmax at least in float32. torch's own CPU attention takes two to three
-    times as long on short sequences, in float32, and its gradient in bfloat16 five to ten times as long.
+    Products are in the type of the inputs and the softmax at least in float32. torch's own CPU
+    attention takes two to three times as long on short sequences, in float32, and its gradient in
+    bfloat16 five to ten times as long.
     """
     _, heads, count, size = query.shape
     rows = (part[0].transpose(0, 1).reshape(count * heads, size) for part in (query, key, value))
@@ -90,7 +93,9 @@ def tiled_attention(
 
 
 class _Tiled(torch.autograd.Function):
-    """The rows of all heads, `[N * heads, k]`, in one node of the graph: a node for each tile costs as much as its products."""
+    """The rows of all heads, `[N * heads, k]`, in one node of the graph: a node for each tile costs
+    as much as its products.
+    """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, tiles: Tiles, scaling: float) -> Tensor:

@@ -16,7 +16,8 @@ from hr_retrieval.retrieval.relevance import Relevance
 Kind = Literal["query", "document"]
 Rows = npt.NDArray[np.int64]
 
-# Queries, and documents relevant to them, that are looked through, and cases that are measured of each kind.
+# Queries, and documents relevant to them, that are looked through, and cases that are measured of
+# each kind.
 SCANNED, MEASURED = 10_000, 1_000
 
 
@@ -102,7 +103,9 @@ def _swapped_queries(own: WordList, ranked: Ranked, rows: list[int], generator: 
 
 
 def _inserted(own: WordList, ranked: Ranked, rows: list[int], generator: np.random.Generator) -> Iterator[Case]:
-    """Each query within one of the templates, which take turns, against the other side, and against the next of its kind."""
+    """Each query within one of the templates, which take turns, against the other side, and against
+    the next of its kind.
+    """
     chosen = drawn(np.array(rows, dtype=np.int64), MEASURED, generator).tolist()
     texts = [ranked.queries[row] for row in chosen]
 

@@ -3,15 +3,17 @@
 Three things are measured, for each word list and each direction:
 
 * a query whose words are swapped (`substitution`) against the query itself;
-* a query within a template of the one side against the same within that of the other (`insertion`): both have a name
-  or phrase, so that only which one differs. For comparison, the same within two templates of one side and kind: what any other
-  name or phrase moves;
-* a relevant document whose words are swapped, all others as they were, against itself, for the same query.
+* a query within a template of the one side against the same within that of the other (`insertion`):
+  both have a name or phrase, so that only which one differs. For comparison, the same within two
+  templates of one side and kind: what any other name or phrase moves;
+* a relevant document whose words are swapped, all others as they were, against itself, for the same
+  query.
 
-`rank` is that of the best relevant document, or of the changed one; a shift is after minus before: a positive
-`rank_shift` and a negative `reciprocal_rank_shift` are for the worse. Each query counts once. The idea is that of
-counterfactual token fairness (Garg et al., Counterfactual fairness in text classification through robustness, AIES
-2019); the figures measure what these words move and nothing else.
+`rank` is that of the best relevant document, or of the changed one; a shift is after minus before:
+a positive `rank_shift` and a negative `reciprocal_rank_shift` are for the worse. Each query counts
+once. The idea is that of counterfactual token fairness (Garg et al., Counterfactual fairness in
+text classification through robustness, AIES 2019); the figures measure what these words move and
+nothing else.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,10 +53,12 @@ def measure(
 ) -> list[dict[str, Any]]:
     """A result for each list, form and direction, of which `affected` may be 0; then it has no figures.
 
-    At most `SCANNED` queries and `MEASURED` of each result are drawn by the seed, so that cost and memory are bounded.
+    At most `SCANNED` queries and `MEASURED` of each result are drawn by the seed, so that cost and
+    memory are bounded.
 
     Args:
-        encode: embeddings of texts, like those in `ranked`; called once for each kind with distinct texts.
+        encode: embeddings of texts, like those in `ranked`; called once for each kind with distinct
+            texts.
         confidence: chance that an interval, by resampling queries, holds the mean.
     """
     generator = np.random.default_rng(seed)

@@ -1,13 +1,15 @@
 """Word lists of what a text may say of a person, and the text that says the counterpart instead.
 
-A list is `<language>/<attribute>.csv` with the columns `kind`, and one for each of the two sides, whose header names it:
+A list is `<language>/<attribute>.csv` with the columns `kind`, and one for each of the two sides,
+whose header names it:
 
     kind,male,female
     pronoun,he,she
     template,"John Wilson, {text}","Mary Wilson, {text}"
 
-A row whose kind is `template`, or begins with that word (`template female`), is put around a text, in the place of
-`{text}`; every other row is a pair of words or phrases that are swapped for each other. Nothing is inflected: each form is a row of its own.
+A row whose kind is `template`, or begins with that word (`template female`), is put around a text,
+in the place of `{text}`; every other row is a pair of words or phrases that are swapped for each
+other. Nothing is inflected: each form is a row of its own.
 """
 
 import csv
@@ -49,13 +51,15 @@ class WordList:
         language: name of the folder.
         attribute: name of the file.
         sides: what the two sides are called.
-        pairs: words or phrases of the one side and their counterparts; a word stands in one pair only.
+        pairs: words or phrases of the one side and their counterparts; a word stands in one pair
+            only.
         templates: what is put around a text, with `{text}` in the text's place.
-        kinds: of each template: those of one kind differ in nothing but a name or phrase; empty where all are of one.
+        kinds: of each template: those of one kind differ in nothing but a name or phrase; empty
+            where all are of one.
 
     Raises:
-        UserError: a cell is empty, the sides of a row are equal, a word stands in two rows, a template has no
-            `{text}` or a word has one, or nothing is listed.
+        UserError: a cell is empty, the sides of a row are equal, a word stands in two rows, a
+            template has no `{text}` or a word has one, or nothing is listed.
     """
 
     language: str
@@ -99,7 +103,9 @@ class WordList:
         return hashlib.sha256(repr((self.sides, self.pairs, self.templates, self.kinds)).encode()).hexdigest()
 
     def following(self, place: int) -> int:
-        """The place of the next template of the same kind, the first one again after the last; itself where it is alone."""
+        """The place of the next template of the same kind, the first one again after the last;
+        itself where it is alone.
+        """
         count = len(self.templates)
         kinds = self.kinds or ("",) * count
         return next(at % count for at in range(place + 1, place + count + 1) if kinds[at % count] == kinds[place])
@@ -111,10 +117,11 @@ class WordList:
     def swap(self, text: str) -> Swap | None:
         """The text with each listed word as its counterpart, or `None` where none occurs.
 
-        Whole words only: a word with a hyphen is one word, and so is one with a bracket right behind it, which names both
-        sides already (`waiter(ess)`, `работал(а)`). A word is found in lower case, with a capital, or in
-        capitals, and written likewise; one that is listed with a capital is not found in lower case. `ё` and `е` are
-        the same when words are looked for, and written as listed: but for that, swapping twice gives the text again.
+        Whole words only: a word with a hyphen is one word, and so is one with a bracket right
+        behind it, which names both sides already (`waiter(ess)`, `работал(а)`). A word is found in
+        lower case, with a capital, or in capitals, and written likewise; one that is listed with a
+        capital is not found in lower case. `ё` and `е` are the same when words are looked for, and
+        written as listed: but for that, swapping twice gives the text again.
         """
         if self._pattern is None:
             return None

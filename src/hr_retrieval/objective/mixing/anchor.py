@@ -16,20 +16,23 @@ from hr_retrieval.objective.mixing.neighbour import NeighbourMixing, own_positiv
 class AnchorMixing(NeighbourMixing):
     """Each anchor is moved a little towards its nearest positives and its nearest negatives.
 
-    `a' = normalise((1 - w_p - w_n) a + w_p P + w_n N)`, where `P` and `N` are weighted means of the `k` nearest
-    relevant documents and the `k` nearest negatives. Candidates for `P` are also the other anchors that share a
-    relevant document. The part of `N` makes the triplet harder, since the anchor now lies closer to what it must tell
-    apart; that of `P` ties the texts of one group together. An anchor that has no neighbour of one kind keeps that
-    kind's share itself. Documents and relevance stay as they are. Diagnostics also: `with_positive` and
-    `with_negative`, the share of anchors that have such neighbours; `neighbours_true`, the share of true positives among
-    the `k` nearest documents (an own positive counts where it may be mixed in): what relevance spares the mixing.
+    `a' = normalise((1 - w_p - w_n) a + w_p P + w_n N)`, where `P` and `N` are weighted means of the
+    `k` nearest relevant documents and the `k` nearest negatives. Candidates for `P` are also the
+    other anchors that share a relevant document. The part of `N` makes the triplet harder, since
+    the anchor now lies closer to what it must tell apart; that of `P` ties the texts of one group
+    together. An anchor that has no neighbour of one kind keeps that kind's share itself. Documents
+    and relevance stay as they are. Diagnostics also: `with_positive` and `with_negative`, the share
+    of anchors that have such neighbours; `neighbours_true`, the share of true positives among the
+    `k` nearest documents (an own positive counts where it may be mixed in): what relevance spares
+    the mixing.
 
     Args:
         positive_weight: `w_p`, at least 0.
         negative_weight: `w_n`, at least 0; `w_p + w_n` is below 1, so that the anchor keeps a part.
         random: draw each anchor's weights uniformly from 0 up to these.
-        own_positive: count the anchor's own positive, and duplicates of it, among its neighbours. A fixed
-            share of it would satisfy part of the triplet for free; a random one varies how hard the triplet is.
+        own_positive: count the anchor's own positive, and duplicates of it, among its neighbours. A
+            fixed share of it would satisfy part of the triplet for free; a random one varies how
+            hard the triplet is.
         weights: "mean", or "softmax" of the neighbours' cosines with the anchor.
         temperature: of that softmax; a lower one favours the nearest.
     """

@@ -25,13 +25,15 @@ class Mixed:
     Attributes:
         anchors: unit vectors, unless renormalising was switched off.
         documents: likewise.
-        relevance: of each document to each anchor, in [0, 1]; -1 where it is neither relevant nor a negative.
+        relevance: of each document to each anchor, in [0, 1]; -1 where it is neither relevant nor a
+            negative.
         synthetic: `M` documents for each anchor, compared to that anchor only; `M` may be 0.
         synthetic_relevance: of these, in [0, 1]; -1 marks a place that holds no document.
-        diagnostics: scalars without gradient; `mixed_share` (share of the anchors that mixing changed or gave
-            something) always, and of the strategies that have it: `shift`, the mean cosine of what was mixed, before
-            and after; `synthetic_hardness` and `synthetic_positive_score`, the mean cosines of anchors with their
-            synthetic negatives and positives.
+        diagnostics: scalars without gradient; `mixed_share` (share of the anchors that mixing
+            changed or gave something) always, and of the strategies that have it: `shift`, the mean
+            cosine of what was mixed, before and after; `synthetic_hardness` and
+            `synthetic_positive_score`, the mean cosines of anchors with their synthetic negatives
+            and positives.
         relevant: how many entries of `relevance` are above 0, where it is known.
     """
 
@@ -51,7 +53,8 @@ class Given:
     Attributes:
         anchors, documents, relevance, negative, identities: the batch, in float32 or wider.
         neighbours: further candidates, if the caller has any.
-        ramp: in (0, 1]: how far the mixing has risen to full strength; it multiplies every share that is mixed in.
+        ramp: in (0, 1]: how far the mixing has risen to full strength; it multiplies every share
+            that is mixed in.
         random: the step's own random numbers.
         relevant: how many entries of `relevance` hold, where it is known.
     """
@@ -82,23 +85,26 @@ class Given:
         return torch.as_tensor(values, dtype=self.anchors.dtype).to(self.anchors.device)
 
 
-# A dataclass, so that a strategy's signature is the shared options and its own, each with one default in one place.
+# A dataclass, so that a strategy's signature is the shared options and its own, each with one
+# default in one place.
 @dataclass(eq=False, repr=False, kw_only=True)
 class Mixing(nn.Module, ABC):
     """Changes or adds embeddings between encoder and loss. The identity in evaluation and before `start_step`.
 
-    Random numbers follow from `seed` and the step alone: a resumed run draws what an uninterrupted one would, and so
-    does every process of a distributed run.
+    Random numbers follow from `seed` and the step alone: a resumed run draws what an uninterrupted
+    one would, and so does every process of a distributed run.
 
     Args:
         start_step: first step that mixes.
-        ramp_steps: steps over which the shares that are mixed in rise linearly to full strength; 0 begins at full
-            strength.
-        detach: what is mixed in is a constant, so that gradients flow through the unmixed parts only.
+        ramp_steps: steps over which the shares that are mixed in rise linearly to full strength; 0
+            begins at full strength.
+        detach: what is mixed in is a constant, so that gradients flow through the unmixed parts
+            only.
         renormalise: scale mixed vectors to unit length.
         seed: of the random numbers.
-        added: `None` compares what is mixed in place of the plain batch; a number adds that to the plain loss instead,
-            `plain + added * mixed`, and it is then this weight that rises over `ramp_steps`, not the shares.
+        added: `None` compares what is mixed in place of the plain batch; a number adds that to the
+            plain loss instead, `plain + added * mixed`, and it is then this weight that rises over
+            `ramp_steps`, not the shares.
     """
 
     start_step: int = 0
@@ -133,10 +139,12 @@ class Mixing(nn.Module, ABC):
             documents: unit vectors, `D >= B`; the first `B` are the anchors' own positives.
             relevance: which document is relevant to which anchor; `relevance[i, i]` holds.
             negative: which document is a negative of which anchor; never a relevant one.
-            identities: a code for each document, equal for duplicates, by which an anchor's own positive is known.
+            identities: a code for each document, equal for duplicates, by which an anchor's own
+                positive is known.
             step: optimizer steps taken so far.
             neighbours: further candidates, for strategies whose `source` is not the batch.
-            relevant: how many entries of `relevance` hold, if the caller knows: a GPU need not be asked for it.
+            relevant: how many entries of `relevance` hold, if the caller knows: a GPU need not be
+                asked for it.
         """
         ramp = self.risen(step) if self.added is None else 1.0
         random = np.random.default_rng((self.seed, step))

@@ -28,8 +28,8 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest candidates of each anchor, nearest first. Where an anchor has fewer than `k`, the rest is not
-    `found`.
+    """The nearest candidates of each anchor, nearest first. Where an anchor has fewer than `k`, the
+    rest is not `found`.
 
     Attributes:
         embeddings: unit vectors; arbitrary candidates where none was found.
@@ -47,7 +47,8 @@ class Nearest:
         """Weights with sum 1, "mean" or "softmax" of cosine / temperature; all 0 where none was found."""
         if kind == "mean":
             return self.found / self.found.sum(1, keepdim=True).clamp(min=1)
-        # The lowest finite number: where nothing was found at all, the softmax of -inf and its gradient are NaN.
+        # The lowest finite number: where nothing was found at all, the softmax of -inf and its
+        # gradient are NaN.
         lowest = torch.finfo(self.scores.dtype).min
         weights = (self.scores / temperature).masked_fill(~self.found, lowest).softmax(1)
         return weights.masked_fill(~self.found, 0)
@@ -60,14 +61,15 @@ class Nearest:
 def blended_relevance(
     candidates: Neighbours, near: Nearest, own: Float[Tensor, "N 1"], others: Float[Tensor, "N k"]
 ) -> Float[Tensor, "B N"]:
-    """Relevance to each anchor of `N` documents that were blended with others: their parts' relevance, in the parts' weights;
-    -1 where a part is neither relevant nor a negative.
+    """Relevance to each anchor of `N` documents that were blended with others: their parts'
+    relevance, in the parts' weights; -1 where a part is neither relevant nor a negative.
 
     Args:
         candidates: the first `N` are the documents as they were.
         near: what they were blended with.
         own: their own weights.
-        others: those of the neighbours, 0 where none was found; all weights of a document have the sum 1.
+        others: those of the neighbours, 0 where none was found; all weights of a document have the
+            sum 1.
     """
     size, width = len(own), len(candidates.identities)
     weights = own.new_zeros(size, width).scatter(1, near.rows, others.to(own.dtype))

@@ -13,10 +13,11 @@ from hr_retrieval.objective.mixing.neighbour import NeighbourMixing
 class DocumentMixing(NeighbourMixing):
     """Each document is moved towards its nearest documents, whatever they are relevant to, as at ranking time.
 
-    `d' = normalise((1 - w) d + w sum_j softmax(cos(d, n_j) / temperature) n_j)` over its `k` nearest documents `n_j`, itself
-    and its duplicates aside. A document stays relevant to what it was relevant to, as in a ranking: the judgement is of
-    the document, not of its neighbours. What no anchor of the batch says anything of is not mixed in. Source: Arandjelovic
-    and Zisserman 2012 (database-side feature augmentation, CVPR), here in training too.
+    `d' = normalise((1 - w) d + w sum_j softmax(cos(d, n_j) / temperature) n_j)` over its `k`
+    nearest documents `n_j`, itself and its duplicates aside. A document stays relevant to what it
+    was relevant to, as in a ranking: the judgement is of the document, not of its neighbours. What
+    no anchor of the batch says anything of is not mixed in. Source: Arandjelovic and Zisserman 2012
+    (database-side feature augmentation, CVPR), here in training too.
 
     Args:
         weight: `w`, in (0, 1).

@@ -14,8 +14,9 @@ from hr_retrieval.objective.mixing.neighbour import NeighbourMixing
 class NegativeNegativeMixing(NeighbourMixing):
     """Synthetic negatives between two of an anchor's hardest negatives.
 
-    `h = normalise((1 - alpha) n_i + alpha n_j)` of two different ones of the `k` hardest, drawn for each point; of a
-    single negative, that one. Compared to their anchor only. Source: Kalantidis et al. 2020 (MoCHi, arXiv 2010.01028).
+    `h = normalise((1 - alpha) n_i + alpha n_j)` of two different ones of the `k` hardest, drawn for
+    each point; of a single negative, that one. Compared to their anchor only. Source: Kalantidis et
+    al. 2020 (MoCHi, arXiv 2010.01028).
 
     Args:
         count: points for each anchor.
@@ -47,9 +48,9 @@ class NegativeNegativeMixing(NeighbourMixing):
 class AnchorNegativeMixing(NeighbourMixing):
     """Synthetic negatives between an anchor and one of its hardest negatives: harder than any real one.
 
-    `h = normalise(beta a + (1 - beta) n)` of one of the `k` hardest, drawn for each point. The anchor's share is below
-    one half, so that the negative dominates. Compared to their anchor only. Source: Kalantidis et al. 2020 (MoCHi,
-    arXiv 2010.01028).
+    `h = normalise(beta a + (1 - beta) n)` of one of the `k` hardest, drawn for each point. The
+    anchor's share is below one half, so that the negative dominates. Compared to their anchor only.
+    Source: Kalantidis et al. 2020 (MoCHi, arXiv 2010.01028).
 
     Args:
         count: points for each anchor.

@@ -20,8 +20,9 @@ class NeighbourMixing(Mixing):
 
     Args:
         k: neighbours of each kind; an anchor that has fewer takes those it has.
-        source: "batch"; the batch and what the caller takes from its memory "queue"; or the batch and, from the whole
-            "corpus" as it was embedded at the beginning of the epoch, what is near to its texts.
+        source: "batch"; the batch and what the caller takes from its memory "queue"; or the batch
+            and, from the whole "corpus" as it was embedded at the beginning of the epoch, what is
+            near to its texts.
     """
 
     k: int = 3

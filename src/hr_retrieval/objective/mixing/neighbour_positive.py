@@ -16,17 +16,19 @@ from hr_retrieval.objective.mixing.neighbour import NeighbourMixing, own_positiv
 class NeighbourPositiveMixing(NeighbourMixing):
     """The own positive `p` of each anchor is moved to the nearest other documents that are relevant to the anchor.
 
-    `p' = normalise((1 - w) p + w Q)`, where `Q` is the mean of the `k` relevant documents nearest to `p`. Only relevant
-    documents are taken, so a wrong neighbour is never a positive. The moved document is as relevant to the other
-    anchors as its parts are in sum: what is relevant to them never becomes their negative; where a part is neither
-    relevant nor a negative of theirs, so is the moved document. Diagnostics also:
-    `neighbours_true`, how often the nearest document is a relevant one, which is how often the lookup of the source,
-    without relevance, would be right. Source: Dwibedi et al. 2021 (NNCLR, arXiv 2104.14548).
+    `p' = normalise((1 - w) p + w Q)`, where `Q` is the mean of the `k` relevant documents nearest
+    to `p`. Only relevant documents are taken, so a wrong neighbour is never a positive. The moved
+    document is as relevant to the other anchors as its parts are in sum: what is relevant to them
+    never becomes their negative; where a part is neither relevant nor a negative of theirs, so is
+    the moved document. Diagnostics also: `neighbours_true`, how often the nearest document is a
+    relevant one, which is how often the lookup of the source, without relevance, would be right.
+    Source: Dwibedi et al. 2021 (NNCLR, arXiv 2104.14548).
 
     Args:
         weight: `w`, the neighbours' share, in (0, 1]; 1 replaces the positive.
         random: draw each anchor's share uniformly in [0, weight).
-        add: keep the own positive, and add `p'` as a further positive that is compared to its anchor only.
+        add: keep the own positive, and add `p'` as a further positive that is compared to its
+            anchor only.
     """
 
     k: int = 1

@@ -12,10 +12,11 @@ from hr_retrieval.objective.similarity import synthetic_cosine
 class PoolNegativeMixing(NeighbourMixing):
     """Each anchor gets one synthetic negative: the one of a pool that scores highest.
 
-    `h = argmax_m a.h_m` of `h_m = normalise(alpha_m p + (1 - alpha_m) n_m)`, where the pool `n_m` are the anchor's `k` hardest
-    negatives, `p` is its own positive and `alpha_m` is uniform in [0, weight). Only what the guard calls a negative is in
-    the pool. The gradient flows through the negative, too. Compared to its anchor only. Source: Huang et al. 2021
-    (MixGCF, KDD, doi 10.1145/3447548.3467408), which draws the pool at random and `alpha` from [0, 1).
+    `h = argmax_m a.h_m` of `h_m = normalise(alpha_m p + (1 - alpha_m) n_m)`, where the pool `n_m`
+    are the anchor's `k` hardest negatives, `p` is its own positive and `alpha_m` is uniform in [0,
+    weight). Only what the guard calls a negative is in the pool. The gradient flows through the
+    negative, too. Compared to its anchor only. Source: Huang et al. 2021 (MixGCF, KDD, doi
+    10.1145/3447548.3467408), which draws the pool at random and `alpha` from [0, 1).
 
     Args:
         weight: the positive's largest share, in (0, 1].

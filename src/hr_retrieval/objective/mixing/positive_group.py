@@ -14,12 +14,13 @@ from hr_retrieval.objective.mixing.neighbour import NeighbourMixing, own_positiv
 class PositiveGroupMixing(NeighbourMixing):
     """Each own positive `p` becomes a weighted mean of itself and its group, and anchors are told the groups apart.
 
-    `p' = normalise(sum_b softmax(beta p.b) b)` over `p` itself and the `k` other relevant documents nearest to it. Compared
-    with each anchor are the smoothed positives of all anchors, and the batch's further documents as they are. `beta=0`
-    makes `p'` the centroid of the group, told from other groups' centroids. A smoothed positive is as relevant to the
-    other anchors as its parts are in sum; where a part is neither relevant nor a negative of theirs, so is `p'`. Sources:
-    He et al. 2023 (IS-CSE, arXiv 2305.07424), whose group is a plain neighbourhood, beside the plain loss; for the
-    centroid Snell et al. 2017 (prototypical networks, arXiv 1703.05175).
+    `p' = normalise(sum_b softmax(beta p.b) b)` over `p` itself and the `k` other relevant documents
+    nearest to it. Compared with each anchor are the smoothed positives of all anchors, and the
+    batch's further documents as they are. `beta=0` makes `p'` the centroid of the group, told from
+    other groups' centroids. A smoothed positive is as relevant to the other anchors as its parts
+    are in sum; where a part is neither relevant nor a negative of theirs, so is `p'`. Sources: He
+    et al. 2023 (IS-CSE, arXiv 2305.07424), whose group is a plain neighbourhood, beside the plain
+    loss; for the centroid Snell et al. 2017 (prototypical networks, arXiv 1703.05175).
 
     Args:
         beta: at least 0; more favours what is near to `p`.

@@ -11,12 +11,14 @@ from hr_retrieval.objective.mixing.neighbour import NeighbourMixing
 class PositiveNegativeMixing(NeighbourMixing):
     """Synthetic negatives between an anchor's own positive and each of its `k` hardest negatives.
 
-    `h = normalise(lambda p + (1 - lambda) n)`, a constant in the backward pass unless `detach` is off: the anchor is
-    pushed away from the point, the positive and the negative are not. Compared to their anchor only. Source: Zhang et
-    al. 2022 (MixCSE, "Unsupervised Sentence Representation via Contrastive Learning with Mixing Negatives", AAAI 2022).
+    `h = normalise(lambda p + (1 - lambda) n)`, a constant in the backward pass unless `detach` is
+    off: the anchor is pushed away from the point, the positive and the negative are not. Compared
+    to their anchor only. Source: Zhang et al. 2022 (MixCSE, "Unsupervised Sentence Representation
+    via Contrastive Learning with Mixing Negatives", AAAI 2022).
 
     Args:
-        weight: `lambda`, the positive's share, in (0, 0.5]: beyond that the point is more positive than negative.
+        weight: `lambda`, the positive's share, in (0, 0.5]: beyond that the point is more positive
+            than negative.
         random: draw the share uniformly in [0, weight).
     """
 

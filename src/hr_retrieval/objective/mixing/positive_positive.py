@@ -17,11 +17,12 @@ from hr_retrieval.objective.similarity import cosine, synthetic_cosine
 class PositivePositiveMixing(NeighbourMixing):
     """Each anchor gets the hardest point between its positives and, likewise, between negatives of one group.
 
-    The segment from `x` to `y` is cut by `n` inner division points, `normalise(((n + 1 - j) x + j y) / (n + 1))` for
-    `j` from 1 to `n`. Positive: `x` is the own positive, `y` each of the `k` nearest other relevant documents, and the
-    point least similar to the anchor is kept. Negative: `x` is each of the `k` hardest negatives, `y` the hardest
-    other negative of its group, and the most similar point is kept. Documents are of one group here if they are
-    relevant to a common anchor. Compared to their anchor only. Source: Ko & Gu 2020 (Embedding Expansion, arXiv
+    The segment from `x` to `y` is cut by `n` inner division points, `normalise(((n + 1 - j) x + j
+    y) / (n + 1))` for `j` from 1 to `n`. Positive: `x` is the own positive, `y` each of the `k`
+    nearest other relevant documents, and the point least similar to the anchor is kept. Negative:
+    `x` is each of the `k` hardest negatives, `y` the hardest other negative of its group, and the
+    most similar point is kept. Documents are of one group here if they are relevant to a common
+    anchor. Compared to their anchor only. Source: Ko & Gu 2020 (Embedding Expansion, arXiv
     2003.02546), which takes all pairs of a class.
 
     Args:

@@ -12,14 +12,16 @@ from hr_retrieval.objective.mixing.base import ABSENT, Given, Mixed, Mixing, che
 class SoftLabelMixing(Mixing):
     """Each anchor is mixed with another one, and is then relevant to the documents of both, in the same shares.
 
-    `a'_i = normalise((1 - s) a_i + s a_j)` and `r'_i = (1 - s) r_i + s r_j` for a random permutation `j` of the batch,
-    where `1 - s` is drawn from Beta(alpha, alpha). With `side` "documents", the documents and the columns of the
-    relevance. Where a document is neither relevant nor a negative of one of both, so it is of the mixed anchor.
-    Sources: Lee et al. 2021 (i-Mix, arXiv 2010.08887), which mixes inputs; Venkataramanan et al. 2022 (Metrix, arXiv
+    `a'_i = normalise((1 - s) a_i + s a_j)` and `r'_i = (1 - s) r_i + s r_j` for a random
+    permutation `j` of the batch, where `1 - s` is drawn from Beta(alpha, alpha). With `side`
+    "documents", the documents and the columns of the relevance. Where a document is neither
+    relevant nor a negative of one of both, so it is of the mixed anchor. Sources: Lee et al. 2021
+    (i-Mix, arXiv 2010.08887), which mixes inputs; Venkataramanan et al. 2022 (Metrix, arXiv
     2106.04990), which also mixes embeddings.
 
     Args:
-        alpha: of the Beta distribution, above 0: 1 is uniform, less keeps closer to one of the two, more to the middle.
+        alpha: of the Beta distribution, above 0: 1 is uniform, less keeps closer to one of the two,
+            more to the middle.
         side: "anchors" or "documents".
     """
 

@@ -23,19 +23,21 @@ _COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split")
 
 @dataclass(frozen=True)
 class BeirReader:
-    """`corpus.jsonl`, `queries.jsonl` and `qrels/*.tsv` as rows with the columns `query`, `positive`, `negative`,
-    `query-id`, `corpus-id` and `split`. Leave `split` unmapped for a split of one's own.
+    """`corpus.jsonl`, `queries.jsonl` and `qrels/*.tsv` as rows with the columns `query`,
+    `positive`, `negative`, `query-id`, `corpus-id` and `split`. Leave `split` unmapped for a split
+    of one's own.
 
-    The split is the name of the file in `qrels/`: train, dev (or validation) or test. A line of it holds the ids of a
-    query and a document and a score, under any header or none; or the four columns of TREC. A score above 0 is a positive,
-    other scores mean a stated negative. The title of a document is put before its text. Documents without judgements are
-    kept; queries without any, and judgements of what is not there, are rejected.
+    The split is the name of the file in `qrels/`: train, dev (or validation) or test. A line of it
+    holds the ids of a query and a document and a score, under any header or none; or the four
+    columns of TREC. A score above 0 is a positive, other scores mean a stated negative. The title
+    of a document is put before its text. Documents without judgements are kept; queries without
+    any, and judgements of what is not there, are rejected.
 
     Args:
         folder: the data set.
         encoding: of the files: utf-8, or another one whose line end is a single byte.
-        errors: what bytes do that the encoding does not know: `strict` is an error, `replace` puts U+FFFD in their
-            place, `reject` leaves the line out.
+        errors: what bytes do that the encoding does not know: `strict` is an error, `replace` puts
+            U+FFFD in their place, `reject` leaves the line out.
     """
 
     folder: str

@@ -29,7 +29,8 @@ from hr_retrieval.prepare.readers.text_files import (
     undecodable,
 )
 
-# An unclosed quote makes the rest of the file one cell; it is noticed here and not when memory is full.
+# An unclosed quote makes the rest of the file one cell; it is noticed here and not when memory is
+# full.
 _LONGEST_CELL = 1 << 24
 
 
@@ -37,23 +38,26 @@ _LONGEST_CELL = 1 << 24
 class CsvReader:
     """Delimited text.
 
-    A record whose quotes do not match loses its first line only, which is rejected; the next one begins behind it.
+    A record whose quotes do not match loses its first line only, which is rejected; the next one
+    begins behind it.
 
     Args:
         path: a file, a folder, a glob pattern or a list of them.
-        delimiter: one character: `,`, `;` (as in exports of hh.ru), or `\\t` for a tab, which a shell does not pass on easily.
+        delimiter: one character: `,`, `;` (as in exports of hh.ru), or `\\t` for a tab, which a
+            shell does not pass on easily.
         encoding: any encoding that Python knows: utf-8, cp1251, utf-16.
-        errors: what bytes do that the encoding does not know: `strict` is an error, `replace` puts U+FFFD in their
-            place, `reject` leaves the row out.
+        errors: what bytes do that the encoding does not know: `strict` is an error, `replace` puts
+            U+FFFD in their place, `reject` leaves the row out.
         quote: the quote character, or an empty string if quotes have no meaning.
-        escape: what stands before a quote, a delimiter, a line end or itself that is text: `\\` in files of Spark and
-            MySQL; before anything else it is text. Empty for none.
+        escape: what stands before a quote, a delimiter, a line end or itself that is text: `\\` in
+            files of Spark and MySQL; before anything else it is text. Empty for none.
         header: whether the first line names the columns; otherwise they are called 0, 1, 2, ...
         skip: lines before the header.
     """
 
     path: str | Sequence[str]
-    # A command line makes numbers of digits, and null of nothing: `Any` until `__post_init__` has made text of it.
+    # A command line makes numbers of digits, and null of nothing: `Any` until `__post_init__` has
+    # made text of it.
     delimiter: Any = ","
     encoding: Any = "utf-8"
     errors: str = "strict"
@@ -163,7 +167,8 @@ class CsvReader:
         lines = itertools.islice(text_lines(file, self.encoding, self.errors), self.skip, None)
         if not self.escape:
             return lines
-        # The parser takes any escaped character for text and drops the escape: before others it is doubled.
+        # The parser takes any escaped character for text and drops the escape: before others it is
+        # doubled.
         escape, meant = re.escape(self.escape), re.escape(self.escape + self.quote + self._separator() + "\r\n")
         lone = re.compile(f"{escape}(?:(?P<meant>[{meant}])|)")
         return (lone.sub(lambda found: found[0] if found["meant"] else found[0] * 2, line) for line in lines)

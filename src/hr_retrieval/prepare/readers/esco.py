@@ -23,14 +23,15 @@ _ABBREVIATIONS = {"e.g.", "i.e.", "etc.", "incl."}
 class EscoReader:
     """ESCO concepts as rows with the columns `id`, `labels` and `description`.
 
-    The package gives all labels of a concept, then its description, in one text without a mark between. The description
-    begins at the only capitalised word of the first sentence; where proper names in the labels make several, at the
-    first of them that opens the description of at least two concepts with only one. What that does not settle is
-    rejected.
+    The package gives all labels of a concept, then its description, in one text without a mark
+    between. The description begins at the only capitalised word of the first sentence; where proper
+    names in the labels make several, at the first of them that opens the description of at least
+    two concepts with only one. What that does not settle is rejected.
 
     Args:
         tables: `occupations`, `skills` or both.
-        label_words: keep so many words of the labels, so that the query is short like a job title; `None` keeps all.
+        label_words: keep so many words of the labels, so that the query is short like a job title;
+            `None` keeps all.
 
     Raises:
         UserError: another table, or `label_words` below 1.
@@ -96,7 +97,8 @@ def split_labels(text: str, openers: Counter[str]) -> tuple[str, str] | None:
     """Labels and description of a concept, or `None` if the border is not plain.
 
     Args:
-        openers: how many descriptions begin with each word, counted where there is one candidate only.
+        openers: how many descriptions begin with each word, counted where there is one candidate
+            only.
     """
     head, gap, tail = text.partition("  ")
     if gap and tail.startswith(head.split(" ")[0]):

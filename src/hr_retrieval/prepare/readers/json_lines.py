@@ -50,7 +50,8 @@ class JsonLinesReader:
                         values.append({name: line.get(name) for name in wanted})
                         names.update(line)
                 if rows and not checked:
-                    # Keys may be left out where they are null; what no line of the first block has is misspelt.
+                    # Keys may be left out where they are null; what no line of the first block has
+                    # is misspelt.
                     check_columns(file, sorted(names), wanted)
                     checked = True
                 yield RawBatch(str(file), rows, values, rejected)

@@ -14,8 +14,9 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, check_columns, find_files, readable
 from hr_retrieval.prepare.readers.text_files import other_kind
 
-# Where today's pandas and numpy keep what a frame is pickled as, and under which modules older ones named it.
-# None of these runs code, opens files or imports modules, whatever arguments a pickle gives it.
+# Where today's pandas and numpy keep what a frame is pickled as, and under which modules older ones
+# named it. None of these runs code, opens files or imports modules, whatever arguments a pickle
+# gives it.
 _HOMES: dict[tuple[str, str], tuple[str, ...]] = {
     ("pandas", "DataFrame"): ("pandas.core.frame",),
     ("pandas", "Index"): ("pandas.core.indexes.base",),
@@ -99,8 +100,8 @@ def read_frame(path: Path) -> pd.DataFrame:
     """Read a DataFrame that `DataFrame.to_pickle` wrote, uncompressed.
 
     Raises:
-        UserError: the stream asks for anything that a frame of texts and numbers does not need (nothing of it is run),
-            is broken or compressed, or holds something else.
+        UserError: the stream asks for anything that a frame of texts and numbers does not need
+            (nothing of it is run), is broken or compressed, or holds something else.
     """
     kind = other_kind(path)
     if kind:

@@ -36,7 +36,8 @@ class Rejected:
 
     Attributes:
         source: the file.
-        row: its place in the file, from 0, as the format counts: CSV records behind the header, JSON lines.
+        row: its place in the file, from 0, as the format counts: CSV records behind the header,
+            JSON lines.
         reason: why.
         content: the row as JSON.
         remedy: what helps where many rows are so; empty if that is to map other columns.
@@ -85,7 +86,8 @@ class Reader(Protocol):
         """The rows in the order of the files, with the wanted columns.
 
         Raises:
-            UserError: a wanted column is missing in a file, or a file is empty, damaged or cannot be decoded.
+            UserError: a wanted column is missing in a file, or a file is empty, damaged or cannot
+                be decoded.
         """
         ...
 
@@ -93,8 +95,8 @@ class Reader(Protocol):
 def find_files(path: str | Sequence[str]) -> list[Path]:
     """The files that a path, a folder, a glob pattern or a list of them names, each once, in sorted order within each.
 
-    Of a folder these are all files below it but those whose name, or whose folder's, begins with a dot or an underscore:
-    so Spark marks what is no data.
+    Of a folder these are all files below it but those whose name, or whose folder's, begins with a
+    dot or an underscore: so Spark marks what is no data.
 
     Raises:
         UserError: one of them names no file.

@@ -54,7 +54,8 @@ def text_lines(file: Path, encoding: str, errors: str) -> Iterator[str]:
     """The lines with their ends, without a byte order mark.
 
     Args:
-        errors: what broken bytes do: `strict` ends in an error, `replace` puts U+FFFD, `reject` puts `BROKEN`.
+        errors: what broken bytes do: `strict` ends in an error, `replace` puts U+FFFD, `reject`
+            puts `BROKEN`.
 
     Raises:
         UserError: the file is in another encoding or no text, or cannot be read.

@@ -1,4 +1,6 @@
-"""Mixing of embeddings at ranking time: with nearest documents, with what a query finds, less what is near to everything."""
+"""Mixing of embeddings at ranking time: with nearest documents, with what a query finds, less what
+is near to everything.
+"""
 
 from hr_retrieval.retrieval.mixing.base import RankingMixing
 from hr_retrieval.retrieval.mixing.composition import AutoMixing, Composition, Mixed

@@ -56,7 +56,8 @@ class RankingMixing(ABC):
 
         Args:
             queries: what the parts before have made of them.
-            documents: as all parts have made them; their first `d` dimensions are those of the queries.
+            documents: as all parts have made them; their first `d` dimensions are those of the
+                queries.
             texts: the queries as they came.
         """
         return queries

@@ -1,4 +1,6 @@
-"""Which strength of each strategy a validation split bears out: from none up, and none unless the gain is beyond chance."""
+"""Which strength of each strategy a validation split bears out: from none up, and none unless the
+gain is beyond chance.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,12 +100,14 @@ def worth(plain: Measured, mixed: Measured, metric: str) -> Worth:
 
 
 def choose(offered: Composition, queries: Side, corpus: Corpus, relevance: Relevance, metric: str) -> Choice:
-    """Strengths of the offered strategies, one strategy after the other, by the mean of a metric over validation queries.
+    """Strengths of the offered strategies, one strategy after the other, by the mean of a metric
+    over validation queries.
 
-    Of each strategy the shares `SHARES` of its strength are tried on top of what has been chosen so far; the best one is
-    taken if its gain is significant there, by a paired randomisation test over queries whose p-value is multiplied by the
-    number of all settings tried (Bonferroni), and left out otherwise. Where the whole of what was chosen is not
-    significantly better than no mixing by the same test, nothing is.
+    Of each strategy the shares `SHARES` of its strength are tried on top of what has been chosen so
+    far; the best one is taken if its gain is significant there, by a paired randomisation test over
+    queries whose p-value is multiplied by the number of all settings tried (Bonferroni), and left
+    out otherwise. Where the whole of what was chosen is not significantly better than no mixing by
+    the same test, nothing is.
 
     Args:
         offered: each strategy at its full strength.

@@ -55,10 +55,12 @@ class Mixed:
 
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """Strategies, each after the ones before it: `views`, `documents`, `queries`, `hubs`, `lexical`; of none it is no mixing.
+    """Strategies, each after the ones before it: `views`, `documents`, `queries`, `hubs`,
+    `lexical`; of none it is no mixing.
 
-    Queries look for their nearest documents among the mixed ones. A document's nearest documents are those of its plain
-    embedding, searched once for all parts: one pass over the corpus, in blocks.
+    Queries look for their nearest documents among the mixed ones. A document's nearest documents
+    are those of its plain embedding, searched once for all parts: one pass over the corpus, in
+    blocks.
     """
 
     views: ViewMixing | None = None
@@ -132,7 +134,8 @@ class Composition:
         """What `to_json` gave.
 
         Raises:
-            UserError: `where` names a part or an option that there is not, or with a value that cannot be.
+            UserError: `where` names a part or an option that there is not, or with a value that
+                cannot be.
         """
         if not isinstance(content, Mapping):
             raise UserError(f"strategies of mixing in {where}", type(content).__name__, "Export the encoder anew.")

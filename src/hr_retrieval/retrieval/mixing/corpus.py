@@ -24,7 +24,8 @@ class Side:
     Attributes:
         embeddings: `[n, d]`.
         ngrams: unit rows of counted pieces of the same texts; only `LexicalMixing` reads them.
-        views: unit means of the embeddings of several wordings of the same texts; only `ViewMixing` reads them.
+        views: unit means of the embeddings of several wordings of the same texts; only `ViewMixing`
+            reads them.
     """
 
     embeddings: Float[Tensor, "n d"]
@@ -38,7 +39,8 @@ class Bank:
 
     Attributes:
         embeddings: `[B, d]`.
-        left_out: of each document, the rows of the bank that it answers, or that a duplicate of it does.
+        left_out: of each document, the rows of the bank that it answers, or that a duplicate of it
+            does.
     """
 
     embeddings: Float[Tensor, "B d"]
@@ -49,8 +51,9 @@ class Bank:
 class Corpus:
     """The documents that are ranked, all of them: who is near whom is found once and remembered.
 
-    Its documents may answer queries of the test split: a corpus is known when it is ranked, and so is what its documents
-    are near to (transductive, as the published methods are). Relevance is not looked at.
+    Its documents may answer queries of the test split: a corpus is known when it is ranked, and so
+    is what its documents are near to (transductive, as the published methods are). Relevance is not
+    looked at.
 
     Attributes:
         side: the documents.

@@ -19,12 +19,14 @@ _BLOCK = 4096
 class DocumentMixing(RankingMixing):
     """Each document is moved to the weighted mean of its nearest documents; nothing is paid at search.
 
-    `d' = normalise((1 - w) d + w sum_j p_j n_j)`, `p = softmax(cos(d, n_j) / t)` over its `k` nearest other documents `n_j`
-    in the whole corpus (so it is transductive, see `Corpus`). Documents that are right for the same queries come to lie
-    together: that gains where a query has several of them, and costs where it has one.
+    `d' = normalise((1 - w) d + w sum_j p_j n_j)`, `p = softmax(cos(d, n_j) / t)` over its `k`
+    nearest other documents `n_j` in the whole corpus (so it is transductive, see `Corpus`).
+    Documents that are right for the same queries come to lie together: that gains where a query has
+    several of them, and costs where it has one.
 
-    Database-side feature augmentation: Turcot and Lowe, Better matching with fewer features, ICCV workshops 2009; on
-    embeddings Arandjelović and Zisserman, Three things everyone should know to improve object retrieval, CVPR 2012.
+    Database-side feature augmentation: Turcot and Lowe, Better matching with fewer features, ICCV
+    workshops 2009; on embeddings Arandjelović and Zisserman, Three things everyone should know to
+    improve object retrieval, CVPR 2012.
 
     Args:
         k: neighbours.

@@ -15,13 +15,15 @@ from hr_retrieval.retrieval.mixing.corpus import Corpus, Side
 class HubCorrection(RankingMixing):
     """A document's score is lowered by what it is near to without being an answer: `s(q, d) = q.d - a h(d)`.
 
-    `h(d)` is the mean cosine of `d` to its `k` nearest of a bank: the other documents, or training queries without those
-    that `d` or a duplicate of it answers. It is one more dimension, `[d, -a h(d)]` and `[q, 1]`, so that any index for inner
-    products serves it, and nothing is paid at search.
+    `h(d)` is the mean cosine of `d` to its `k` nearest of a bank: the other documents, or training
+    queries without those that `d` or a duplicate of it answers. It is one more dimension, `[d, -a
+    h(d)]` and `[q, 1]`, so that any index for inner products serves it, and nothing is paid at
+    search.
 
-    Hubs: Radovanović, Nanopoulos and Ivanović, Hubs in space, JMLR 2010. The correction: Conneau et al., Word translation
-    without parallel data, ICLR 2018 (CSLS, of which the query's own term changes no ranking); with a bank of queries Chowdhury
-    et al., Nearest neighbor normalization improves multimodal retrieval, EMNLP 2024.
+    Hubs: Radovanović, Nanopoulos and Ivanović, Hubs in space, JMLR 2010. The correction: Conneau et
+    al., Word translation without parallel data, ICLR 2018 (CSLS, of which the query's own term
+    changes no ranking); with a bank of queries Chowdhury et al., Nearest neighbor normalization
+    improves multimodal retrieval, EMNLP 2024.
 
     Args:
         k: nearest of the bank.

@@ -10,10 +10,12 @@ from hr_retrieval.retrieval.mixing.base import Need, RankingMixing, check
 class LexicalMixing(RankingMixing):
     """Scores are mixed with the cosine of TF-IDF vectors over character n-grams: `s(q, d) = (1 - w) q.d + w t_q.t_d`.
 
-    Equal to the product of the concatenated vectors `[sqrt(1 - w) q, sqrt(w) t_q]` and `[sqrt(1 - w) d, sqrt(w) t_d]`: mixing of
-    embeddings with sparse ones. `Mixed.ranking` adds the sparse part.
+    Equal to the product of the concatenated vectors `[sqrt(1 - w) q, sqrt(w) t_q]` and `[sqrt(1 -
+    w) d, sqrt(w) t_d]`: mixing of embeddings with sparse ones. `Mixed.ranking` adds the sparse
+    part.
 
-    Bruch, Gai and Ingber, An analysis of fusion functions for hybrid retrieval, TOIS 2023 (convex combination).
+    Bruch, Gai and Ingber, An analysis of fusion functions for hybrid retrieval, TOIS 2023 (convex
+    combination).
 
     Args:
         weight: `w`, from 0 to below 1.

@@ -25,13 +25,14 @@ class QueryMixing(RankingMixing):
         q' = normalise(q + w (sum_{i <= k} v_i d_i / sum_{i <= k} v_i - b mean(d_first .. d_last)))
         v_i = max(0, c_i - floor)^power
 
-    A second search with `q'` follows: it costs a search what it cost before, once more. A query whose first `k` cosines lie
-    further apart than `gate` stays as it is: one document stands out, and there are hardly several right ones. So does a
-    query that finds nothing above the floor.
+    A second search with `q'` follows: it costs a search what it cost before, once more. A query
+    whose first `k` cosines lie further apart than `gate` stays as it is: one document stands out,
+    and there are hardly several right ones. So does a query that finds nothing above the floor.
 
-    Vector feedback: Rocchio 1971, on dense embeddings Li et al., Pseudo relevance feedback with deep language models and
-    dense retrievers, TOIS 2023; powers of cosines as weights: Radenović, Tolias and Chum, Fine-tuning CNN image retrieval
-    with no human annotation, TPAMI 2019 (alpha query expansion).
+    Vector feedback: Rocchio 1971, on dense embeddings Li et al., Pseudo relevance feedback with
+    deep language models and dense retrievers, TOIS 2023; powers of cosines as weights: Radenović,
+    Tolias and Chum, Fine-tuning CNN image retrieval with no human annotation, TPAMI 2019 (alpha
+    query expansion).
 
     Args:
         k: documents that are taken for right.
@@ -39,9 +40,11 @@ class QueryMixing(RankingMixing):
         power: of the cosines above the floor; 0 weighs the documents alike.
         floor: cosine up to which a document has no weight.
         negative_weight: `b`, at least 0.
-        first: place of the first document that is taken for wrong, from 1; with `b` of 0 there are none.
+        first: place of the first document that is taken for wrong, from 1; with `b` of 0 there are
+            none.
         last: place of the last one.
-        gate: largest difference between the first and the `k`-th cosine of a query that is moved; `None` moves all.
+        gate: largest difference between the first and the `k`-th cosine of a query that is moved;
+            `None` moves all.
     """
 
     name: ClassVar[str] = "queries"

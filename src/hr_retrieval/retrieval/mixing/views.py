@@ -21,9 +21,11 @@ TEMPLATES = (
 class ViewMixing(RankingMixing):
     """Each embedding is moved to the mean of those of several wordings of its text, on both sides.
 
-    `x' = normalise((1 - w) x + w normalise(mean_j e(template_j(x))))`. Each template is one more pass of the encoder.
+    `x' = normalise((1 - w) x + w normalise(mean_j e(template_j(x))))`. Each template is one more
+    pass of the encoder.
 
-    Prompt ensembling: Radford et al., Learning transferable visual models from natural language supervision, ICML 2021, 3.1.4.
+    Prompt ensembling: Radford et al., Learning transferable visual models from natural language
+    supervision, ICML 2021, 3.1.4.
 
     Args:
         weight: `w`, from 0 up to 1.

@@ -50,9 +50,9 @@ def test_around_a_batch_are_the_nearest_and_the_relevant_documents(toy: Path, mo
     anchors, documents = (F.normalize(torch.randn(3, 8, generator=generator), dim=1) for _ in range(2))
     query_rows, document_rows = queries[[0, 5, 9]], np.array([0, 6, 10])
     relevance, negative = map(torch.from_numpy, guard.judge(query_rows, document_rows))
-    whole = GlobalBatch(
-        anchors, documents, relevance, negative, *map(torch.from_numpy, (query_rows, document_rows)), torch.arange(3)
-    )
+    rows_of = map(torch.from_numpy, (query_rows, document_rows))
+    count = int(relevance.sum())
+    whole = GlobalBatch(anchors, documents, relevance, negative, count, *rows_of, torch.arange(3))
     found = corpus.around(whole, guard)
     expected: set[int] = set()
     for side, count in ((anchors, 3), (documents, 2)):

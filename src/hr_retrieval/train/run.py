@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
@@ -76,9 +75,6 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
         check_export(this_run)
     check_trainer(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    # Where order is asked for, torch fills what nobody has written yet: 8 % of a step on a GPU, for
-    # memory that is never read.
-    cast(Any, torch.utils.deterministic).fill_uninitialized_memory = False
     _silence()
 
     # The trainer, with what watches it.

@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from hr_retrieval.data.arrays import Rows
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.evaluation_set import EvaluationSet, evaluation_set
 from hr_retrieval.ranking.bank import check_anchors, training_bank
@@ -93,13 +94,12 @@ def choose_ranking(
         if tested is not None and whole
         else encoder.encode(dataset.texts_at("corpus", validation.document_rows), "document")
     )
-    sides = Sides(
-        offered,
-        encoder,
-        lambda: dataset.texts_at("corpus", validation.document_rows),
-        documents,
-        training_bank(offered, dataset, guard, encoder, validation.document_rows),
-    )
+
+    def sides_of(mixing: Composition, embedded: Tensor, rows: Rows) -> Sides:
+        bank = training_bank(mixing, dataset, guard, encoder, rows)
+        return Sides(mixing, encoder, lambda: dataset.texts_at("corpus", rows), embedded, bank)
+
+    sides = sides_of(offered, documents, validation.document_rows)
     texts = dataset.texts_at("queries", validation.query_rows)
     queries = sides.queries(lambda: texts, encoder.encode(texts, "query"))
     choice = choose(offered, queries, sides.corpus, validation.relevance.to(documents.device), _metric(this_run.config))
@@ -111,13 +111,7 @@ def choose_ranking(
         return summary, None
     evaluation = datamodule.evaluation_set("test")
     if not whole:
-        sides = Sides(
-            choice.mixing,
-            encoder,
-            lambda: dataset.texts_at("corpus", evaluation.document_rows),
-            tested.documents,
-            training_bank(choice.mixing, dataset, guard, encoder, evaluation.document_rows),
-        )
+        sides = sides_of(choice.mixing, tested.documents, evaluation.document_rows)
     test_queries = sides.queries(lambda: dataset.texts_at("queries", evaluation.query_rows), tested.queries)
     plain, mixed = (
         measured(mixing(test_queries, sides.corpus), tested.relevance) for mixing in (Composition(), choice.mixing)

@@ -28,7 +28,7 @@ from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.guidance import Guidance
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.objective.mixing import AnchorMixing, Mixing, NoMixing
+from hr_retrieval.objective.mixing import AnchorMixing, Mixing, NoMixing, QueryViewMixing
 from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO, load_checkpoint
 from hr_retrieval.train import __main__ as train
@@ -81,6 +81,7 @@ CASES: dict[str, tuple[dict[str, Any], type[Mixing], dict[str, Any], dict[str, A
     "hinge": ({"form": "hinge", "margin": 0.3}, NoMixing, {}, {}),
     "smooth": ({}, NoMixing, {}, {}),
     "anchor mixing": ({"form": "hinge", "margin": 0.3}, AnchorMixing, {"random": True, "negative_weight": 0.3}, {}),
+    "views": ({}, QueryViewMixing, {"added": 0.5, "ramp_steps": 0, "drop": 0.4}, {}),
     "mini-batches": ({}, AnchorMixing, {}, {"mini_batch": 2}),
     "queue": (
         {"form": "hinge", "margin": 0.3},

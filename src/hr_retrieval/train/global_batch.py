@@ -25,6 +25,7 @@ class GlobalBatch:
         relevant: how many pairs are relevant.
         query_rows, document_rows: likewise, on the CPU.
         identities: a code for each document, equal for duplicates.
+        views: unit embeddings of the anchors' views, where the mixing takes them.
     """
 
     anchors: Float[Tensor, "B d"]
@@ -35,6 +36,7 @@ class GlobalBatch:
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
     identities: Int[Tensor, " D"]
+    views: Float[Tensor, "B d"] | None
 
     def ignored_share(self) -> Float[Tensor, ""]:
         """The share of what is not relevant that the guard took out of the negatives."""
@@ -43,7 +45,12 @@ class GlobalBatch:
 
 
 def gathered(
-    batch: Batch, anchors: Float[Tensor, "B d"], documents: Float[Tensor, "D d"], guard: Guard, processes: int
+    batch: Batch,
+    anchors: Float[Tensor, "B d"],
+    documents: Float[Tensor, "D d"],
+    views: Float[Tensor, "B d"] | None,
+    guard: Guard,
+    processes: int,
 ) -> GlobalBatch:
     """This process's batch with its embeddings, joined with those of the others; gradients flow
     back to where they came from (see `gather_parts`).
@@ -59,6 +66,7 @@ def gathered(
             batch.query_rows,
             batch.document_rows,
             _identities(guard, batch.document_rows, device),
+            views,
         )
     size = len(batch.anchors)
     query_rows = torch.cat(gather_parts(batch.query_rows.to(device))).cpu()
@@ -80,6 +88,7 @@ def gathered(
         query_rows,
         document_rows,
         _identities(guard, document_rows, device),
+        None if views is None else torch.cat(gather_parts(views)),
     )
 
 

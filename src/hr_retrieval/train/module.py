@@ -24,6 +24,7 @@ from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
 from hr_retrieval.train.global_batch import GlobalBatch, gathered, remembered
 from hr_retrieval.train.reading import Reading
 from hr_retrieval.train.schedule import total_steps
+from hr_retrieval.train.view import view
 
 log = logging.getLogger(__name__)
 
@@ -99,13 +100,13 @@ class RetrievalModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch; over several processes the loss of the global batch, on each of them."""
-        anchors, documents = self._encode(batch)
-        whole = gathered(batch, anchors, documents, self._data.guard, self.trainer.world_size)
+        anchors, documents, views = self._encode(batch)
+        whole = gathered(batch, anchors, documents, views, self._data.guard, self.trainer.world_size)
 
         past = remembered(self.queue, whole, self._data.guard) if self.queue is not None else None
         near = self.corpus.around(whole, self._data.guard) if self.corpus is not None else past
         given = (whole.anchors, whole.documents, whole.relevance, whole.negative, whole.identities, self.global_step)
-        mixed = self.mixing(*given, near, whole.relevant)
+        mixed = self.mixing(*given, near, whole.relevant, whole.views)
         if self.queue is not None and self.global_step >= self.queue_start_step:
             self.queue.enqueue(whole.documents.detach(), on_device(whole.document_rows, self.device))
 
@@ -201,10 +202,16 @@ class RetrievalModule(pl.LightningModule):
         """The trainer's `RetrievalDataModule`: guard, evaluation sets and ids."""
         return cast(Any, self.trainer).datamodule
 
-    def _encode(self, batch: Batch) -> tuple[Float[Tensor, "B d"], Float[Tensor, "D d"]]:
-        # One call for both sides: packed, their tokens fill the matrix products together.
-        embeddings = self.encoder(batch.anchors.concatenate(batch.documents), mini_batch=self.mini_batch)
-        return embeddings[: len(batch.anchors)], embeddings[len(batch.anchors) :]
+    def _encode(self, batch: Batch) -> tuple[Float[Tensor, "B d"], Float[Tensor, "D d"], Float[Tensor, "B d"] | None]:
+        """Anchors, documents and, where the mixing takes them, views of the anchors."""
+        tokens, drop = batch.anchors.concatenate(batch.documents), self.mixing.view_drop
+        if drop:
+            tokens = tokens.concatenate(view(batch.anchors, batch.query_rows, drop, self.mixing.seed, self.global_step))
+        # One call for all: packed, their tokens fill the matrix products together.
+        embeddings = self.encoder(tokens, mini_batch=self.mini_batch)
+        sizes = [len(batch.anchors), len(batch.documents)]
+        anchors, documents, views = embeddings.tensor_split([sizes[0], sum(sizes)])
+        return anchors, documents, views if drop else None
 
     def _added(self, plain: LossResult, mixed: LossResult) -> LossResult:
         """The plain loss and, in the weight of the step, the mixed one beside it."""

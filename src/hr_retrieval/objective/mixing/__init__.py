@@ -12,6 +12,7 @@ from hr_retrieval.objective.mixing.pool_negative import PoolNegativeMixing
 from hr_retrieval.objective.mixing.positive_group import PositiveGroupMixing
 from hr_retrieval.objective.mixing.positive_negative import PositiveNegativeMixing
 from hr_retrieval.objective.mixing.positive_positive import PositivePositiveMixing
+from hr_retrieval.objective.mixing.query_view import QueryViewMixing
 from hr_retrieval.objective.mixing.soft_label import SoftLabelMixing
 from hr_retrieval.objective.queue import MemoryQueue
 
@@ -32,5 +33,6 @@ __all__ = [
     "PositiveGroupMixing",
     "PositiveNegativeMixing",
     "PositivePositiveMixing",
+    "QueryViewMixing",
     "SoftLabelMixing",
 ]

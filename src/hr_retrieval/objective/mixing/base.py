@@ -57,6 +57,7 @@ class Given:
             that is mixed in.
         random: the step's own random numbers.
         relevant: how many entries of `relevance` hold, where it is known.
+        views: of the anchors, for a strategy with `view_drop`.
     """
 
     anchors: Float[Tensor, "B d"]
@@ -68,6 +69,7 @@ class Given:
     ramp: float
     random: np.random.Generator
     relevant: int | None = None
+    views: Float[Tensor, "B d"] | None = None
 
     @property
     def labels(self) -> Float[Tensor, "B D"]:
@@ -131,6 +133,7 @@ class Mixing(nn.Module, ABC):
         step: int,
         neighbours: Neighbours | None = None,
         relevant: int | None = None,
+        views: Float[Tensor, "B d"] | None = None,
     ) -> Mixed:
         """Mix one batch.
 
@@ -145,12 +148,19 @@ class Mixing(nn.Module, ABC):
             neighbours: further candidates, for strategies whose `source` is not the batch.
             relevant: how many entries of `relevance` hold, if the caller knows: a GPU need not be
                 asked for it.
+            views: unit vectors of the anchors' texts without some of their tokens, for a strategy
+                with `view_drop`.
         """
         ramp = self.risen(step) if self.added is None else 1.0
         random = np.random.default_rng((self.seed, step))
         wide = at_least_float32(anchors), at_least_float32(documents)
-        given = Given(*wide, relevance, negative, identities, neighbours, ramp, random, relevant)
+        given = Given(*wide, relevance, negative, identities, neighbours, ramp, random, relevant, views)
         return self.mix(given) if self.training and step >= self.start_step else unmixed(given)
+
+    @property
+    def view_drop(self) -> float:
+        """Chance of a token to be left out of the anchors' views that are mixed; 0 where none are."""
+        return 0.0
 
     def risen(self, step: int) -> float:
         """How far the mixing has risen to its full strength, from 0 before `start_step` to 1."""

@@ -40,6 +40,12 @@ TRADES = (
 )
 
 
+# What a training of a tiny encoder on the toy data set in `toy` takes.
+TOY = (
+    "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
+)  # fmt: skip
+
+
 def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
     """Queries of two groups in ten for validation and test; each group has two queries, two
     documents and a stated negative.

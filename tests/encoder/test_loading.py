@@ -212,9 +212,7 @@ def test_length_never_above_the_position_table(
 ) -> None:
     copy = tmp_path / "long"
     write_tiny(copy, architecture, max_length=32)
-    settings_path = copy / "tokenizer_config.json"
-    content = json.loads(settings_path.read_text())
-    settings_path.write_text(json.dumps({**content, "model_max_length": 10**30}))
+    edit(copy / "tokenizer_config.json", model_max_length=10**30)
     encoder = Encoder(str(copy))
     assert encoder.max_length == 32
     encoder.encode(["a" * 100], "query")

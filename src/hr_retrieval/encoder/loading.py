@@ -29,16 +29,9 @@ _PROMPTS: dict[Kind, tuple[str, ...]] = {
 }
 # What the libraries raise where a file of the folder is not what they expect.
 _UNREADABLE = (
-    OSError,
-    ValueError,
-    ImportError,
-    RuntimeError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    SafetensorError,
+    OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError,
     StrictDataclassError,
-)
+)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 

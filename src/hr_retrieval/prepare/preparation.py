@@ -40,15 +40,7 @@ _SHARED_SPLIT_RULE = (
 )
 _STATED_SPLIT_RULE = "as the source states it"
 # What stands in the folder of a data set, the cache of training among it.
-_PARTS = {
-    "corpus.parquet",
-    "queries.parquet",
-    "qrels.parquet",
-    "rejected.parquet",
-    "dataset.json",
-    "rows",
-    "tokens",
-}
+_PARTS = {"corpus.parquet", "queries.parquet", "qrels.parquet", "rejected.parquet", "dataset.json", "rows", "tokens"}
 
 
 @dataclass(frozen=True)

@@ -432,7 +432,7 @@ def test_a_config_builds_it(tmp_path: Path) -> None:
     assert build(config, _convert_="all").open_or_run(1).query_count == 9
     assert build(config, _convert_="all").open_or_run(1).query_count == 9
     with pytest.raises(UserError, match="together below 1"):
-        build(config | {"test_share": 2.0})
+        build(config | {"test_share": 2.0}, _convert_="all")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 """What every test may use: a toy data set in the prepared layout, and a small encoder on disk."""
 
+import copy
 import logging
 import os
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import comb
 from pathlib import Path
+from typing import Any
 
 # Two worker processes on few cores: one thread each is faster than sharing, and figures do not
 # depend on the machine.
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder
@@ -38,6 +41,12 @@ TRADES = (
     "водитель",
     "повар",
 )
+
+
+# What a training of a tiny encoder on the toy data set in `toy` takes.
+TOY = (
+    "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
+)  # fmt: skip
 
 
 def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
@@ -117,6 +126,17 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
     """Run a verb in an empty folder as `python -m` would; what it printed, with the exit status if that is not 0."""
     monkeypatch.chdir(tmp_path)
     handlers = logging.root.handlers[:]
+    load, composed = ConfigLoaderImpl.load_configuration, {}
+
+    def load_once(self: Any, config_name: str, overrides: list[str], run_mode: Any, *others: Any, **more: Any) -> Any:
+        # Hydra composes a command line for its mode and for its run, and the check before it does: a
+        # third of the time of a short run.
+        key = config_name, tuple(overrides), run_mode
+        if key not in composed:
+            composed[key] = load(self, config_name, overrides, run_mode, *others, **more)
+        return copy.deepcopy(composed[key])
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", load_once)
 
     def close_log_files() -> None:
         # Hydra leaves them open for the rest of the process.
@@ -128,6 +148,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
         monkeypatch.setattr(sys, "argv", ["verb", *arguments])
         status = 0
         close_log_files()
+        composed.clear()
         try:
             verb()
         except SystemExit as end:

@@ -25,12 +25,9 @@ from hr_retrieval.evaluate.evaluation import evaluate
 from hr_retrieval.files import write_json
 from hr_retrieval.retrieval.significance import crossed_test
 from hr_retrieval.train import __main__ as train
-from tests.conftest import Command
+from tests.conftest import TOY, Command
 
-TOY = (
-    "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
-    "optimizer.lr=1e-4", "export=false",
-)  # fmt: skip
+RUN = (*TOY, "optimizer.lr=1e-4", "export=false")
 NONE, ANCHOR = "hr_retrieval.objective.mixing.NoMixing", "hr_retrieval.objective.mixing.AnchorMixing"
 BEFORE = (0.5, 0.25, 0.2, 0.5, 0.125, 0.2)
 
@@ -118,7 +115,7 @@ def naive_randomisation(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def test_a_sweep_is_compared_by_one_command(command: Command, toy_dataset: Path, tmp_path: Path) -> None:
-    command(train.main, "-m", *TOY, "model/mixing=none,anchor", "seed=1,2", "trainer.max_epochs=1", "project=s")
+    command(train.main, "-m", *RUN, "model/mixing=none,anchor", "seed=1,2", "trainer.max_epochs=1", "project=s")
     folders = sorted(path.parent for path in (tmp_path / "multirun").glob("*/*/*/summary.json"))
     assert len(folders) == 4
     copy = tmp_path / "multirun" / "s" / "cut" / "0"
@@ -176,7 +173,7 @@ def charts(folder: Path) -> list[Any]:
 
 
 def test_a_run_leaves_the_figures_of_each_query(command: Command, toy_dataset: Path, tmp_path: Path) -> None:
-    command(train.main, *TOY, "trainer.max_epochs=2", "trainer.max_steps=12", "output=run")
+    command(train.main, *RUN, "trainer.max_epochs=2", "trainer.max_steps=12", "output=run")
     run = tmp_path / "run"
     summary = json.loads((run / "summary.json").read_text())
     evaluate(str(run), toy_dataset, tmp_path / "measured")

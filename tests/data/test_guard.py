@@ -205,3 +205,12 @@ def test_the_guide_takes_out_what_is_as_close_as_the_best_stated_positive(
             near = cosine(own, vectors[document]) >= best - margin - 1e-3
             kind = naive(tables, int(query), int(document))
             assert negative[query, document] == (kind == "negative" or (kind == "nothing stated" and not near))
+
+
+@settings(max_examples=50, deadline=None)
+@given(tables())
+def test_duplicates_alone_have_one_identity(tables: Tables) -> None:
+    rows = np.arange(len(tables.texts))[::-1]
+    found = Guard(tables).identities(rows)
+    same = [[tables.duplicates[one] == tables.duplicates[other] for other in rows] for one in rows]
+    assert (found[:, None] == found[None]).tolist() == same

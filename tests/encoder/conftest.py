@@ -1,5 +1,6 @@
 """What tests of encoders share."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,3 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Architecture],
 def reference(folder: Path, texts: list[str], prompt: str | None = None) -> Tensor:
     """What sentence-transformers makes of the texts."""
     return SentenceTransformer(str(folder), device="cpu").encode(texts, prompt_name=prompt, convert_to_tensor=True)
+
+
+def edit(path: Path, **changes: object) -> None:
+    """Change keys of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

@@ -1,6 +1,5 @@
 """Tests of what an encoder reads from its folder, and of the options that overrule it."""
 
-import json
 import logging
 import warnings
 from collections.abc import Callable
@@ -11,19 +10,14 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, normalizers
 
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import Architecture, write_tiny
 from hr_retrieval.errors import UserError
-from tests.encoder.conftest import reference
+from tests.encoder.conftest import edit, reference
 
 TEXTS = ["Software engineer (m/w/d)", "Повар-кондитер 5 разряда", "HR"]
 ENCODER = Encoder("tiny")
-
-
-def edit(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def said(caplog: pytest.LogCaptureFixture, folder: Path, **options: Any) -> list[str]:
@@ -137,29 +131,6 @@ def test_texts_that_are_read_otherwise_are_refused(tmp_path: Path) -> None:
         Encoder(str(tmp_path / "own"))
 
 
-def test_a_class_that_changes_the_ids_of_its_tokenizer_is_refused_with_what_helps(tmp_path: Path) -> None:
-    write_tiny(tmp_path / "own")
-    settings = tmp_path / "own" / "tokenizer_config.json"
-    edit(settings, tokenizer_class="BertTokenizer")
-    with pytest.raises(UserError, match="BertTokenizer") as caught:
-        Encoder(str(tmp_path / "own"))
-    assert '"tokenizer_class": "PreTrainedTokenizerFast"' in caught.value.remedy
-    edit(settings, tokenizer_class="PreTrainedTokenizerFast")
-    assert torch.equal(Encoder(str(tmp_path / "own")).encode(TEXTS, "query"), ENCODER.encode(TEXTS, "query"))
-
-
-def test_lower_case_is_an_option_of_the_folder_and_no_other_tokenizer(tmp_path: Path) -> None:
-    write_tiny(tmp_path / "own")
-    path = tmp_path / "own" / "tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    tokenizer.save(str(path))
-    edit(tmp_path / "own" / "sentence_bert_config.json", do_lower_case=True)
-    encoder = Encoder(str(tmp_path / "own"))
-    assert torch.equal(encoder.encode(TEXTS, "query"), ENCODER.encode(TEXTS, "query"))
-    torch.testing.assert_close(encoder.encode(TEXTS, "query"), reference(tmp_path / "own", TEXTS), atol=1e-5, rtol=0)
-
-
 T5 = {"d_model": 32, "d_ff": 64, "num_layers": 2, "num_heads": 4, "d_kv": 8, "pad_token_id": 1}
 BERT = {
     "hidden_size": 32,
@@ -241,9 +212,7 @@ def test_length_never_above_the_position_table(
 ) -> None:
     copy = tmp_path / "long"
     write_tiny(copy, architecture, max_length=32)
-    settings_path = copy / "tokenizer_config.json"
-    content = json.loads(settings_path.read_text())
-    settings_path.write_text(json.dumps({**content, "model_max_length": 10**30}))
+    edit(copy / "tokenizer_config.json", model_max_length=10**30)
     encoder = Encoder(str(copy))
     assert encoder.max_length == 32
     encoder.encode(["a" * 100], "query")

@@ -213,44 +213,31 @@ def drawn_pairs(
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("random", [False, True])
-def test_negative_negative_mixing_matches_loops(shape: tuple[int, int], random: bool) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "share", "most"), [(NegativeNegativeMixing, "alpha", 0.7), (AnchorNegativeMixing, "beta", 0.4)]
+)
+def test_the_mochi_strategies_match_loops(
+    shape: tuple[int, int], random: bool, strategy: type[Mixing], share: str, most: float
+) -> None:
+    """Between one hard negative and another one, or the anchor."""
     anchors, documents, relevance, negative, identities = batch(*shape)
-    mixing = NegativeNegativeMixing(k=3, count=4, alpha=0.7, random=random, seed=5)
-    mixed = mixing(anchors, documents, relevance, negative, identities, 2)
+    options: dict[str, Any] = {"k": 3, "count": 4, "random": random, "seed": 5, share: most}
+    mixed = strategy(**options)(anchors, documents, relevance, negative, identities, 2)
     hardest = [nearest(a, split(documents, relevance, negative, i)[1], 3) for i, a in enumerate(anchors.tolist())]
     pairs, generator = drawn_pairs(5, 2, 4, hardest)
-    shares = generator.uniform(0, 0.7, (len(anchors), 4)) if random else np.full((len(anchors), 4), 0.7)
+    shares = generator.uniform(0, most, (len(anchors), 4)) if random else np.full((len(anchors), 4), most)
     for i, near in enumerate(hardest):
         if not near:
             assert mixed.synthetic_relevance[i].tolist() == [-1.0] * 4
             continue
+        others = [near[other] if strategy is NegativeNegativeMixing else anchors[i].tolist() for _, other in pairs[i]]
         points = [
-            normalised(total((1 - shares[i][m], near[one]), (shares[i][m], near[other])))
-            for m, (one, other) in enumerate(pairs[i])
+            normalised(total((1 - shares[i][m], near[one]), (shares[i][m], others[m])))
+            for m, (one, _) in enumerate(pairs[i])
         ]
         assert all(one != other for one, other in pairs[i]) or len(near) == 1
         assert_same(mixed.synthetic[i], points)
         assert mixed.synthetic_relevance[i].tolist() == [0.0] * 4
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("random", [False, True])
-def test_anchor_negative_mixing_matches_loops(shape: tuple[int, int], random: bool) -> None:
-    anchors, documents, relevance, negative, identities = batch(*shape)
-    mixing = AnchorNegativeMixing(k=3, count=4, beta=0.4, random=random, seed=5)
-    mixed = mixing(anchors, documents, relevance, negative, identities, 2)
-    hardest = [nearest(a, split(documents, relevance, negative, i)[1], 3) for i, a in enumerate(anchors.tolist())]
-    pairs, generator = drawn_pairs(5, 2, 4, hardest)
-    shares = generator.uniform(0, 0.4, (len(anchors), 4)) if random else np.full((len(anchors), 4), 0.4)
-    for i, near in enumerate(hardest):
-        if not near:
-            assert mixed.synthetic_relevance[i].tolist() == [-1.0] * 4
-            continue
-        points = [
-            normalised(total((shares[i][m], anchors[i].tolist()), (1 - shares[i][m], near[one])))
-            for m, (one, _) in enumerate(pairs[i])
-        ]
-        assert_same(mixed.synthetic[i], points)
 
 
 def test_the_anchors_share_in_a_negative_is_the_smaller_one() -> None:

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hr_retrieval.config.build import build
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
 from hr_retrieval.prepare.clean import clean
 from hr_retrieval.prepare.columns import Columns
-from hr_retrieval.prepare.preparation import Preparation, configured
+from hr_retrieval.prepare.preparation import Preparation
 from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
 from hr_retrieval.text import normalise
 
@@ -111,7 +112,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(ROWS, st.booleans())
 def test_the_tables_match_the_loop(tmp_path_factory: pytest.TempPathFactory, rows: list[Row], grouped: bool) -> None:
     used, documents, positives, negatives, left_out = naive(rows, grouped)
@@ -428,10 +429,10 @@ def test_a_config_builds_it(tmp_path: Path) -> None:
             "negative": "n",
         },
     }
-    assert configured(config).open_or_run(1).query_count == 9
-    assert configured(config).open_or_run(1).query_count == 9
+    assert build(config, _convert_="all").open_or_run(1).query_count == 9
+    assert build(config, _convert_="all").open_or_run(1).query_count == 9
     with pytest.raises(UserError, match="together below 1"):
-        configured(config | {"test_share": 2.0})
+        build(config | {"test_share": 2.0}, _convert_="all")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -7,11 +7,11 @@ import torch
 
 from hr_retrieval.config.build import build, buildable
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.errors import UserError
 from hr_retrieval.export import __main__ as export
 from hr_retrieval.objective.triplet import TripletLoss
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.runs.moved import MOVED, with_new_names
+from hr_retrieval.train import __main__ as train
 from tests.conftest import Command
 
 # As version 0.1.0 wrote it, some plain values aside.
@@ -137,6 +137,10 @@ def test_an_old_run_is_exported(old_run: Path, tmp_path: Path, command: Command)
     torch.testing.assert_close(exported.encode(text, "query"), Run.open(old_run).encoder().encode(text, "query"))
 
 
-def test_an_old_run_does_not_go_on(old_run: Path) -> None:
-    with pytest.raises(UserError, match="another version began it"):
-        Run.open(old_run).check_made_from({"data": "0"})
+def test_an_old_run_does_not_go_on_whatever_its_parts_are_built_of(old_run: Path, command: Command) -> None:
+    config = old_run / "config.yaml"
+    config.write_text(config.read_text().replace("alike: 0.999", "an_option_of_then: 1"))
+    printed = command(train.main, f"resume={old_run}")
+    assert printed.startswith("exit 1")
+    assert "got none: another version began it. Start it anew" in printed
+    assert "Traceback" not in printed

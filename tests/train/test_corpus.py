@@ -19,11 +19,10 @@ from hr_retrieval.train.corpus import EmbeddedCorpus, read_corpus
 from hr_retrieval.train.global_batch import GlobalBatch
 from hr_retrieval.train.mining import candidate_documents, mined_queries
 from hr_retrieval.train.module import RetrievalModule
-from tests.conftest import Command
+from tests.conftest import TOY, Command
 
 RUN = (
-    "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
-    "datamodule.batch_size=8", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=2", "trainer.limit_train_batches=4",
+    *TOY, "trainer.accelerator=cpu", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=2", "trainer.limit_train_batches=4",
     "logger=none", "trainer.log_every_n_steps=1", "callbacks.last.every_n_train_steps=1", "zero_shot=false", "test=false", "export=false",
 )  # fmt: skip
 
@@ -98,14 +97,16 @@ def test_what_is_added_is_the_mixed_loss_in_its_weight(
     assert {path.name for path in (tmp_path / "run" / "corpus").iterdir()} == {"epoch-0001.npz", "epoch-0002.npz"}
 
 
-def test_a_run_resumed_within_an_epoch_ends_as_one_never_stopped(command: Command, tmp_path: Path) -> None:
+def test_a_run_resumed_again_and_again_ends_as_one_never_stopped(command: Command, tmp_path: Path) -> None:
     options = (*RUN, "model/mixing=document")
     command(train.main, *options, "output=whole")
+    begin: tuple[str, ...] = (*options, "output=cut")
     for steps in (2, 4, 6):
-        command(train.main, *options, f"trainer.max_steps={steps}", f"output=cut{steps}")
-        assert "Run directory" in command(train.main, f"resume=cut{steps}", "trainer.max_steps=-1")
-        found, expected = weights(tmp_path / f"cut{steps}"), weights(tmp_path / "whole")
-        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        command(train.main, *begin, f"trainer.max_steps={steps}")
+        begin = ("resume=cut",)
+    assert "Run directory" in command(train.main, *begin, "trainer.max_steps=-1")
+    found, expected = weights(tmp_path / "cut"), weights(tmp_path / "whole")
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 def test_without_such_a_mixing_nothing_is_embedded(command: Command, tmp_path: Path) -> None:

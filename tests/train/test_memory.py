@@ -3,7 +3,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from hr_retrieval.errors import UserError
 from hr_retrieval.train.memory import BatchSize, keep_freed_memory
 
 _BLOCKS = """
@@ -35,6 +37,21 @@ def test_the_pages_of_a_freed_block_are_there_for_the_next_one(monkeypatch: pyte
 def test_what_the_environment_says_of_the_allocator_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     assert not keep_freed_memory()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        MemoryError(),
+    ],
+)
+def test_whoever_lacks_memory_is_told_what_helps(error: MemoryError | RuntimeError) -> None:
+    with pytest.raises(UserError, match=r"datamodule\.batch_size=4"), BatchSize().explained(None, 8):
+        raise error
 
 
 def test_the_setting_named_is_always_smaller_than_the_one_that_failed() -> None:

@@ -22,13 +22,12 @@ from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.mining import MineNegatives, candidate_documents, mine, mined_queries
 from hr_retrieval.train.module import RetrievalModule
-from tests.conftest import Command, write_toy_dataset
+from tests.conftest import TOY, Command, write_toy_dataset
 from tests.data.test_datamodule import make
 
 MINING = (
-    "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
-    "datamodule.batch_size=8", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=3", "trainer.limit_train_batches=4", "logger=none",
-    "trainer.log_every_n_steps=1", "callbacks.last.every_n_train_steps=1", "datamodule.negatives_per_anchor=0", "callbacks=mining",
+    *TOY, "trainer.accelerator=cpu", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=3", "trainer.limit_train_batches=4",
+    "logger=none", "trainer.log_every_n_steps=1", "callbacks.last.every_n_train_steps=1", "datamodule.negatives_per_anchor=0", "callbacks=mining",
     "callbacks.mine_negatives.positive_share=null", "zero_shot=false", "test=false", "export=false",
 )  # fmt: skip
 ONE = (*MINING, "datamodule.mined_per_anchor=1")
@@ -91,17 +90,18 @@ def test_every_batch_has_negatives_of_its_own_epoch_for_any_number_of_workers(
         assert all(any((query, document) in pairs[epoch] for document in documents) for query in queries)
 
 
-def test_a_resumed_run_ends_as_one_never_stopped(command: Command, tmp_path: Path) -> None:
+def test_a_run_resumed_again_and_again_ends_as_one_never_stopped(command: Command, tmp_path: Path) -> None:
     """Within the first epoch, at its end, within the second one and at its end; mined in the first and the third."""
     options = (*ONE, "callbacks.mine_negatives.every_n_epochs=2")
     command(train.main, *options, "output=whole")
+    begin: tuple[str, ...] = (*options, "output=cut")
     for steps in (2, 4, 6, 8):
-        command(train.main, *options, f"trainer.max_steps={steps}", f"output=cut{steps}")
-        cut = tmp_path / f"cut{steps}"
-        assert checkpoint(cut)["global_step"] == steps
-        assert "Run directory" in command(train.main, f"resume=cut{steps}", "trainer.max_steps=-1")
-        assert checkpoint(cut)["global_step"] == 12
-        assert_equal_runs(cut, tmp_path / "whole")
+        command(train.main, *begin, f"trainer.max_steps={steps}")
+        assert checkpoint(tmp_path / "cut")["global_step"] == steps
+        begin = ("resume=cut",)
+    assert "Run directory" in command(train.main, *begin, "trainer.max_steps=-1")
+    assert checkpoint(tmp_path / "cut")["global_step"] == 12
+    assert_equal_runs(tmp_path / "cut", tmp_path / "whole")
 
 
 def test_a_run_killed_while_mining_leaves_no_half_file_and_can_go_on(command: Command, tmp_path: Path) -> None:

@@ -13,18 +13,9 @@ from hr_retrieval.evaluate.summary import ENCODER, PLAIN
 from hr_retrieval.retrieval.mixing import choice
 from hr_retrieval.runs.ranking import FILE
 from hr_retrieval.train import __main__ as train
-from tests.conftest import Command
+from tests.conftest import TOY, Command
 
-TOY = (
-    "model=tiny",
-    "data.folder=toy",
-    "trainer.precision=32-true",
-    "trainer.enable_progress_bar=false",
-    "datamodule.batch_size=8",
-    "trainer.max_epochs=1",
-    "callbacks.best.monitor=validation/map",
-    "output=run",
-)
+RUN = (*TOY, "trainer.max_epochs=1", "callbacks.best.monitor=validation/map", "output=run")
 
 
 def read(path: Path) -> Any:
@@ -43,7 +34,7 @@ def test_what_validation_chooses_ranks_the_test_the_evaluation_and_the_exported_
 ) -> None:
     # Twelve validation queries bear nothing out: here everything counts as a gain.
     monkeypatch.setattr(choice, "_gains", lambda found, tried: True)
-    printed = command(train.main, *TOY, "ranking.mixing.documents.k=3")
+    printed = command(train.main, *RUN, "ranking.mixing.documents.k=3")
     run = tmp_path / "run"
     summary, chosen = read(run / "summary.json"), read(run / FILE)
     assert chosen["mixing"]["documents"]["k"] == 3
@@ -87,7 +78,7 @@ def test_what_validation_chooses_ranks_the_test_the_evaluation_and_the_exported_
 
 @pytest.mark.usefixtures("toy_dataset")
 def test_a_choice_of_none_is_written_too_and_goes_with_the_checkpoint(command: Command, tmp_path: Path) -> None:
-    printed = command(train.main, *TOY, "test=false", "zero_shot=false")
+    printed = command(train.main, *RUN, "test=false", "zero_shot=false")
     run = tmp_path / "run"
     assert read(run / FILE)["mixing"] == {}
     assert "none raised the map of 12 validation queries beyond chance" in printed
@@ -98,13 +89,13 @@ def test_a_choice_of_none_is_written_too_and_goes_with_the_checkpoint(command: C
 
 @pytest.mark.usefixtures("toy_dataset")
 def test_without_a_mixing_offered_nothing_is_written(command: Command, tmp_path: Path) -> None:
-    command(train.main, *TOY, "test=false", "zero_shot=false", "export=false", "ranking/mixing=none")
+    command(train.main, *RUN, "test=false", "zero_shot=false", "export=false", "ranking/mixing=none")
     assert not (tmp_path / "run" / FILE).exists()
     assert read(tmp_path / "run" / "summary.json")["ranking"] is None
 
 
 @pytest.mark.usefixtures("toy_dataset")
 def test_neighbours_beyond_the_corpus_are_refused_before_the_run_begins(command: Command, tmp_path: Path) -> None:
-    printed = command(train.main, *TOY, "ranking/mixing=documents", "ranking.mixing.k=120")
+    printed = command(train.main, *RUN, "ranking/mixing=documents", "ranking.mixing.k=120")
     assert "at least 121 documents for ranking/mixing=documents" in printed
     assert not (tmp_path / "run" / "config.yaml").exists()

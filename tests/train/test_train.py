@@ -26,15 +26,7 @@ from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.train import __main__ as train
-from tests.conftest import Command
-
-TOY = (
-    "model=tiny",
-    "data.folder=toy",
-    "trainer.precision=32-true",
-    "trainer.enable_progress_bar=false",
-    "datamodule.batch_size=8",
-)
+from tests.conftest import TOY, Command
 
 
 @pytest.fixture
@@ -133,8 +125,8 @@ def test_a_model_card_says_what_the_hub_takes(name: str, on_the_hub: str | None)
 
 def test_a_sweep_runs_each_combination_in_its_own_folder(command: Command, toy: Path, tmp_path: Path) -> None:
     command(
-        train.main, "-m", *TOY, "model/mixing=none,anchor", "model.loss.margin=0.1,0.3", "trainer.max_epochs=1",
-        "zero_shot=false", "export=false", "project=s",
+        train.main, "-m", *TOY, "model/mixing=none,anchor", "model.loss.margin=0.1,0.3", "trainer.max_steps=1",
+        "zero_shot=false", "test=false", "export=false", "logger=none", "project=s",
     )  # fmt: skip
     runs = sorted(path.parent for path in (tmp_path / "multirun" / "s").glob("*/*/summary.json"))
     configs = [OmegaConf.load(run / "config.yaml") for run in runs]
@@ -159,9 +151,9 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 QUEUE = ("model.queue_size=40", "model.queue_negatives=true", "model.queue_start_step=3", "datamodule.guide=tiny")
 
 
-@pytest.mark.parametrize(("steps", "more"), [(5, ()), (12, ()), (17, ()), (7, QUEUE)])
-def test_a_resumed_run_ends_as_one_never_stopped(
-    command: Command, toy: Path, tmp_path: Path, steps: int, more: tuple[str, ...]
+@pytest.mark.parametrize(("stops", "more"), [((5, 12, 17), ()), ((7,), QUEUE)])
+def test_a_run_resumed_again_and_again_ends_as_one_never_stopped(
+    command: Command, toy: Path, tmp_path: Path, stops: tuple[int, ...], more: tuple[str, ...]
 ) -> None:
     """Within an epoch, at its end (12 batches), and within the second one; with a queue and a guide."""
     options = (
@@ -170,9 +162,12 @@ def test_a_resumed_run_ends_as_one_never_stopped(
         *more,
     )  # fmt: skip
     command(train.main, *options, "trainer.max_epochs=2", "output=whole")
-    command(train.main, *options, "trainer.max_epochs=2", f"trainer.max_steps={steps}", "output=cut")
-    assert load_checkpoint(tmp_path / "cut" / "checkpoints" / "last.ckpt")["global_step"] == steps
-    printed = command(train.main, "resume=cut", "trainer.max_steps=-1")
+    begin: tuple[str, ...] = (*options, "trainer.max_epochs=2", "output=cut")
+    for steps in stops:
+        command(train.main, *begin, f"trainer.max_steps={steps}")
+        assert load_checkpoint(tmp_path / "cut" / "checkpoints" / "last.ckpt")["global_step"] == steps
+        begin = ("resume=cut",)
+    printed = command(train.main, *begin, "trainer.max_steps=-1")
     assert "Run directory" in printed
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -117,9 +117,10 @@ class Guard:
         shape = (len(query_rows), len(document_rows))
         pairs = self._pairs(query_rows, document_rows)
         relevance, stated, own = (_as_mask(part, shape) for part in (pairs.relevant, pairs.negative, pairs.own_text))
-        likely = _as_mask(self._likely(query_rows, document_rows), shape)
+        likely = _as_mask(self._likely(pairs.stated, document_rows), shape)
         if self.guidance is not None:
-            threshold = self._best_positive(self.guidance, query_rows) - self.guidance.margin - _ROUNDING
+            best = _best_positive(self.guidance, query_rows, pairs.stated)
+            threshold = best - self.guidance.margin - _ROUNDING
             likely |= self.guidance.scores(query_rows, document_rows) >= threshold[:, None]
         return relevance, (stated | ~(relevance | likely)) & ~own
 
@@ -143,7 +144,8 @@ class Guard:
         """Rules 1 to 4 as pairs of places in `query_rows` and `document_rows`."""
         tables, width = self.tables, len(document_rows)
         duplicate = self.identities(document_rows)
-        twins, twin_rows = self._twins(query_rows)
+        # All queries of the same text, the query itself among them.
+        twins, twin_rows = _lists(tables.text_offsets, tables.text_queries, tables.query_text[query_rows])
         positive, negative = (
             _through(twins, _lists(offsets, documents, twin_rows))
             for offsets, documents in (
@@ -172,7 +174,7 @@ class Guard:
         against = _without(np.union1d(against, judged_negative), ignored)
         found = np.union1d(_keys(same_positive, width), _keys(of_group, width))
         found = _without(_without(np.union1d(found, judged_positive), against), ignored)
-        return _Judged(_unkeyed(found, width), _unkeyed(against, width), own_text)
+        return _Judged(_unkeyed(found, width), _unkeyed(against, width), own_text, positive)
 
     def _own_text(self, query_rows: Rows, document_rows: Rows) -> Pairs:
         if self.identical_text == "count":
@@ -183,39 +185,33 @@ class Guard:
         wanted = np.asarray(self.tables.query_text[query_rows], np.int64)
         return _joined((np.arange(len(query_rows)), wanted), (some, texts[some]))
 
-    def _likely(self, query_rows: Rows, document_rows: Rows) -> Pairs:
+    def _likely(self, stated: Pairs, document_rows: Rows) -> Pairs:
         """Documents that share a group with a stated positive, where that positive is of few groups."""
-        tables = self.tables
-        owners, positives = self._stated(query_rows)
+        tables, (owners, positives) = self.tables, stated
         few = tables.group_offsets[positives + 1] - tables.group_offsets[positives] <= _TELLING_GROUPS
         owners, positives = owners[few], positives[few]
         groups = _through(owners, _lists(tables.group_offsets, tables.document_groups, positives))
         return _joined(_distinct(groups), _lists(tables.group_offsets, tables.document_groups, document_rows))
 
-    def _best_positive(self, guidance: Guidance, query_rows: Rows) -> npt.NDArray[np.float32]:
-        """The guide's highest score of each query's stated positives; infinite where there is none."""
-        owners, positives = self._stated(query_rows)
-        best = np.full(len(query_rows), -np.inf, np.float32)
-        np.maximum.at(best, owners, guidance.pair_scores(query_rows[owners], positives))
-        return np.where(np.isneginf(best), np.float32(np.inf), best)
-
-    def _stated(self, query_rows: Rows) -> Pairs:
-        """The stated positives of each query and its twins, as rows in the corpus."""
-        owners, rows = self._twins(query_rows)
-        return _through(owners, _lists(self.tables.positive_offsets, self.tables.positive_documents, rows))
-
-    def _twins(self, query_rows: Rows) -> Pairs:
-        """The rows of all queries of the same text, the query itself among them."""
-        return _lists(self.tables.text_offsets, self.tables.text_queries, self.tables.query_text[query_rows])
-
 
 @dataclass(frozen=True)
 class _Judged:
-    """Pairs of places: relevant, stated to be no answer, and of the query's own text; no pair is in two of them."""
+    """Pairs of places: relevant, stated to be no answer, and of the query's own text; no pair is in two of them.
+    And the stated positives of each query and its twins, as rows in the corpus.
+    """
 
     relevant: Pairs
     negative: Pairs
     own_text: Pairs
+    stated: Pairs
+
+
+def _best_positive(guidance: Guidance, query_rows: Rows, stated: Pairs) -> npt.NDArray[np.float32]:
+    """The guide's highest score of each query's stated positives; infinite where there is none."""
+    owners, positives = stated
+    best = np.full(len(query_rows), -np.inf, np.float32)
+    np.maximum.at(best, owners, guidance.pair_scores(query_rows[owners], positives))
+    return np.where(np.isneginf(best), np.float32(np.inf), best)
 
 
 def _lists(offsets: Offsets, values: Codes | Rows, rows: Rows) -> Pairs:

@@ -71,7 +71,7 @@ class MiningOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class MinedNegatives:
+class HardNegatives:
     """`n` hard negatives, in the order of the query rows and for each query the hardest first.
 
     Attributes:
@@ -80,6 +80,20 @@ class MinedNegatives:
         ranks: places among the documents that are not relevant to the query, from 1.
         scores: similarities to the query.
         positive_scores: the similarity of the query's best positive.
+    """
+
+    query_rows: Rows
+    document_rows: npt.NDArray[np.int32]
+    ranks: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float32]
+    positive_scores: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class MinedNegatives(HardNegatives):
+    """All that were mined for an epoch.
+
+    Attributes:
         step: training steps of the encoder that mined them.
         options: how they were mined.
         fingerprint: of the prepared data set.
@@ -88,11 +102,6 @@ class MinedNegatives:
             the limit of `positive_share`.
     """
 
-    query_rows: Rows
-    document_rows: npt.NDArray[np.int32]
-    ranks: npt.NDArray[np.int32]
-    scores: npt.NDArray[np.float32]
-    positive_scores: npt.NDArray[np.float32]
     step: int
     options: MiningOptions
     fingerprint: str

@@ -1,14 +1,11 @@
 """From tokens to unit embeddings: a Hugging Face encoder in the Sentence Transformers folder layout."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import nullcontext
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from jaxtyping import Float, Int
@@ -19,24 +16,14 @@ from torch.utils.checkpoint import checkpoint
 
 from hr_retrieval.encoder.cpu.rounding import native_bfloat16, prepacked, round_embeddings
 from hr_retrieval.encoder.cpu.threads import GraphPerThread, in_threads
+from hr_retrieval.encoder.dimensions import choose_dimensions, full_dimension, projections_of
 from hr_retrieval.encoder.folder import encoder_folder
-from hr_retrieval.encoder.loading import (
-    Kind,
-    choose_dimensions,
-    choose_length,
-    choose_pooling,
-    choose_prefixes,
-    copy_tokenizer,
-    full_dimension,
-    load,
-    projections_of,
-    report_overruled,
-    set_dropout,
-)
+from hr_retrieval.encoder.loading import Kind, choose_length, choose_pooling, choose_prefixes, load, report_overruled
 from hr_retrieval.encoder.pooling import pool
-from hr_retrieval.encoder.ragged import Ragged, on_device
+from hr_retrieval.encoder.ragged import Ragged, in_batches, in_parts, on_device
 from hr_retrieval.encoder.saving import save_encoder
 from hr_retrieval.encoder.token_vectors import TokenVectors
+from hr_retrieval.encoder.tokenizer import FolderTokenizer
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_folder
 
@@ -78,8 +65,7 @@ class Encoder(nn.Module):
         trust_remote_code: whether a folder may bring Python code of its own.
 
     Raises:
-        UserError: the folder is missing, incomplete, unsafe or of an unknown kind; or an option
-            does not fit it.
+        UserError: the folder is missing, incomplete or unsafe; or an option does not fit it.
     """
 
     def __init__(
@@ -111,9 +97,8 @@ class Encoder(nn.Module):
         self._loaded = (loaded,)
         self.transformer: nn.Module = loaded[0].auto_model
         self.projections = nn.ModuleList(projections_of(loaded))
-        set_dropout(self.transformer, dropout)
         round_embeddings(self.transformer)
-        self._tokenizer = copy_tokenizer(loaded, self.max_length)
+        self._tokenizer = FolderTokenizer(loaded, self.max_length)
         self.token_vectors = TokenVectors(self.transformer, name_or_path, self.max_length, dropout, packing)
         # Weights are loaded in evaluation mode, and Lightning leaves each module in its own.
         self.train()
@@ -141,15 +126,7 @@ class Encoder(nn.Module):
     def tokenise(self, texts: list[str], kind: Kind) -> tuple[Ragged, int]:
         """Token ids of the texts with prefix and special tokens, and how many texts were cut at `max_length` tokens."""
         prefix = self.prefixes[kind]
-        encodings = self._tokenizer.encode_batch_fast([prefix + text for text in texts] if prefix else texts)
-        ids = [encoding.ids for encoding in encodings]
-        # `overflowing` copies what was cut: ask only where something can have been.
-        full = (encoding for encoding, row in zip(encodings, ids, strict=True) if len(row) >= self.max_length)
-        cut = sum(bool(encoding.overflowing) for encoding in full)
-        lengths = torch.tensor([len(row) for row in ids], dtype=torch.long)
-        # Three times as fast as a tensor from a list, which counts for millions of texts.
-        flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
-        return Ragged.from_lengths(torch.from_numpy(flat), lengths), cut
+        return self._tokenizer([prefix + text for text in texts] if prefix else texts)
 
     def encode(
         self,
@@ -168,7 +145,7 @@ class Encoder(nn.Module):
         """
         tokens, _ = self.tokenise(texts, kind)
         embeddings = torch.empty(len(texts), self.embedding_dimension, device=self.device)
-        batches = _batches(tokens.lengths, batch_tokens or self._budget())
+        batches = in_batches(tokens.lengths, batch_tokens or self._budget())
         many = precision == "bf16" and self.device.type == "cpu" and len(tokens.ids) >= _PREPACKED_TOKENS
         training = self.training
         self.eval()
@@ -202,15 +179,8 @@ class Encoder(nn.Module):
         """
         (loaded,) = self._loaded
         with whole_folder(folder, replace) as partial:
-            save_encoder(
-                partial,
-                loaded,
-                list(self.projections),
-                self.pooling,
-                self.max_length,
-                self.dimensions,
-                self.prefixes,
-            )
+            projections = list(self.projections)
+            save_encoder(partial, loaded, projections, self.pooling, self.max_length, self.dimensions, self.prefixes)
             for name, text in (files or {}).items():
                 (partial / name).write_text(text, encoding="utf-8")
 
@@ -227,8 +197,7 @@ class Encoder(nn.Module):
     @property
     def fingerprint(self) -> str:
         """Changes whenever the same text could give other tokens: a hash of tokenizer, truncation and prefixes."""
-        parts = json.dumps([self._tokenizer.to_str(), self.max_length, self.prefixes], sort_keys=True)
-        return hashlib.sha256(parts.encode()).hexdigest()[:32]
+        return self._tokenizer.fingerprint(self.prefixes)
 
     def embedding_fingerprint(self) -> str:
         """Changes whenever the same text could get another embedding: SHA-256 over tokens, pooling,
@@ -262,8 +231,11 @@ class Encoder(nn.Module):
         if torch.is_grad_enabled():
             dealt = self._dealt(tokens.lengths)
             return self._embed_dealt(tokens, dealt) if len(dealt) > 1 else self._embed(tokens)
-        parts = [] if self.training else _batches(tokens.lengths, _PART_TOKENS)
-        return self._embed_parts(tokens, parts) if len(parts) >= self._threads() else self._embed(tokens)
+        parts = [] if self.training else in_batches(tokens.lengths, _PART_TOKENS)
+        if len(parts) < self._threads():
+            return self._embed(tokens)
+        embeddings = in_threads(lambda rows: self._embed(tokens.take(rows)), parts)
+        return torch.cat(embeddings)[torch.cat(parts).argsort()]
 
     def _embed(self, tokens: Ragged) -> Float[Tensor, "B d"]:
         if len(tokens) == 0:
@@ -296,12 +268,8 @@ class Encoder(nn.Module):
             return 65536
         return 64 * _PART_TOKENS * self._threads() if self._threads() > 1 else _PART_TOKENS
 
-    def _embed_parts(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
-        embeddings = in_threads(lambda rows: self._embed(tokens.take(rows)), parts)
-        return torch.cat(embeddings)[torch.cat(parts).argsort()]
-
     def _dealt(self, lengths: Int[Tensor, " B"]) -> list[Int[Tensor, " _"]]:
-        """Rows of each thread's part while gradients are recorded, ascending by length; as much work in each.
+        """Rows of each thread's part while gradients are recorded.
 
         No parts where threads would not do: the random numbers of dropout would fall in any order,
         and padded batches are not worth it.
@@ -310,11 +278,7 @@ class Encoder(nn.Module):
         if not self.token_vectors.packed or self.token_vectors.dropout or least < 1:
             return []
         count = min(self._threads(), _MOST_PARTS, int(lengths.sum()) // _LEAST_TOKENS, len(lengths))
-        places = torch.arange(len(lengths)) % (2 * max(count, 1))
-        # There and back, so that no part gets the longer one of each pair.
-        part = torch.minimum(places, 2 * count - 1 - places)
-        order = lengths.argsort(descending=True, stable=True)
-        return [order[part == number].flip(0) for number in range(count)]
+        return in_parts(lengths, count)
 
     def _embed_dealt(self, tokens: Ragged, parts: list[Int[Tensor, " _"]]) -> Float[Tensor, "B d"]:
         """As `_embed`, with the graph of each part in a thread of its own, forward and backward."""
@@ -332,17 +296,3 @@ class Encoder(nn.Module):
             embed, pieces, [len(piece.ids) for piece in pieces], words, *weights
         )
         return embeddings[torch.cat(parts).argsort()]
-
-
-def _batches(lengths: Int[Tensor, " N"], batch_tokens: int) -> list[Int[Tensor, " b"]]:
-    """Rows of similar length, at most `batch_tokens` tokens at a time, but at least one row."""
-    order = lengths.argsort(descending=True, stable=True)
-    sizes: list[int] = []
-    tokens = batch_tokens + 1
-    for length in lengths[order].tolist():
-        if tokens + length > batch_tokens:
-            sizes.append(0)
-            tokens = 0
-        sizes[-1] += 1
-        tokens += length
-    return list(torch.split(order, sizes)) if sizes else []

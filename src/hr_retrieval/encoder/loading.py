@@ -11,14 +11,13 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import modules as library
-from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel
 
-from hr_retrieval.encoder.folder import transformer_folder
+from hr_retrieval.encoder.dimensions import own_dimensions
 from hr_retrieval.encoder.pooling import POOLINGS, Pooling
 from hr_retrieval.encoder.quiet import quiet
+from hr_retrieval.encoder.tokenizer import check_tokenizer
 from hr_retrieval.errors import UserError
 
 Kind = Literal["query", "document"]
@@ -28,45 +27,11 @@ _PROMPTS: dict[Kind, tuple[str, ...]] = {
     "query": ("query", "search_query"),
     "document": ("document", "passage", "corpus", "search_document"),
 }
-# What tokenizers differ in: case, accents, scripts, digits, spaces, punctuation, marks, symbols.
-_MIXED_TEXTS = (
-    "Software Engineer (m/w/d), C++/C#",
-    "senior accountant",
-    "HR",
-    "don't re-use e-mail addresses",
-    "Повар-кондитер 5 разряда",
-    "ВОДИТЕЛЬ категории C, ёмкость й",
-    "инженер 1С",
-    "naïve café résumé Zürich",
-    "cafe\u0301 и\u0306 n\u0303",
-    "3.14 1,000,000 2026 007",
-    "welder\tand\nfitter",
-    "two  spaces   and more",
-    " leading and trailing ",
-    "no.space.after.stops",
-    "Wi-Fi/5G & «кавычки» – тире — №1",
-    "👩‍🔧 🚀 ok",
-    "東京 エンジニア 개발자",
-    "مهندس हिन्दी ไทย",
-    "ﬁtter ＡＢＣ ½ ™",
-    "a\u200bb\u00a0c",
-    "_snake_case_ CamelCase __init__",
-    "",
-    " ",
-)
-
 # What the libraries raise where a file of the folder is not what they expect.
 _UNREADABLE = (
-    OSError,
-    ValueError,
-    ImportError,
-    RuntimeError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    SafetensorError,
+    OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError,
     StrictDataclassError,
-)
+)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +65,7 @@ def load(folder: Path, trust_remote_code: bool) -> Any:
     if loaded.tokenizer is None or not loaded.tokenizer.is_fast:
         raise UserError(f"a fast tokenizer in {folder}", "none", "Save the tokenizer as tokenizer.json.")
     _check_reading(folder, loaded)
-    _check_tokenizer(folder, loaded)
+    check_tokenizer(folder, loaded)
     # The pooler is for other tasks. It gets no gradient, and DistributedDataParallel waits for each
     # that is due.
     if getattr(loaded[0].auto_model, "pooler", None) is not None:
@@ -144,32 +109,6 @@ def _check_reading(folder: Path, loaded: Any) -> None:
         raise UserError(
             f"a model in {folder} whose last hidden states are pooled", f"texts read by {reading}", "Use another model."
         )
-
-
-def _check_tokenizer(folder: Path, loaded: Any) -> None:
-    """Raise `UserError` if the tokenizer gives other ids than its own tokenizer.json.
-
-    transformers 5 builds the tokenizer of a named class anew from the vocabulary, whatever else the
-    file says.
-    """
-    path = transformer_folder(folder) / "tokenizer.json"
-    if not path.exists():
-        return
-    own = Tokenizer.from_file(str(path))
-    own.no_padding()
-    own.no_truncation()
-    for text in _MIXED_TEXTS:
-        # An option of the folder, which the library adds to the tokenizer.
-        text = text.lower() if loaded[0].do_lower_case else text
-        expected, found = own.encode(text).ids, loaded.tokenizer(text).input_ids
-        if expected != found:
-            raise UserError(
-                f"the token ids of {path} for {text!r}: {expected}",
-                f"{found} by the class {type(loaded.tokenizer).__name__}, which transformers builds anew",
-                f'Write "tokenizer_class": "PreTrainedTokenizerFast" into {path.with_name("tokenizer_config.json")} '
-                "(of a copy, if it lies in the hub's cache): the file is then used as it is. If the model was trained "
-                "with the ids of the class, remove tokenizer.json where the vocabulary has a file of its own.",
-            )
 
 
 def choose_pooling(pooling: str | None, module: Any) -> Pooling:
@@ -249,51 +188,6 @@ def _kind_of(name: str) -> Kind | None:
     return next((kind for kind, names in _PROMPTS.items() if name.lower() in names), None)
 
 
-def choose_dimensions(dimensions: int | None, loaded: Any) -> int | None:
-    """How many of the first dimensions are kept; None for all."""
-    chosen = own_dimensions(loaded) if dimensions is None else dimensions
-    full = full_dimension(loaded)
-    if chosen is not None and not 1 <= chosen <= full:
-        raise UserError(f"dimensions from 1 to {full}", str(chosen), "Set dimensions within what the model gives.")
-    return chosen
-
-
-def own_dimensions(loaded: Any) -> int | None:
-    """The folder's `truncate_dim`, or the width of a last layer that only picks the first dimensions."""
-    picked = [module.out_features for module in loaded if _selects(module)]
-    found: int | None = picked[-1] if picked else loaded.truncate_dim
-    return found
-
-
-def selection(width: int, dimensions: int) -> Any:
-    """A layer of the library that keeps the first dimensions, exactly."""
-    return library.Dense(
-        width, dimensions, bias=False, activation_function=None, init_weight=torch.eye(dimensions, width)
-    )
-
-
-def _selects(module: Any) -> bool:
-    return (
-        isinstance(module, library.Dense)
-        and isinstance(module.activation_function, nn.Identity)
-        and not module.bias
-        and not module.use_residual
-        and torch.equal(module.linear.weight, torch.eye(*module.linear.weight.shape))
-    )
-
-
-def projections_of(loaded: Any) -> list[Any]:
-    """The dense layers behind the pooling, but for one that only picks dimensions."""
-    return [module for module in loaded if isinstance(module, library.Dense) and not _selects(module)]
-
-
-def full_dimension(loaded: Any) -> int:
-    """Length of the embeddings before they are cut."""
-    dense = projections_of(loaded)
-    size: int = (dense[-1] if dense else loaded[0]).get_embedding_dimension()
-    return size
-
-
 def _positions(transformer: Any) -> int | None:
     """How many positions the transformer has for tokens; None if it has no table of them."""
     for module in transformer.modules():
@@ -308,22 +202,6 @@ def first_position(transformer: Any) -> int:
     """0, but in the RoBERTa family and MPNet positions are counted from behind the padding token's number."""
     padding = getattr(getattr(transformer, "embeddings", None), "padding_idx", None)
     return 0 if padding is None else padding + 1
-
-
-def set_dropout(transformer: nn.Module, dropout: float) -> None:
-    if not 0 <= dropout < 1:
-        raise UserError("a dropout of at least 0 and below 1", str(dropout), "Set dropout to 0 or 0.1, for example.")
-    for module in transformer.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = dropout
-
-
-def copy_tokenizer(loaded: Any, max_length: int) -> Tokenizer:
-    """A copy of the folder's tokenizer: the library changes truncation and padding of its own with each call."""
-    tokenizer = Tokenizer.from_str(loaded.tokenizer.backend_tokenizer.to_str())
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length, direction=loaded.tokenizer.truncation_side)
-    return tokenizer
 
 
 def report_overruled(

@@ -66,3 +66,26 @@ def on_device(tensor: Shaped[Tensor, "..."], device: torch.device | str) -> Shap
     if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def in_batches(lengths: Int[Tensor, " N"], batch_tokens: int) -> list[Int[Tensor, " b"]]:
+    """Rows of similar length, at most `batch_tokens` tokens at a time, but at least one row."""
+    order = lengths.argsort(descending=True, stable=True)
+    sizes: list[int] = []
+    tokens = batch_tokens + 1
+    for length in lengths[order].tolist():
+        if tokens + length > batch_tokens:
+            sizes.append(0)
+            tokens = 0
+        sizes[-1] += 1
+        tokens += length
+    return list(torch.split(order, sizes)) if sizes else []
+
+
+def in_parts(lengths: Int[Tensor, " N"], count: int) -> list[Int[Tensor, " _"]]:
+    """Rows dealt to `count` parts of as much work each, ascending by length in each."""
+    places = torch.arange(len(lengths)) % (2 * max(count, 1))
+    # There and back, so that no part gets the longer one of each pair.
+    part = torch.minimum(places, 2 * count - 1 - places)
+    order = lengths.argsort(descending=True, stable=True)
+    return [order[part == number].flip(0) for number in range(count)]

@@ -37,7 +37,7 @@ class TokenVectors:
         transformer: a Hugging Face encoder.
         name: what to call it in messages.
         max_length: the most tokens of a text.
-        dropout: of its dropout layers while it trains.
+        dropout: set in its dropout layers, for training.
         packing: True to insist, False for never, None for wherever a check on a few texts finds it
             equal to padding.
 
@@ -46,7 +46,7 @@ class TokenVectors:
         reason: why, or why not.
 
     Raises:
-        UserError: `packing` is True and the check fails.
+        UserError: `packing` is True and the check fails; or no such share can be dropped.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class TokenVectors:
     ) -> None:
         self.transformer: Any = transformer
         self.dropout = dropout
+        _set_dropout(transformer, dropout)
         self.packed, self.reason = False, "switched off"
         if packing is not False:
             self.packed, self.reason = self._try_packing(max_length)
@@ -172,3 +173,11 @@ def _probe(vocabulary: int, max_length: int) -> Ragged:
     # The lowest ids are special tokens, padding among them.
     ids = torch.randint(min(10, vocabulary - 1), vocabulary, (int(lengths.sum()),), generator=generator)
     return Ragged.from_lengths(ids, lengths)
+
+
+def _set_dropout(transformer: nn.Module, dropout: float) -> None:
+    if not 0 <= dropout < 1:
+        raise UserError("a dropout of at least 0 and below 1", str(dropout), "Set dropout to 0 or 0.1, for example.")
+    for module in transformer.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout

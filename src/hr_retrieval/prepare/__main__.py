@@ -9,9 +9,10 @@ from hr_retrieval.config.command import entry_point
 def main(config: DictConfig) -> None:
     """Prepare one source."""
     # pyarrow and pandas take a second to import; `--help` needs neither.
-    from hr_retrieval.prepare.preparation import configured
+    from hr_retrieval.config.build import build
+    from hr_retrieval.prepare.preparation import Preparation
 
-    preparation = configured(config.data)
+    preparation: Preparation = build(config.data, _convert_="all")
     dataset = preparation.run(config.split_seed, config.replace)
     counts = dataset.info["counts"]
     for name, numbers in counts["splits"].items():

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hr_retrieval.config.build import build
 from hr_retrieval.data.arrays import Codes, Places
 from hr_retrieval.data.command import data_command, plain_values, spoken, usual_source
 from hr_retrieval.data.dataset import PreparedDataset
@@ -41,15 +40,7 @@ _SHARED_SPLIT_RULE = (
 )
 _STATED_SPLIT_RULE = "as the source states it"
 # What stands in the folder of a data set, the cache of training among it.
-_PARTS = {
-    "corpus.parquet",
-    "queries.parquet",
-    "qrels.parquet",
-    "rejected.parquet",
-    "dataset.json",
-    "rows",
-    "tokens",
-}
+_PARTS = {"corpus.parquet", "queries.parquet", "qrels.parquet", "rejected.parquet", "dataset.json", "rows", "tokens"}
 
 
 @dataclass(frozen=True)
@@ -294,13 +285,3 @@ class Preparation:
             return f"Prepare it again: {self.command('prepare', seed, 'replace=true')}"
         command = self.command("prepare", seed, f"replace={spoken(name_of(folder, info))}")
         return f"Name another data.folder; or, if that data set may be lost: {command}"
-
-
-def configured(data: Mapping[str, Any]) -> Preparation:
-    """The `Preparation` that a config describes.
-
-    Raises:
-        UserError: a setting is out of range.
-    """
-    preparation: Preparation = build(data, _convert_="all")
-    return preparation

@@ -96,12 +96,6 @@ class Run:
 
     def check_made_from(self, made_from: Mapping[str, str]) -> None:
         """Raise `UserError`, naming what differs, unless the run was begun with what has these fingerprints."""
-        if not self.made_from:
-            raise UserError(
-                f"a record of what the run was made from in {self.folder / 'config.yaml'}",
-                "none: another version began it",
-                "Start it anew: the same options without resume=.",
-            )
         for name, now in made_from.items():
             before = self.made_from.get(name, now)
             if now != before:

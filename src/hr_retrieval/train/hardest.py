@@ -9,21 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hr_retrieval.data.guard import Guard
-from hr_retrieval.data.negatives import MiningOptions, Rows
+from hr_retrieval.data.negatives import HardNegatives, MiningOptions, Rows
 from hr_retrieval.retrieval.index import ExactIndex
 
 
 @dataclass(frozen=True, eq=False)
-class Hardest:
-    """The allowed negatives of a block of queries, as in `MinedNegatives`, and how many documents
-    were looked at, were relevant, and were too close.
-    """
+class Hardest(HardNegatives):
+    """Those of a block of queries, and how many documents were looked at, were relevant, and were too close."""
 
-    query_rows: Rows
-    document_rows: npt.NDArray[np.int32]
-    ranks: npt.NDArray[np.int32]
-    scores: npt.NDArray[np.float32]
-    positive_scores: npt.NDArray[np.float32]
     looked_at: int
     relevant: int
     close: int

@@ -157,9 +157,7 @@ class RetrievalModule(pl.LightningModule):
         assert self.optimizer is not None, "the module was built for evaluation"
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
-            raise UserError(
-                "a weight that training may change", "none: all are frozen", "Leave some of them trainable."
-            )
+            raise UserError("a weight that training may change", "none: all are frozen", "Leave some trainable.")
         groups: list[dict[str, Any]] = [
             {"params": [parameter for parameter in trained if parameter.ndim > 1]},
             {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
@@ -172,10 +170,7 @@ class RetrievalModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip as the trainer says, also for fused optimizers, which Lightning refuses under every mixed precision."""
         if not gradient_clip_val:

@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from hr_retrieval.errors import UserError
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.runs.ranking import FILE
 from hr_retrieval.runs.resuming import changed
@@ -18,8 +19,18 @@ def resumed_run(folder: Path) -> tuple[Run, tuple[Path, int] | None, bool]:
     """The run with the changes given beside `resume=`; its newest checkpoint and the step of that,
     if there is one; and whether it has ended for good, since it holds weights alone and nothing was
     changed.
+
+    Raises:
+        UserError: another version of the program began the run, or a change does not apply.
     """
     before = Run.open(folder)
+    if not before.made_from:
+        # Before its parts are built: a part of another version need not fit this one.
+        raise UserError(
+            f"a record of what the run was made from in {folder / 'config.yaml'}",
+            "none: another version began it",
+            "Start it anew: the same options without resume=.",
+        )
     newest = before.newest_checkpoint()
     this_run = changed(before, _changes(), HydraConfig.get().runtime.choices, newest[1] if newest else 0)
     return this_run, newest, newest is None and this_run == before and (folder / "summary.json").exists()

@@ -14,7 +14,15 @@ from hr_retrieval.data.arrays import Hashes, Mask, Rows
 from hr_retrieval.data.keys import Index, keys_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.json_lines import json_row
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, Rejected, Unreadable, check_columns, readable
+from hr_retrieval.prepare.readers.reader import (
+    BATCH_ROWS,
+    RawBatch,
+    Rejected,
+    Unreadable,
+    check_columns,
+    readable,
+    sorted_out,
+)
 from hr_retrieval.prepare.readers.text_files import BROKEN, broken, check_encoding, check_text, decoded, text_lines
 from hr_retrieval.prepare.record import split_number
 
@@ -90,14 +98,9 @@ class BeirReader:
     def _documents(self, file: Path) -> Iterator[RawBatch]:
         numbered = enumerate(line for _, line in _identified(file, self.encoding, self.errors))
         while block := list(islice(numbered, BATCH_ROWS)):
-            rows, values, rejected = [], [], []
-            for row, line in block:
-                if isinstance(line, Unreadable):
-                    rejected.append(Rejected.of(file, row, line))
-                elif line is not None:
-                    rows.append(row)
-                    values.append(_row({"corpus-id": str(line["_id"]), "positive": _document(line)}))
-            yield RawBatch(str(file), rows, values, rejected, corpus_only=True)
+            kept, rejected = sorted_out(file, block)
+            values = [_row({"corpus-id": str(line["_id"]), "positive": _document(line)}) for _, line in kept]
+            yield RawBatch(str(file), [row for row, _ in kept], values, rejected, corpus_only=True)
 
     def _judgements(self, file: Path, corpus: "_Lines", queries: "_Lines", judged: Mask) -> Iterator[RawBatch]:
         pieces = map(_judgement, text_lines(file, self.encoding, self.errors))
@@ -106,8 +109,7 @@ class BeirReader:
         begin = int(bool(first) and isinstance(first[0], Unreadable))
         numbered = enumerate(chain(first[begin:], pieces))
         while block := list(islice(numbered, BATCH_ROWS)):
-            rejected = [Rejected.of(file, row, piece) for row, piece in block if isinstance(piece, Unreadable)]
-            stated = [(row, piece) for row, piece in block if isinstance(piece, tuple)]
+            stated, rejected = sorted_out(file, block)
             query_rows = queries.rows([query for _, (query, _, _) in stated])
             document_rows = corpus.rows([document for _, (_, document, _) in stated])
             there = (query_rows >= 0) & (document_rows >= 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, Rejected, Unreadable, check_columns, find_files
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, Unreadable, check_columns, find_files, sorted_out
 from hr_retrieval.prepare.readers.text_files import BROKEN, broken, check_encoding, text_lines
 
 
@@ -37,24 +37,17 @@ class JsonLinesReader:
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The rows; a line that is no JSON object is rejected."""
         for file in self.inputs():
-            names: set[str] = set()
             checked = False
             numbered = enumerate(json_rows(file, self.encoding, self.errors))
             while block := list(itertools.islice(numbered, BATCH_ROWS)):
-                rows, values, rejected = [], [], []
-                for row, line in block:
-                    if isinstance(line, Unreadable):
-                        rejected.append(Rejected.of(file, row, line))
-                    elif line is not None:
-                        rows.append(row)
-                        values.append({name: line.get(name) for name in wanted})
-                        names.update(line)
-                if rows and not checked:
+                kept, rejected = sorted_out(file, block)
+                if kept and not checked:
                     # Keys may be left out where they are null; what no line of the first block has
                     # is misspelt.
-                    check_columns(file, sorted(names), wanted)
+                    check_columns(file, sorted({name for _, line in kept for name in line}), wanted)
                     checked = True
-                yield RawBatch(str(file), rows, values, rejected)
+                values = [{name: line.get(name) for name in wanted} for _, line in kept]
+                yield RawBatch(str(file), [row for row, _ in kept], values, rejected)
 
 
 def json_rows(file: Path, encoding: str, errors: str) -> Iterator[Mapping[str, Any] | Unreadable | None]:

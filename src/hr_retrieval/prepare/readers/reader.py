@@ -1,15 +1,17 @@
 """What a reader is: a source of rows, batch by batch, with what is no row set apart."""
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
 from hr_retrieval.errors import UserError
+
+Row = TypeVar("Row")
 
 BATCH_ROWS = 2048
 MAP_COLUMNS = "Map data.columns.* to the columns of the file."
@@ -142,6 +144,14 @@ def readable(file: Path, kind: str) -> Iterator[None]:
         raise UserError(
             f"{kind} at {file}", reason, "Check that the file is whole and may be read, or write it anew."
         ) from error
+
+
+def sorted_out(
+    file: Path, block: Iterable[tuple[int, Row | Unreadable | None]]
+) -> tuple[list[tuple[int, Row]], list[Rejected]]:
+    """What of numbered lines is a row, and what is rejected; a blank line, `None`, is neither."""
+    rejected = [Rejected.of(file, row, line) for row, line in block if isinstance(line, Unreadable)]
+    return [(row, line) for row, line in block if line is not None and not isinstance(line, Unreadable)], rejected
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """The embedded batches of all processes as one, and what the guard says of them."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -42,6 +43,14 @@ class GlobalBatch:
         """The share of what is not relevant that the guard took out of the negatives."""
         others = ~self.relevance
         return (others & ~self.negative).sum() / others.sum().clamp(min=1)
+
+
+class Surroundings(Protocol):
+    """What knows the documents around a batch."""
+
+    def around(self, whole: GlobalBatch, guard: Guard) -> Neighbours:
+        """Documents beyond the batch that are near to its texts, judged for its anchors."""
+        ...
 
 
 def gathered(

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
-from hr_retrieval.data.guard import Guard
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.ragged import on_device
 from hr_retrieval.errors import UserError
@@ -21,7 +20,7 @@ from hr_retrieval.objective.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Ne
 from hr_retrieval.objective.similarity import cosine, synthetic_cosine
 from hr_retrieval.objective.triplet import LossResult, TripletLoss
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
-from hr_retrieval.train.global_batch import GlobalBatch, gathered, remembered
+from hr_retrieval.train.global_batch import Surroundings, gathered, remembered
 from hr_retrieval.train.reading import Reading
 from hr_retrieval.train.schedule import total_steps
 from hr_retrieval.train.view import view
@@ -30,14 +29,6 @@ log = logging.getLogger(__name__)
 
 # So many collapsed steps in a row are no accident of one batch.
 _COLLAPSED_STEPS = 20
-
-
-class Surroundings(Protocol):
-    """What knows the documents around a batch."""
-
-    def around(self, whole: GlobalBatch, guard: Guard) -> Neighbours:
-        """Documents beyond the batch that are near to its texts, judged for its anchors."""
-        ...
 
 
 class RetrievalModule(pl.LightningModule):

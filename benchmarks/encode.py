@@ -17,8 +17,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from benchmarks.interleave import comparison, interleave, table
+from hr_retrieval.encoder.builtin import BUILTIN
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
+from hr_retrieval.encoder.folder import encoder_folder
 
 
 def run(quick: bool, count: int | None = None) -> list[dict[str, Any]]:

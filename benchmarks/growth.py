@@ -94,8 +94,8 @@ def _prepare(folder: Path) -> dict[str, float]:
 
 def _open(folder: Path) -> dict[str, float]:
     from hr_retrieval.data.datamodule import RetrievalDataModule
+    from hr_retrieval.encoder.builtin import BUILTIN
     from hr_retrieval.encoder.encoder import Encoder
-    from hr_retrieval.encoder.folder import BUILTIN
 
     encoder = Encoder(BUILTIN)
     begun = time.monotonic()

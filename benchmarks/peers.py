@@ -45,8 +45,9 @@ from hr_retrieval.data.evaluation_set import evaluation_set
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.sampler import PairSampler
 from hr_retrieval.data.tables import SPLITS, Split, Table
+from hr_retrieval.encoder.builtin import BUILTIN
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
+from hr_retrieval.encoder.folder import encoder_folder
 from hr_retrieval.files import whole_folder, write_json
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.ranking import exact_ranks

@@ -60,8 +60,8 @@ def main() -> None:
 
 def _ratio(size: int, rounds: int) -> str:
     """Seconds of both, and their ratio, the two in turns."""
+    from hr_retrieval.encoder.builtin import BUILTIN
     from hr_retrieval.encoder.encoder import Encoder
-    from hr_retrieval.encoder.folder import BUILTIN
 
     encoder = Encoder(BUILTIN).to(_DEVICE)
     generator = np.random.default_rng(0)

@@ -23,8 +23,9 @@ from sentence_transformers.sentence_transformer import losses
 from torch import Tensor, nn
 
 from benchmarks.interleave import comparison, interleave, table
+from hr_retrieval.encoder.builtin import BUILTIN
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.folder import BUILTIN, encoder_folder
+from hr_retrieval.encoder.folder import encoder_folder
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.objective.similarity import cosine
 from hr_retrieval.objective.triplet import TripletLoss

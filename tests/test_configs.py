@@ -25,6 +25,8 @@ GROUPS = {
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 VERBS = {"data": "prepare"}
+# Sources that are files of the user's own, of which nothing is known.
+FILES = ("csv", "jsonl", "parquet", "pickle")
 
 
 @functools.cache
@@ -98,7 +100,7 @@ def test_the_yaml_of_a_strategy_names_every_option_with_its_default() -> None:
             assert set(parameters) == {str(key) for key in part} - {"_target_"}
 
 
-@pytest.mark.parametrize("option", ["csv", "jsonl", "parquet", "pickle", "beir"])
+@pytest.mark.parametrize("option", GROUPS["data"])
 def test_the_yaml_of_a_reader_names_every_option_with_its_default(option: str) -> None:
     config = OmegaConf.to_container(composed("prepare", f"data={option}").data, resolve=False)
     assert isinstance(config, dict)
@@ -108,7 +110,7 @@ def test_the_yaml_of_a_reader_names_every_option_with_its_default(option: str) -
         assert set(own) == set(parameters)
         for key, parameter in parameters.items():
             usual = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
-            if parameter.default is not parameter.empty and key not in ("reader", "columns") and option != "beir":
+            if parameter.default is not parameter.empty and key not in ("reader", "columns") and option in FILES:
                 assert own[key] == usual, key
 
 

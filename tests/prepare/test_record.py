@@ -16,7 +16,7 @@ def read(row: dict[str, Any], **columns: Any) -> Record | str:
 
 
 def test_a_pair() -> None:
-    assert read({"a": " x ", "p": "y"}) == Record(["x"], ["y"], [], None, None, None, None)
+    assert read({"a": " x ", "p": "y"}) == Record(["x"], ["y"], [], None, None, None, None, None)
 
 
 @pytest.mark.parametrize("value", [None, math.nan, pd.NA, pd.NaT, [], [None]])
@@ -99,7 +99,7 @@ def test_the_placeholders_are_an_option() -> None:
     assert read({"a": "see above", "p": "y"}, missing=["See above"]) == "a: the placeholder See above"
     assert read({"a": "see above", "p": "y"}, missing="see above") == "a: the placeholder see above"
     assert read({"a": ["x", "n/a"], "p": "y"}) == Record(
-        ["x"], ["y"], [], None, None, None, None, ["a: the placeholder n/a"]
+        ["x"], ["y"], [], None, None, None, None, None, ["a: the placeholder n/a"]
     )
 
 
@@ -134,3 +134,21 @@ def test_each_column_may_have_its_own_separator() -> None:
     record = read({"a": "x|z", "p": "1\n2", "n": "3|4"}, negative="n", lists=["a", "p"], separator=["|", "lines"])
     assert isinstance(record, Record)
     assert (record.anchors, record.positives, record.negatives) == (["x", "z"], ["1", "2"], ["3|4"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "groups"),
+    [
+        ({}, (None, None)),
+        ({"group": "g"}, ("1", "1")),
+        ({"related": "r"}, (None, "r: 25")),
+        ({"group": "g", "related": "r"}, ("1", "r: 25")),
+        ({"group": "g", "related": "none"}, ("1", None)),
+    ],
+)
+def test_what_documents_are_related_by_is_no_group_of_a_query(
+    columns: dict[str, str], groups: tuple[str | None, str | None]
+) -> None:
+    record = read({"a": "x", "p": "y", "g": 1, "r": 25, "none": None}, **columns)
+    assert isinstance(record, Record)
+    assert (record.group, record.document_group) == groups

@@ -109,6 +109,7 @@ def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, t
     ("name", "on_the_hub"),
     [
         ("builtin:all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
+        ("builtin:multilingual-e5-small", "intfloat/multilingual-e5-small"),
         ("intfloat/multilingual-e5-base", "intfloat/multilingual-e5-base"),
         ("/models/a: b #1", None),
     ],

@@ -102,8 +102,8 @@ class EvaluateConfig:
     """What `evaluate` reads.
 
     Attributes:
-        encoder: a run directory, an encoder's folder, a hub name, `builtin:all-MiniLM-L6-v2` or
-            `tiny`.
+        encoder: a run directory, an encoder's folder, a hub name, `builtin:all-MiniLM-L6-v2`,
+            `builtin:multilingual-e5-small` or `tiny`.
         base: the encoder before training, for comparison: `auto` takes what the run or the folder's
             model card names, null compares with none.
         data: `data.folder` is the prepared data set.

@@ -19,6 +19,12 @@ _OPTIONS = {
     "PickleReader": "pickle",
     "BeirReader": "beir",
     "EscoReader": "esco",
+    "EscoDownloadReader": "esco_titles",
+    "OnetReader": "onet_tasks",
+    "OnetWorkReader": "onet_work",
+    "HhReader": "hh",
+    "TrecReader": "trec",
+    "MtebReader": "mteb",
 }
 
 

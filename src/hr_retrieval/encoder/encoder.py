@@ -47,8 +47,8 @@ class Encoder(nn.Module):
     allows, all texts of a batch lie in one row without padding (`packing.py`).
 
     Args:
-        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`; `tiny`, random weights for tests;
-            or a hub name.
+        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2` or `builtin:multilingual-e5-small`;
+            `tiny`, random weights for tests; or a hub name.
         pooling: mean, cls, max or lasttoken; None for the folder's own, or mean for a plain Hugging
             Face folder.
         max_length: tokens read of each text, special tokens included; None for the folder's own.

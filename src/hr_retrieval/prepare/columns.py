@@ -30,6 +30,9 @@ class Columns:
         negative: documents that are known not to.
         group: what answers the same need: every document of a group is a right answer to every
             anchor of it.
+        related: what is only likely to answer the same need, such as a unit group of ISCO: a document
+            of the same one as a right answer is neither relevant nor a negative in training, and a
+            plain document in evaluation. A document that is stated for several is of none.
         anchor_id: identifier of the query; made from the text by default. With several anchors,
             `-1`, `-2`, ... are added.
         positive_id: identifier of the document, likewise.
@@ -51,6 +54,7 @@ class Columns:
     positive: Any = "description"
     negative: Any = None
     group: Any = None
+    related: Any = None
     anchor_id: Any = None
     positive_id: Any = None
     split: Any = None
@@ -59,7 +63,7 @@ class Columns:
     separator: str | Sequence[str] = "lines"
 
     def __post_init__(self) -> None:
-        for key in ("anchor", "positive", "negative", "group", "anchor_id", "positive_id", "split", "lists"):
+        for key in ("anchor", "positive", "negative", "group", "related", "anchor_id", "positive_id", "split", "lists"):
             object.__setattr__(self, key, _as_names(key, getattr(self, key)))
         for key in ("anchor", "positive"):
             if not several(getattr(self, key)):
@@ -100,7 +104,8 @@ class Columns:
     def names(self) -> list[str]:
         """Every column that is read, each once."""
         named = self.text_names()
-        named += [name for name in (self.group, self.anchor_id, self.positive_id, self.split) if name is not None]
+        others = (self.group, self.related, self.anchor_id, self.positive_id, self.split)
+        named += [name for name in others if name is not None]
         return list(dict.fromkeys(named))
 
 

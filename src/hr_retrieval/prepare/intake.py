@@ -141,7 +141,7 @@ class _Pairs:
     def add(self, row: int, record: Record, queries: "_Spool", documents: "_Spool") -> None:
         """Add the texts of a row to the two sides, and its pairs."""
         anchors = queries.add(record.anchors, record.anchor_id, record.group)
-        positives = documents.add(record.positives, record.positive_id, record.group)
+        positives = documents.add(record.positives, record.positive_id, record.document_group)
         negatives = documents.add(record.negatives, None, None)
         self._splits += [-1 if record.split is None else record.split] * len(record.anchors)
         self._positives += [(anchor, positive) for anchor in anchors for positive in positives]

@@ -18,7 +18,9 @@ class Record:
     """One usable row.
 
     Attributes:
-        group: as stated, `None` if no column states it.
+        group: of the queries, as stated; `None` if no column states it.
+        document_group: of the documents: the same, or what they are related by if a column states
+            that, in words that are no query's group.
         split: 0 train, 1 validation, 2 test; `None` if no column states it.
         skipped: why values were left out beside others that are used: empty ones of a list, say.
     """
@@ -27,6 +29,7 @@ class Record:
     positives: list[str]
     negatives: list[str]
     group: str | None
+    document_group: str | None
     anchor_id: str | None
     positive_id: str | None
     split: int | None
@@ -51,9 +54,9 @@ def read_record(row: Mapping[str, Any], columns: Columns, corpus_only: bool = Fa
     negatives, negative_faults = _texts(row, several(columns.negative), columns)
     if not positives and not negatives:
         return positive_faults[0]
-    group, anchor_id, positive_id = (
+    group, related, anchor_id, positive_id = (
         None if name is None else _name(row[name], columns)
-        for name in (columns.group, columns.anchor_id, columns.positive_id)
+        for name in (columns.group, columns.related, columns.anchor_id, columns.positive_id)
     )
     for name, value in (
         (columns.group, group),
@@ -65,7 +68,10 @@ def read_record(row: Mapping[str, Any], columns: Columns, corpus_only: bool = Fa
     # To have fewer values than columns is no fault.
     faults = (*anchor_faults, *positive_faults, *negative_faults)
     skipped = [fault for fault in faults if not fault.endswith(": missing")]
-    return Record(anchors, positives, negatives, group, anchor_id, positive_id, split, skipped)
+    document_group = None if related is None else f"{columns.related}: {related}"
+    if columns.related is None:
+        document_group = group
+    return Record(anchors, positives, negatives, group, document_group, anchor_id, positive_id, split, skipped)
 
 
 def split_number(name: Any) -> int | None:

@@ -29,3 +29,13 @@ def write_text(folder: Path, content: str | bytes, name: str = "rows.csv") -> st
 
 def rejected_of(batches: list[RawBatch]) -> list[tuple[int, str, str]]:
     return [(fault.row, fault.reason, fault.content) for batch in batches for fault in batch.rejected]
+
+
+class Package:
+    """What `importlib.metadata` says of an installed package at a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def locate_file(self, path: str) -> Path:
+        return self.root / path

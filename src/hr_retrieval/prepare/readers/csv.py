@@ -96,7 +96,7 @@ class CsvReader:
         """The rows; one whose number of cells is not that of the header is rejected."""
         files = self.inputs()
         for file in files:
-            header = self._header(file)
+            header = self.names(file)
             check_columns(file, header, wanted, self._column_remedy(header))
         for file in files:
             yield from self._read(file, wanted)
@@ -104,7 +104,8 @@ class CsvReader:
     def _separator(self) -> str:
         return "\t" if self.delimiter == "\\t" else self.delimiter
 
-    def _header(self, file: Path) -> list[str]:
+    def names(self, file: Path) -> list[str]:
+        """The names of the columns."""
         first = next(self._records(file), [])
         if isinstance(first, Unreadable):
             if first.reason == BROKEN_BYTES:
@@ -126,7 +127,7 @@ class CsvReader:
         )
 
     def _read(self, file: Path, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        header = self._header(file)
+        header = self.names(file)
         places = {name: header.index(name) for name in wanted}
         numbered = enumerate(itertools.islice(self._records(file), int(self.header), None))
         while block := list(itertools.islice(numbered, BATCH_ROWS)):

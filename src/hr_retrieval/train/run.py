@@ -18,6 +18,7 @@ from hr_retrieval.config.build import build
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.guide import EncoderGuide
+from hr_retrieval.encoder.wording import check_prompts
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import write_json
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO
@@ -85,6 +86,8 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
     # The encoder, and the guide. Before the processes find each other: transformers writes no file
     # from a further process, and `tiny` is made as files.
     encoder = build(config.model.encoder)
+    if config.export:
+        check_prompts(encoder.suffixes)
     guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
     made_from = {"encoder": encoder.embedding_fingerprint()} | ({"guide": guide.fingerprint} if guide else {})
 

@@ -1,4 +1,4 @@
-"""Texts in a sentence: templates say what a naive replacement says, and a prefix is the template that ends with the text."""
+"""Texts in a sentence: a template says what a naive replacement says; one that ends with the text is a prefix."""
 
 from pathlib import Path
 
@@ -39,7 +39,12 @@ def test_what_prompts_cannot_say_is_refused_at_export_and_nothing_is_written(tmp
 
 
 def test_fingerprints_tell_templates_apart() -> None:
-    options = ({}, {"query_template": TEMPLATE}, {"document_template": TEMPLATE}, {"query_prefix": 'The job title is "'})
+    options = (
+        {},
+        {"query_template": TEMPLATE},
+        {"document_template": TEMPLATE},
+        {"query_prefix": 'The job title is "'},
+    )
     assert len({Encoder("tiny", **option).fingerprint for option in options}) == len(options)
 
 

@@ -28,7 +28,9 @@ def around(prefix: str | None, template: str | None, kind: Kind) -> tuple[str | 
         return prefix, ""
     if prefix is not None:
         raise UserError(
-            f"{kind}_prefix or {kind}_template", f"both: {prefix!r} and {template!r}", "Write the prefix into the template."
+            f"{kind}_prefix or {kind}_template",
+            f"both: {prefix!r} and {template!r}",
+            "Write the prefix into the template.",
         )
     if template.count(PLACE) != 1:
         raise UserError(

@@ -34,8 +34,7 @@ def before_training(run: Run | None, folder: Path, encoder: Encoder, base: str |
             pooling=encoder.pooling,
             max_length=encoder.max_length,
             dimensions=encoder.dimensions,
-            **encoder.wording,
-        )
+        ).reworded(**encoder.wording)
     except UserError as error:
         remedy = f"{error.remedy} Or compare with no encoder before training: base=null."
         raise UserError(error.expected, error.got, remedy) from None

@@ -49,9 +49,9 @@ def trained(module: RetrievalDataModule) -> dict[str, set[tuple[int, int]]]:
     module.prepare_data()
     module.setup("fit")
     pairs = {}
-    for own in module.pairs:
+    for source, own in zip(module.sources, module.pairs, strict=True):
         queries, documents = own._pair(np.arange(len(own)))
-        pairs[own.source.name] = set(zip(queries.tolist(), documents.tolist(), strict=True))
+        pairs[source.name] = set(zip(queries.tolist(), documents.tolist(), strict=True))
     return pairs
 
 

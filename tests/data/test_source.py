@@ -1,13 +1,12 @@
 """Sources by name: what a list of folders and their options become, and each mistake as one error before any work."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from hr_retrieval.data.datamodule import RetrievalDataModule
-from hr_retrieval.data.source import Source, mean_of
+from hr_retrieval.data.source import mean_of
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from tests.conftest import write_toy_dataset
@@ -63,11 +62,11 @@ def test_two_sources_of_one_name_a_missing_file_and_too_few_pairs_are_named(
         RetrievalDataModule(two, tiny_encoder, batch_size=8)
 
 
-def test_the_mean_is_by_shares_and_counts_are_summed() -> None:
-    sources = cast(list[Source], [SimpleNamespace(name="a", share=0.25), SimpleNamespace(name="b", share=0.75)])
+def test_the_mean_is_by_shares_and_counts_are_summed(two: list[Path], tiny_encoder: Encoder) -> None:
+    sources = RetrievalDataModule(two, tiny_encoder, batch_size=8, sources={"b": {"weight": 3}}).sources
     figures = [{"mrr": 0.4, "excluded": 2.0}, {"mrr": 0.8, "excluded": 1.0}]
     assert mean_of(sources, figures) == {
         "mrr": pytest.approx(0.7), "excluded": 3.0, "a/mrr": 0.4, "a/excluded": 2.0, "b/mrr": 0.8, "b/excluded": 1.0,
     }  # fmt: skip
-    alone = cast(list[Source], [SimpleNamespace(name="a", share=1.0)])
+    alone = RetrievalDataModule(two[0], tiny_encoder, batch_size=8).sources
     assert mean_of(alone, figures[:1]) == figures[0]

@@ -63,7 +63,8 @@ def test_figures_are_by_source_and_by_their_mean_and_those_of_each_by_itself(com
     plain = summary["without_mixing"] or summary["trained"]
     options = ("base=null", "counterfactuals=null", "ranking/mixing=none", "output=measured")
     command(evaluate.main, "encoder=runs/2", "data.folder=a", *options)
-    assert content(tmp_path / "measured" / "summary.json")["encoder"]["metrics"]["mrr"] == pytest.approx(plain["a/mrr"])
+    measured = content(tmp_path / "measured" / "metrics.json")["systems"]["encoder"]
+    assert measured["metrics"]["mrr"] == pytest.approx(plain["a/mrr"])
     with (run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     best = [row for row in rows if row["validation/b/mrr"] and row["step"] != "0"]

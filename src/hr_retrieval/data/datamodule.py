@@ -136,6 +136,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         """
         for source in self.sources:
             source.tokens()
+            source.texts()
         self._guarded()
 
     def setup(self, stage: str | None = None) -> None:
@@ -162,7 +163,7 @@ class RetrievalDataModule(pl.LightningDataModule):
                 )
                 for number, source in enumerate(self.sources)
             ]
-            samplers = [self._sampler(pairs) for pairs in self.pairs]
+            samplers = [self._sampler(source, pairs) for source, pairs in zip(self.sources, self.pairs, strict=True)]
             turns = SourceSampler(samplers, [source.share for source in self.sources])
             self._train_loader = ResumableLoader(SourcePairs(self.pairs), turns, self.workers)
 
@@ -243,8 +244,8 @@ class RetrievalDataModule(pl.LightningDataModule):
         """What a message names a source by, where there are several."""
         return source.name if len(self.sources) > 1 else ""
 
-    def _sampler(self, pairs: TrainingPairs) -> PairSampler | None:
-        if not pairs.source.share:
+    def _sampler(self, source: Source, pairs: TrainingPairs) -> PairSampler | None:
+        if not source.share:
             return None
         return PairSampler(
             pairs.lengths(),
@@ -254,7 +255,7 @@ class RetrievalDataModule(pl.LightningDataModule):
             self.process,
             self.processes,
             None if self.repeats else pairs.texts(),
-            self._said(pairs.source),
+            self._said(source),
         )
 
     def _guarded(self) -> Guard:

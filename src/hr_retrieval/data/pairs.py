@@ -14,6 +14,7 @@ from hr_retrieval.data.sampler import check_batch_fits
 from hr_retrieval.data.source import Source
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.data.tokens import TokenTable
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 
 # Queries or pairs looked at together: of ten million, several copies at once would be hundreds of
@@ -44,11 +45,15 @@ class TrainingPairs:
         seed: int,
         left_out: Places,
     ) -> None:
-        self.number, self.source, self.dataset = number, source, source.dataset
+        self.number, self.dataset = number, source.dataset
+        self.first_query, self.first_document = source.first_query, source.first_document
         self.guard, self.seed = guard, seed
         self.query_tokens, self.document_tokens = query_tokens, document_tokens
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
         self.mined_per_anchor = mined_per_anchor
+        texts = source.texts()
+        # Only where it is needed: what a batch is made of goes to the loader's workers.
+        self.anew = (texts, source.parts, source.tokeniser) if texts is not None and source.parts is not None else None
         # By the query rows; a loader's workers get it at the beginning of each pass.
         self.mined: tuple[Offsets, Rows] | None = None
         self.places = training_places(self.dataset, guard, left_out)
@@ -98,17 +103,23 @@ class TrainingPairs:
         ]
         added = np.setdiff1d(np.asarray(extra, np.int64), own)
         documents = np.concatenate([own, added])
-        query_rows, document_rows = queries + self.source.first_query, documents + self.source.first_document
+        query_rows, document_rows = queries + self.first_query, documents + self.first_document
         relevance, negative = self.guard.judge(query_rows, document_rows)
         return Batch(
             anchors=self.query_tokens.take(queries),
-            documents=self.document_tokens.take(documents),
+            documents=self._documents(documents, number),
             relevance=torch.from_numpy(relevance),
             negative=torch.from_numpy(negative),
             query_rows=torch.from_numpy(query_rows),
             document_rows=torch.from_numpy(document_rows),
             source=self.number,
         )
+
+    def _documents(self, rows: Rows, number: int) -> Ragged:
+        if self.anew is None:
+            return self.document_tokens.take(rows)
+        texts, parts, tokeniser = self.anew
+        return tokeniser.tokenise(parts.drawn(texts.take(rows), rows, number, self.seed), "document")[0]
 
     def _pair(self, pairs: Places) -> tuple[Rows, Rows]:
         return pair_rows(self.dataset, self.places[pairs])

@@ -12,12 +12,14 @@ from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.evaluation_set import EvaluationSet
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.joined import first_rows
+from hr_retrieval.data.parts import Parts, TextTable, text_table
 from hr_retrieval.data.tables import Table
 from hr_retrieval.data.tokens import Rewordable, Tokeniser, TokenTable, token_table
 from hr_retrieval.errors import UserError
 
 # What stands behind `validation/` in the names of figures, and cannot be a source's name.
 _TAKEN = "document_to_query"
+_WORDING = ("query_prefix", "document_prefix", "query_template", "document_template")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,11 @@ class SourceOptions:
     Attributes:
         weight: its share of the batches and of the mean of the figures, as a part of the sum of all
             weights; with 0 it is measured, and not trained on.
-        query_prefix: in place of the encoder's own, as for the rest.
+        query_prefix: in place of the encoder's own, as for the rest of them.
+        parts_at: what stands between the parts of a document that is a list: in training it is made
+            anew of some of them each time it is drawn (see `Parts`); `None` takes texts as they
+            are.
+        least_parts, most_parts: how many of them.
     """
 
     weight: float = 1.0
@@ -35,12 +41,20 @@ class SourceOptions:
     document_prefix: str | None = None
     query_template: str | None = None
     document_template: str | None = None
+    parts_at: str | None = None
+    least_parts: int = 5
+    most_parts: int = 8
 
     @property
     def wording(self) -> dict[str, str]:
         """The options of a wording that are given."""
-        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "weight"}
+        given = {name: getattr(self, name) for name in _WORDING}
         return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def parts(self) -> Parts | None:
+        """How documents are made anew, if they are."""
+        return None if self.parts_at is None else Parts(self.parts_at, self.least_parts, self.most_parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +70,7 @@ class Source:
         wording: options of the encoder in place of its own.
         tokeniser: puts its texts into these words.
         cache: where its token tables go.
+        parts: how its documents are made anew in training, if they are.
     """
 
     name: str
@@ -67,6 +82,13 @@ class Source:
     wording: Mapping[str, str]
     tokeniser: Tokeniser
     cache: Path
+    parts: Parts | None = None
+
+    def texts(self) -> TextTable | None:
+        """The texts of its corpus, where documents are made anew of them."""
+        if self.parts is None:
+            return None
+        return text_table(self.cache / self.dataset.fingerprint[:16] / "texts", self.dataset.texts("corpus"))
 
     def tokens(self) -> tuple[TokenTable, TokenTable]:
         """The token tables of its queries and of its corpus, made if no cache holds them."""
@@ -109,7 +131,9 @@ def open_sources(
     ):
         guard, place = Guard(data, identical_text=identical_text), cache or data.folder / "tokens"
         share = own.weight / total
-        sources.append(Source(name, share, data, guard, first_query, first_document, own.wording, words, place))
+        sources.append(
+            Source(name, share, data, guard, first_query, first_document, own.wording, words, place, own.parts)
+        )
     return sources
 
 
@@ -187,8 +211,9 @@ def _said(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> lis
                 raise UserError(
                     f"datamodule.sources.{name} with {', '.join(known)}", str(key), "Mend or remove this key."
                 )
-            if key != "weight" and not isinstance(value, str | None):
+            if key in (*_WORDING, "parts_at") and not isinstance(value, str | None):
                 raise UserError(f"a text as datamodule.sources.{name}.{key}", repr(value), "Put it in quotes.")
+        _check_parts(name, own or {})
     given = [dict(options.get(name) or {}) for name in names]
     weights = [own.pop("weight", 1.0) for own in given]
     numbers = all(isinstance(weight, int | float) and not isinstance(weight, bool) for weight in weights)
@@ -199,3 +224,16 @@ def _said(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> lis
             "Mend datamodule.sources.<name>.weight; 1 is the default.",
         )
     return [SourceOptions(float(weight), **own) for weight, own in zip(weights, given, strict=True)]
+
+
+def _check_parts(name: str, own: Mapping[str, Any]) -> None:
+    """Raise `UserError` where the parts of a source are none."""
+    if own.get("parts_at") == "":
+        raise UserError(f"a sign as datamodule.sources.{name}.parts_at", "an empty text", "Say what parts them: '; '.")
+    least, most = (own.get(key, getattr(SourceOptions, key)) for key in ("least_parts", "most_parts"))
+    if not all(isinstance(number, int) for number in (least, most)) or not 1 <= least <= most:
+        raise UserError(
+            f"datamodule.sources.{name} with least_parts of at least 1 and most_parts of no fewer",
+            f"{least} and {most}",
+            "5 and 8 are the defaults.",
+        )

@@ -71,7 +71,7 @@ def test_an_unknown_metric_is_refused() -> None:
 
 def test_several_tasks_choose_by_the_mean_of_their_shares() -> None:
     """Documents that are right together gain by mixing, and single ones lose: whose share is larger decides."""
-    first, second = clusters(60, 8, 1.2), clusters(60, 1, 0.3)
+    first, second = clusters(60, 8, 1.2), clusters(60, 1, 1.2)
     tasks = [(Side(queries), Corpus(Side(documents)), relevance) for queries, documents, relevance in (first, second)]
     offered = Composition(documents=DocumentMixing(k=5))
     mostly = choose(offered, [Task(*task, share) for task, share in zip(tasks, (0.9, 0.1), strict=True)], "map")

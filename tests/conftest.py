@@ -49,9 +49,9 @@ TOY = (
 )  # fmt: skip
 
 
-def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
+def write_toy_dataset(folder: Path, groups: int = 60, mark: str = "") -> Path:
     """Queries of two groups in ten for validation and test; each group has two queries, two
-    documents and a stated negative.
+    documents and a stated negative. Sets of different marks share no text and no group.
     """
     folder.mkdir(parents=True)
     corpus, queries, qrels = [], [], []
@@ -59,9 +59,11 @@ def write_toy_dataset(folder: Path, groups: int = 60) -> Path:
         trade, place = TRADES[group % len(TRADES)], group // len(TRADES)
         split = {8: "validation", 9: "test"}.get(group % 10, "train")
         for version in range(2):
-            text = f"{trade} works at place {place} on task {version} with tools"
-            corpus.append((f"d{group}-{version}", text, f"g{group}", None))
-            queries.append((f"q{group}-{version}", f"{trade} {place} {'senior ' * version}", f"g{group}", split))
+            text = f"{mark}{trade} works at place {place} on task {version} with tools"
+            corpus.append((f"d{group}-{version}", text, f"{mark}g{group}", None))
+            queries.append(
+                (f"q{group}-{version}", f"{mark}{trade} {place} {'senior ' * version}", f"{mark}g{group}", split)
+            )
             qrels.append((f"q{group}-{version}", f"d{group}-{version}", 1))
         if groups > 1:
             qrels.append((f"q{group}-0", f"d{(group + 12) % groups}-0", 0))

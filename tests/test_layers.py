@@ -20,7 +20,7 @@ LAYERS = (
     {"runs"},
     {"sweep", "baselines"},
     {"ranking"},
-    {"prepare", "train", "evaluate", "compare", "export", "time"},
+    {"prepare", "train", "evaluate", "compare", "export", "merge", "time"},
 )
 HEIGHTS = {name: height for height, names in enumerate(LAYERS) for name in names}
 COMMANDS = LAYERS[-1]

@@ -9,6 +9,7 @@ import pytest
 from hr_retrieval.compare import __main__ as compare
 from hr_retrieval.evaluate import __main__ as evaluate
 from hr_retrieval.export import __main__ as export
+from hr_retrieval.merge import __main__ as merge
 from hr_retrieval.prepare import __main__ as prepare
 from hr_retrieval.time import __main__ as time
 from hr_retrieval.train import __main__ as train
@@ -21,6 +22,7 @@ VERBS = {
     "hr_retrieval.export": export.main,
     "hr_retrieval.evaluate": evaluate.main,
     "hr_retrieval.compare": compare.main,
+    "hr_retrieval.merge": merge.main,
     "hr_retrieval.time": time.main,
 }
 SMALL = (

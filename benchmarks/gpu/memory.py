@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from benchmarks.gpu.card import synchronise
 from benchmarks.gpu.made import Size
-from hr_retrieval.data.tokens import Kind
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.retrieval.metrics import RankingMetrics
 from hr_retrieval.retrieval.relevance import Relevance
 

@@ -70,7 +70,7 @@ def test_the_length_is_the_true_number_of_batches(toy_dataset: Path, tiny_encode
 
 
 def test_stated_negatives_and_further_positives_come_where_asked(toy_dataset: Path, tiny_encoder: Encoder) -> None:
-    dataset = make(toy_dataset, tiny_encoder).dataset
+    dataset = make(toy_dataset, tiny_encoder).sources[0].dataset
     stated = {
         (query, int(document))
         for query in range(dataset.query_count)
@@ -118,25 +118,26 @@ def test_pairs_are_those_of_the_tables_however_many_are_looked_at_together(
     toy_dataset: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make(toy_dataset, tiny_encoder, repeats=False)
-    data, first = whole.dataset, whole.dataset.positive_offsets
+    data = whole.sources[0].dataset
+    first = data.positive_offsets
     pairs = [
         (query, int(document))
         for query in np.flatnonzero(data.query_split == SPLITS["train"]).tolist()
         for document in data.positive_documents[first[query] : first[query + 1]]
     ]
     texts = [[int(data.query_text[query]), int(data.document_duplicate[document])] for query, document in pairs]
-    assert whole.pairs.texts().T.tolist() == texts
-    lengths = [len(whole.query_tokens.take(np.array([query])).ids) for query, _ in pairs]
+    assert whole.pairs[0].texts().T.tolist() == texts
+    lengths = [len(whole.tokens[0][0].take(np.array([query])).ids) for query, _ in pairs]
     lengths = [
-        length + len(whole.document_tokens.take(np.array([document])).ids)
+        length + len(whole.tokens[0][1].take(np.array([document])).ids)
         for length, (_, document) in zip(lengths, pairs, strict=True)
     ]
-    assert whole.pairs.lengths().tolist() == lengths
+    assert whole.pairs[0].lengths().tolist() == lengths
     monkeypatch.setattr("hr_retrieval.data.pairs._BLOCK", 7)
     parts = make(toy_dataset, tiny_encoder, repeats=False)
     assert same(batches(parts), batches(whole))
     for name in ("lengths", "texts"):
-        assert np.array_equal(getattr(parts.pairs, name)(), getattr(whole.pairs, name)())
+        assert np.array_equal(getattr(parts.pairs[0], name)(), getattr(whole.pairs[0], name)())
 
 
 def test_a_resumed_loader_goes_on_behind_what_was_consumed(toy_dataset: Path, tiny_encoder: Encoder) -> None:
@@ -152,7 +153,7 @@ def test_a_resumed_loader_goes_on_behind_what_was_consumed(toy_dataset: Path, ti
 
 def test_evaluation_covers_each_text_of_the_split_once(toy_dataset: Path, tiny_encoder: Encoder) -> None:
     module = make(toy_dataset, tiny_encoder, evaluation_tokens=40)
-    evaluation = module.evaluation_set("validation")
+    evaluation = module.evaluation_sets("validation")[0]
     assert len(evaluation.query_rows) == len(evaluation.document_rows) == 12
     assert evaluation.relevance.counts.tolist() == [2] * 12
     loaded = list(module.val_dataloader())
@@ -164,15 +165,15 @@ def test_evaluation_covers_each_text_of_the_split_once(toy_dataset: Path, tiny_e
 
 def test_the_corpus_and_the_number_of_queries_can_be_chosen(toy_dataset: Path, tiny_encoder: Encoder) -> None:
     module = make(toy_dataset, tiny_encoder, validation_corpus="all", test_corpus="split", evaluation_queries=5)
-    evaluation = module.evaluation_set("test")
+    evaluation = module.evaluation_sets("test")[0]
     assert len(evaluation.query_rows) == 5
     assert len(evaluation.document_rows) == 12
-    assert len(module.evaluation_set("validation").document_rows) == 120
+    assert len(module.evaluation_sets("validation")[0].document_rows) == 120
     plain = make(toy_dataset, tiny_encoder)
-    assert [len(plain.evaluation_set(split).document_rows) for split in ("validation", "test")] == [12, 120]
+    assert [len(plain.evaluation_sets(split)[0].document_rows) for split in ("validation", "test")] == [12, 120]
     # Runs of several seeds measure the same queries.
     other = make(toy_dataset, tiny_encoder, evaluation_queries=5, seed=2)
-    assert np.array_equal(other.evaluation_set("test").query_rows, evaluation.query_rows)
+    assert np.array_equal(other.evaluation_sets("test")[0].query_rows, evaluation.query_rows)
     with pytest.raises(UserError, match=r"datamodule\.test_corpus to be 'split' or 'all'"):
         make(toy_dataset, tiny_encoder, test_corpus="some")
 
@@ -187,14 +188,14 @@ def test_bad_sizes_and_data_are_refused_before_any_work(
     with pytest.raises(UserError, match="two groups"):
         RetrievalDataModule(write_toy_dataset(tmp_path / "one", groups=1), tiny_encoder, batch_size=2)
     with pytest.raises(UserError, match="queries in the test split"):
-        make(write_toy_dataset(tmp_path / "few", groups=5), tiny_encoder, batch_size=4).evaluation_set("test")
+        make(write_toy_dataset(tmp_path / "few", groups=5), tiny_encoder, batch_size=4).evaluation_sets("test")[0]
 
 
 def test_what_the_guide_finds_as_close_as_the_positive_is_no_negative(toy_dataset: Path, tiny_encoder: Encoder) -> None:
     guide = EncoderGuide("tiny")
     module = make(toy_dataset, tiny_encoder, guide=guide)
     queries, documents = (
-        [text for block in module.dataset.texts(name) for text in block] for name in ("queries", "corpus")
+        [text for block in module.sources[0].dataset.texts(name) for text in block] for name in ("queries", "corpus")
     )
     embedded = guide.encoder.encode(queries, "query"), guide.encoder.encode(documents, "document")
     scores = embedded[0].double() @ embedded[1].double().T
@@ -215,8 +216,8 @@ def test_what_the_guide_finds_as_close_as_the_positive_is_no_negative(toy_datase
 
 
 def stated_negatives(module: RetrievalDataModule, query: int) -> list[int]:
-    begin, end = module.dataset.negative_offsets[query : query + 2]
-    rows: list[int] = module.dataset.negative_documents[begin:end].tolist()
+    begin, end = module.sources[0].dataset.negative_offsets[query : query + 2]
+    rows: list[int] = module.sources[0].dataset.negative_documents[begin:end].tolist()
     return rows
 
 
@@ -263,7 +264,7 @@ def test_every_process_has_a_batch_of_the_validation_and_all_have_every_text_onc
 ) -> None:
     module = make(toy_dataset, tiny_encoder)
     module.processes = processes
-    evaluation = module.evaluation_set("validation")
+    evaluation = module.evaluation_sets("validation")[0]
     rows: dict[str, list[int]] = {"query": [], "document": []}
     for module.process in range(processes):
         part = list(module.val_dataloader())

@@ -9,7 +9,7 @@ import pytest
 
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guidance import Guidance, guidance
-from hr_retrieval.data.tokens import Kind
+from hr_retrieval.encoder.wording import Kind
 from tests.conftest import write_toy_dataset
 
 
@@ -44,7 +44,7 @@ def texts(dataset: PreparedDataset) -> tuple[list[str], list[str]]:
 
 def test_scores_are_those_of_the_rows(toy_dataset: Path, tmp_path: Path) -> None:
     dataset = PreparedDataset.open(toy_dataset)
-    found = guidance(tmp_path / "cache", dataset, Lengths(), 0.1)
+    found = guidance([(tmp_path / "cache", dataset)], Lengths(), 0.1)
     queries, documents = texts(dataset)
     rows, columns = np.array([3, 0, 3]), np.array([7, 119, 0])
     expected = [
@@ -59,21 +59,21 @@ def test_scores_are_those_of_the_rows(toy_dataset: Path, tmp_path: Path) -> None
 
 def test_texts_are_embedded_once_for_each_guide_and_data_set(toy_dataset: Path, tmp_path: Path) -> None:
     dataset, first, again = PreparedDataset.open(toy_dataset), Lengths(), Lengths()
-    guidance(tmp_path / "cache", dataset, first, 0.0)
-    guidance(tmp_path / "cache", dataset, again, 0.5)
+    guidance([(tmp_path / "cache", dataset)], first, 0.0)
+    guidance([(tmp_path / "cache", dataset)], again, 0.5)
     assert (first.read, again.read) == (240, 0)
     other, other_data = Lengths(), Lengths()
     other.fingerprint = "other"
-    guidance(tmp_path / "cache", dataset, other, 0.0)
-    guidance(tmp_path / "cache", PreparedDataset.open(write_toy_dataset(tmp_path / "few", 20)), other_data, 0.0)
+    guidance([(tmp_path / "cache", dataset)], other, 0.0)
+    guidance([(tmp_path / "cache", PreparedDataset.open(write_toy_dataset(tmp_path / "few", 20)))], other_data, 0.0)
     assert (other.read, other_data.read) == (240, 80)
 
 
 def test_what_was_cut_off_half_way_leaves_nothing(toy_dataset: Path, tmp_path: Path) -> None:
     dataset, again = PreparedDataset.open(toy_dataset), Lengths()
     with pytest.raises(KeyboardInterrupt):
-        guidance(tmp_path / "cache", dataset, Lengths(breaks=True), 0.0)
+        guidance([(tmp_path / "cache", dataset)], Lengths(breaks=True), 0.0)
     (place,) = (tmp_path / "cache").iterdir()
     assert list(place.iterdir()) == []
-    assert isinstance(guidance(tmp_path / "cache", dataset, again, 0.0), Guidance)
+    assert isinstance(guidance([(tmp_path / "cache", dataset)], again, 0.0), Guidance)
     assert again.read == 240

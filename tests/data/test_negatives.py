@@ -41,8 +41,8 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 def test_a_file_gives_back_what_was_written_and_reads_as_ids(dataset: PreparedDataset, tmp_path: Path) -> None:
     written, path = some(dataset), tmp_path / "run" / "epoch-0001.parquet"
-    written.write(path, dataset)
-    found = MinedNegatives.open(path, dataset)
+    written.write(path, [dataset])
+    found = MinedNegatives.open(path, dataset.fingerprint)
     for name in ("query_rows", "document_rows", "ranks", "scores", "positive_scores"):
         assert np.array_equal(getattr(found, name), getattr(written, name))
         assert getattr(found, name).dtype == getattr(written, name).dtype
@@ -61,20 +61,20 @@ def test_a_file_of_another_data_set_or_a_damaged_one_is_refused(
     toy_dataset: Path, dataset: PreparedDataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "epoch-0001.parquet"
-    some(dataset).write(path, dataset)
+    some(dataset).write(path, [dataset])
     other = PreparedDataset.open(write_toy_dataset(tmp_path / "other", groups=50))
     with pytest.raises(UserError, match=f"{other.fingerprint}.*{dataset.fingerprint}"):
-        MinedNegatives.open(path, other)
+        MinedNegatives.open(path, other.fingerprint)
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"epoch-0001.parquet"):
-        MinedNegatives.open(path, dataset)
+        MinedNegatives.open(path, dataset.fingerprint)
     os.truncate(path, len(content) // 2)
     with pytest.raises(UserError, match=r"epoch-0001.parquet"):
-        MinedNegatives.open(path, dataset)
+        MinedNegatives.open(path, dataset.fingerprint)
     pq.write_table(pq.read_table(toy_dataset / "qrels.parquet"), path)
     with pytest.raises(UserError, match="other columns"):
-        MinedNegatives.open(path, dataset)
+        MinedNegatives.open(path, dataset.fingerprint)
     with pytest.raises(UserError, match="no such file"):
-        MinedNegatives.open(tmp_path / "absent.parquet", dataset)
+        MinedNegatives.open(tmp_path / "absent.parquet", dataset.fingerprint)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hr_retrieval.data.tokens import Kind, TokenTable, token_table
+from hr_retrieval.data.tokens import TokenTable, token_table
 from hr_retrieval.encoder.ragged import Ragged
+from hr_retrieval.encoder.wording import Kind
 
 
 class Letters:

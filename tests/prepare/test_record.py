@@ -45,6 +45,15 @@ def test_lists_and_several_columns_are_the_same() -> None:
     assert record.skipped == ["p2: empty"]
 
 
+def test_the_texts_of_a_joined_column_are_one_text() -> None:
+    row = {"a": "x", "p": ["weld", "", " bend ", "weld"], "q": ["y", "z"]}
+    record = read(row, positive=["p", "q"], joined="p")
+    assert isinstance(record, Record)
+    assert record.positives == ["weld; bend", "y", "z"]
+    assert record.skipped == ["p: empty"]
+    assert read({"a": "x", "p": []}, joined=["p"]) == "p: missing"
+
+
 def test_a_row_of_negatives_alone_is_kept_and_documents_need_no_anchor() -> None:
     assert isinstance(read({"a": "x", "p": None, "n": "k"}, negative="n"), Record)
     assert isinstance(read_record({"a": None, "p": "y"}, Columns("a", "p"), corpus_only=True), Record)

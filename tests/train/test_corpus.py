@@ -10,8 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.dataset import PreparedDataset
-from hr_retrieval.data.guard import Guard
+from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.train import __main__ as train
@@ -37,12 +38,14 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_around_a_batch_are_the_nearest_and_the_relevant_documents(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_around_a_batch_are_the_nearest_and_the_relevant_documents(
+    toy: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("hr_retrieval.train.corpus._OF_ANCHOR", 3)
     monkeypatch.setattr("hr_retrieval.train.corpus._OF_DOCUMENT", 2)
-    dataset = PreparedDataset.open(toy)
-    guard = Guard(dataset)
-    rows, queries = candidate_documents(dataset, guard), mined_queries(dataset, None, 0)
+    data = RetrievalDataModule(toy, tiny_encoder, batch_size=8)
+    guard = data.guard
+    rows, queries = candidate_documents(data, 0), mined_queries(data.sources[0], None, 0)
     generator = torch.Generator().manual_seed(0)
     table = F.normalize(torch.randn(len(rows), 8, generator=generator), dim=1)
     corpus = EmbeddedCorpus(rows, table, queries, guard.relevant(queries, rows))

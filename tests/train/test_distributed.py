@@ -122,8 +122,9 @@ def step(
     dataset = PreparedDataset.open(folder / "toy")
     encoder = Encoder(str(folder / "encoder"), max_length=24, dropout=0.0)
     module = RetrievalModule(encoder, mixing(**mixing_options), TripletLoss(**loss_options), **options)
+    source = SimpleNamespace(name="toy", dataset=dataset, first_document=0)
     trainer = SimpleNamespace(
-        world_size=processes, datamodule=SimpleNamespace(guard=guarded(dataset), dataset=dataset), global_step=0
+        world_size=processes, datamodule=SimpleNamespace(guard=guarded(dataset), sources=[source]), global_step=0
     )
     module.trainer = trainer  # type: ignore[assignment]  # what a step reads of a trainer, without one
     module.log = module.log_dict = lambda *arguments, **options: None  # type: ignore[method-assign, assignment]  # likewise

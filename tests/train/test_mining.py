@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from hr_retrieval.data.batch import Batch
-from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.negatives import MinedNegatives, MiningOptions
-from hr_retrieval.data.tokens import TokenTable
+from hr_retrieval.data.source import Source
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
@@ -211,60 +210,62 @@ def test_epochs_out_of_range_are_refused() -> None:
 
 
 @pytest.fixture
-def dataset(toy_dataset: Path) -> PreparedDataset:
-    return PreparedDataset.open(toy_dataset)
+def source(toy_dataset: Path, tiny_encoder: Encoder) -> Source:
+    return make(toy_dataset, tiny_encoder).sources[0]
 
 
-def test_candidates_are_what_no_measured_query_has_for_an_answer(dataset: PreparedDataset) -> None:
-    candidates = candidate_documents(dataset, Guard(dataset))
-    ids = dataset.ids_at("corpus", candidates)
+def test_candidates_are_what_no_measured_query_has_for_an_answer(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    data = make(toy_dataset, tiny_encoder)
+    ids = data.sources[0].dataset.ids_at("corpus", candidate_documents(data, 0))
     groups = {int(name[1:].split("-")[0]) for name in ids}
     assert groups == {group for group in range(60) if group % 10 < 8}
     assert len(ids) == 2 * len(groups)
 
 
-def test_a_positive_of_a_training_query_is_a_candidate_whoever_else_claims_it(tmp_path: Path) -> None:
+def test_a_positive_of_a_training_query_is_a_candidate_whoever_else_claims_it(
+    tmp_path: Path, tiny_encoder: Encoder
+) -> None:
     folder = write_toy_dataset(tmp_path / "claimed")
     qrels = pq.read_table(folder / "qrels.parquet").to_pylist()
     # A validation query's positive is a training query's as well.
     qrels.append({"query_id": "q8-0", "document_id": "d0-0", "relevance": 1})
     columns = pq.read_schema(folder / "qrels.parquet")
     pq.write_table(pq.read_table(folder / "qrels.parquet").from_pylist(qrels, schema=columns), folder / "qrels.parquet")
-    dataset = PreparedDataset.open(folder)
-    candidates = dataset.ids_at("corpus", candidate_documents(dataset, Guard(dataset)))
+    data = make(folder, tiny_encoder)
+    candidates = data.sources[0].dataset.ids_at("corpus", candidate_documents(data, 0))
     assert {"d0-0", "d0-1"} <= set(candidates)
     assert not {"d8-0", "d8-1"} & set(candidates)
 
 
-def test_queries_are_of_the_training_split_and_drawn_anew_each_epoch(dataset: PreparedDataset) -> None:
-    every = mined_queries(dataset, MiningOptions(), 0)
-    assert every.tolist() == np.flatnonzero(np.asarray(dataset.query_split) == 0).tolist()
+def test_queries_are_of_the_training_split_and_drawn_anew_each_epoch(source: Source) -> None:
+    every = mined_queries(source, MiningOptions(), 0)
+    assert every.tolist() == np.flatnonzero(np.asarray(source.dataset.query_split) == 0).tolist()
     few = [
-        mined_queries(dataset, MiningOptions(queries=10, seed=seed), epoch) for seed, epoch in ((1, 0), (1, 1), (2, 0))
+        mined_queries(source, MiningOptions(queries=10, seed=seed), epoch) for seed, epoch in ((1, 0), (1, 1), (2, 0))
     ]
     assert all(len(rows) == 10 and (np.diff(rows) > 0).all() and np.isin(rows, every).all() for rows in few)
     assert len({tuple(rows.tolist()) for rows in few}) == 3
-    assert few[0].tolist() == mined_queries(dataset, MiningOptions(queries=10, seed=1), 0).tolist()
+    assert few[0].tolist() == mined_queries(source, MiningOptions(queries=10, seed=1), 0).tolist()
 
 
 def mined(folder: Path, encoder: Encoder, batch_tokens: int = 200, **options: Any) -> MinedNegatives:
-    module = make(folder, encoder)
-    tables: tuple[TokenTable, TokenTable] = (module.query_tokens, module.document_tokens)
+    module = make(folder, encoder, evaluation_tokens=batch_tokens)
 
     def embed(tokens: Ragged) -> torch.Tensor:
         with torch.no_grad():
             embeddings: torch.Tensor = encoder(tokens)
         return embeddings
 
-    return mine(module.dataset, Guard(module.dataset), *tables, embed, MiningOptions(**options), 0, 7, batch_tokens)
+    return mine(module, embed, MiningOptions(**options), 0, 7)
 
 
 def test_mining_with_an_encoder_is_a_ranking_of_its_embeddings(toy_dataset: Path, tiny_encoder: Encoder) -> None:
     """Whatever the blocks; an expected figure for each of the diagnostics."""
     found = mined(toy_dataset, tiny_encoder, depth=96, per_query=96, positive_share=0.9)
-    dataset = PreparedDataset.open(toy_dataset)
+    data = make(toy_dataset, tiny_encoder)
+    dataset = data.sources[0].dataset
     texts = {table: [text for block in dataset.texts(table) for text in block] for table in ("queries", "corpus")}
-    rows, candidates = mined_queries(dataset, found.options, 0), candidate_documents(dataset, Guard(dataset))
+    rows, candidates = mined_queries(data.sources[0], found.options, 0), candidate_documents(data, 0)
     queries = tiny_encoder.encode([texts["queries"][row] for row in rows], "query")
     documents = tiny_encoder.encode([texts["corpus"][row] for row in candidates], "document")
     scores = (queries @ documents.T).numpy()

@@ -35,10 +35,10 @@ class Scores(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, RetrievalModule)
-        assert pl_module.embedded is not None
-        self.queries, self.documents = pl_module.embedded.queries, pl_module.embedded.documents
+        (embedded,) = pl_module.embedded
+        self.queries, self.documents = embedded.queries, embedded.documents
         self.scores = (self.queries @ self.documents.T).tolist()
-        relevance = pl_module.embedded.relevance
+        relevance = embedded.relevance
         bounds = relevance.offsets.tolist()
         rows = relevance.documents.tolist()
         self.relevant = [set(rows[begin:end]) for begin, end in itertools.pairwise(bounds)]
@@ -125,7 +125,7 @@ def test_the_table_names_the_worst_queries_and_what_stood_first(blind_dataset: P
     scores, measured = validate(blind_dataset, board(tmp_path / "b"), WorstQueries(count=4))
     (table,) = written_text(tmp_path / "b")
     rows = cells(table)
-    ranks = sorted((round(1 / value) for value in measured.query_values["mrr"].tolist()), reverse=True)
+    ranks = sorted((round(1 / value) for value in measured.query_values[0]["mrr"].tolist()), reverse=True)
     assert ranks[3] > 1
     assert [placed(row[1])[0] for row in rows] == ranks[:4]
     queries = pq.read_table(blind_dataset / "queries.parquet").to_pylist()
@@ -187,7 +187,7 @@ def test_the_projector_shows_queries_and_documents_with_text_rank_and_group(toy_
     # One relevant document of each query: the first of its group.
     assert documents == 6
     np.testing.assert_allclose(embeddings[:12], scores.queries.numpy(), atol=1e-4)
-    expected = [f"{round(1 / value)}" for value in measured.query_values["mrr"].tolist()]
+    expected = [f"{round(1 / value)}" for value in measured.query_values[0]["mrr"].tolist()]
     assert [label["rank"] for label in labels] == expected + [""] * 6
     for label in labels[:12]:
         (document,) = [other for other in labels[12:] if other["group"] == label["group"]]
@@ -250,7 +250,7 @@ def test_without_tensorboard_nothing_is_written(toy_dataset: Path, tmp_path: Pat
 
 def test_a_validation_s_embeddings_are_let_go(toy_dataset: Path, tmp_path: Path) -> None:
     _, measured = validate(toy_dataset, board(tmp_path / "b"))
-    assert measured.embedded is None
+    assert not measured.embedded
 
 
 @pytest.mark.parametrize("make", [lambda: ScoreHistograms(0), lambda: WorstQueries(0), lambda: Projector(0)])

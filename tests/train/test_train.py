@@ -116,9 +116,16 @@ def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, t
 )
 def test_a_model_card_says_what_the_hub_takes(name: str, on_the_hub: str | None) -> None:
     parts = {part: {} for part in ("model", "optimizer", "scheduler", "datamodule")}
-    data = {"name": "toy", "licence": "none"}
+    data = {"_target_": "Preparation", "name": "toy", "licence": "none", "folder": "toy"}
     config = OmegaConf.create(
-        {**parts, "seed": 1, "project": "p", "data": data, "model": {"encoder": {"name_or_path": name}}}
+        {
+            **parts,
+            "datamodule": {"folder": "toy"},
+            "seed": 1,
+            "project": "p",
+            "data": data,
+            "model": {"encoder": {"name_or_path": name}},
+        }
     )
     found = ModelCard(model_card(config, {})).data
     assert (found.base_model, found["trained_from"]) == (on_the_hub, name)

@@ -1,5 +1,6 @@
 """Finished runs in groups of equal settings: mean and spread over seeds, and what differs from a baseline."""
 
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,11 +81,11 @@ def compare(
     compared = with_differences(groups, base, metric)
     chosen = _chosen(compared, metric)
     baselines, told = _baselines(finished) if lexical else ([], [])
-    data = Path(str(finished[0].settings.get("datamodule.folder"))).name
+    data = [folder.name for folder in _folders(finished[0])]
     told = [*remarks(compared, base, data, varying), *choice(chosen, compared, metric), *told]
     told += [lost for own in baselines for lost in losses(own, compared, metric)]
     return Comparison(
-        metric, metrics, tuple(compared), tuple(baselines), chosen, tuple(told), data, tuple(keys), tuple(varying),
+        metric, metrics, tuple(compared), tuple(baselines), chosen, tuple(told), ", ".join(data), tuple(keys), tuple(varying),
         tuple(unfinished),
     )  # fmt: skip
 
@@ -126,15 +127,27 @@ def _chosen(groups: Sequence[Group], metric: str) -> Group | None:
     return max(groups, key=lambda group: group.validation[metric].mean)
 
 
+def _folders(run: FinishedRun) -> list[Path]:
+    """The prepared data sets that a run was trained on."""
+    said = run.settings.get("datamodule.folder")
+    # A list is held as its text, as leaves of a config are.
+    found = ast.literal_eval(said) if isinstance(said, str) and said.startswith("[") else [said]
+    return [Path(str(folder)) for folder in found if folder is not None]
+
+
 def _baselines(runs: Sequence[FinishedRun]) -> tuple[list[Baseline], list[str]]:
     """The baselines on what the runs were measured on, or a sentence that says why there are none."""
     settings = runs[0].settings
-    folder, corpus, queries, identical_text = (settings.get(f"datamodule.{key}") for key in ("folder", *MEASURED_KEYS))
-    if folder is None or not Path(folder).is_dir():
+    corpus, queries, identical_text = (settings.get(f"datamodule.{key}") for key in MEASURED_KEYS)
+    folders = _folders(runs[0])
+    if len(folders) > 1:
+        return [], ["BM25 and character TF-IDF are not measured, of several sources: evaluate measures them on each."]
+    if not folders or not folders[0].is_dir():
+        where = " ".join(map(str, folders)) or None
         return [], [
-            f"BM25 and character TF-IDF are not measured: {folder} is no folder here (lexical=false asks for none)."
+            f"BM25 and character TF-IDF are not measured: {where} is no folder here (lexical=false asks for none)."
         ]
     try:
-        return lexical_baselines(Path(folder), runs[0].data, str(corpus), queries, str(identical_text)), []
+        return lexical_baselines(folders[0], runs[0].data, str(corpus), queries, str(identical_text)), []
     except UserError as error:
         return [], [f"BM25 and character TF-IDF are not measured: {error}"]

@@ -65,12 +65,30 @@ def _query_values(
     ids: dict[Path, list[str]] = {}
     values: dict[Path, npt.NDArray[np.float64]] = {}
     for run in runs:
-        path = run.folder / file
-        if not path.is_file() or metric not in pq.read_schema(path).names:
+        own = _of_queries(run.folder / file, metric)
+        if own is None:
             return None
-        table = pq.read_table(path, columns=["query_id", metric])
-        ids[run.folder], values[run.folder] = table["query_id"].to_pylist(), table[metric].to_numpy()
+        ids[run.folder], values[run.folder] = own
     first = ids[runs[0].folder]
     if any(other != first for other in ids.values()):
         return None
     return first, np.stack(by_seed(runs, lambda run: values[run.folder]))
+
+
+def _of_queries(path: Path, metric: str) -> tuple[list[str], npt.NDArray[np.float64]] | None:
+    """Ids and values of one run; of several sources those of one (`<source>/<metric>`), or of all by
+    their weights in the mean.
+    """
+    names = pq.read_schema(path).names if path.is_file() else []
+    several = "weight" in names
+    source, _, own = metric.rpartition("/") if several and metric not in names else ("", "", metric)
+    if own not in names:
+        return None
+    table = pq.read_table(path, columns=["query_id", own, *(["weight"] if several else [])])
+    ids, values = table["query_id"].to_pylist(), table[own].to_numpy()
+    if not several:
+        return ids, values
+    if not source:
+        return ids, values * table["weight"].to_numpy()
+    kept = [place for place, one in enumerate(ids) if one.startswith(f"{source}/")]
+    return ([ids[place] for place in kept], values[kept]) if kept else None

@@ -10,13 +10,22 @@ from hr_retrieval.markdown import number
 from hr_retrieval.retrieval.significance import holm
 
 
-def remarks(groups: Sequence[Group], base: Group | None, data: str, varying: Sequence[str]) -> list[str]:
-    """What the figures are, and what is missing."""
+def remarks(groups: Sequence[Group], base: Group | None, data: Sequence[str], varying: Sequence[str]) -> list[str]:
+    """What the figures are, and what is missing.
+
+    Args:
+        data: names of the prepared data sets of each run.
+    """
     runs = [run for group in groups for run in group.runs]
     against = "its own encoder before training (zero-shot)" if base is None else base.name
     told = [
-        f"Data {data} (fingerprint {runs[0].data[:12]}): {runs[0].queries} test queries, each ranked over "
-        f"{runs[0].documents} documents.",
+        f"Data {', '.join(data)} (fingerprint {runs[0].data[:12]}): {runs[0].queries} test queries, each ranked over "
+        f"{runs[0].documents} documents"
+        + (
+            ", those of its own data set only; figures are the mean of the data sets by their shares."
+            if len(data) > 1
+            else "."
+        ),
         "Figures are mean ± standard deviation over seeds; in brackets the encoder before training.",
         f"Differences are from {against}. p (queries): randomisation test on each query's mean over seeds, which "
         "speaks of these seeds alone. p (seeds): t-test with random effects of seeds and queries, seeds paired where both sides "

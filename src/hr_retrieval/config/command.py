@@ -19,6 +19,7 @@ from hr_retrieval.config.build import check_targets
 from hr_retrieval.config.message import message
 from hr_retrieval.config.overrides import quoted
 from hr_retrieval.config.schema import config_dir
+from hr_retrieval.config.sources import composable
 from hr_retrieval.config.startup import check_startup
 from hr_retrieval.errors import UserError
 
@@ -62,6 +63,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], C
             sys.argv = [arguments[0], *map(quoted, arguments[1:])]
             try:
                 with _variable(_FULL_ERROR, "1"):
+                    sys.argv[1:] = composable(sys.argv[1:])
                     check_startup(name, sys.argv[1:])
                     command()
                 if failures:

@@ -155,6 +155,25 @@ class CompareConfig:
 
 
 @dataclass
+class MergeConfig:
+    """What `merge` reads.
+
+    Attributes:
+        runs: a glob of run directories, or a list of such.
+        method: greedy or uniform.
+        before: whether the encoder before training may be in the soup too.
+        metric: of the validation; null takes what the runs monitor.
+        output: a new folder.
+    """
+
+    runs: Any = MISSING
+    method: str = "greedy"
+    before: bool = True
+    metric: str | None = None
+    output: str = MISSING
+
+
+@dataclass
 class TimedTexts:
     """Where the timed texts come from."""
 
@@ -201,4 +220,5 @@ _store.store(group="hydra/sweeper", name="optuna_schema", node=SweepConfig)
 _store.store(name="export_schema", node=ExportConfig)
 _store.store(name="evaluate_schema", node=EvaluateConfig)
 _store.store(name="compare_schema", node=CompareConfig)
+_store.store(name="merge_schema", node=MergeConfig)
 _store.store(name="time_schema", node=TimeConfig)

@@ -25,8 +25,10 @@ class Batch:
             `relevance[i, i]` holds.
         negative: which document is a negative of which anchor. One that is neither relevant nor a
             negative counts for nothing: it is not pulled, pushed or mixed in.
-        query_rows: where the anchors stand in `queries.parquet`.
-        document_rows: where the documents stand in `corpus.parquet`.
+        query_rows: where the anchors stand in `queries.parquet`; of several sources, in their tables
+            one behind the other.
+        document_rows: likewise the documents in `corpus.parquet`.
+        source: the number of the source that they are of.
     """
 
     anchors: Ragged
@@ -35,6 +37,7 @@ class Batch:
     negative: Bool[Tensor, "B D"]
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
+    source: int = 0
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with its tokens on another device."""
@@ -45,6 +48,7 @@ class Batch:
             self.negative,
             self.query_rows,
             self.document_rows,
+            self.source,
         )
 
 
@@ -56,12 +60,14 @@ class EvaluationBatch:
         kind: whether these are queries or documents.
         rows: their positions in the evaluation set, not in the tables.
         tokens: their tokens.
+        source: the number of the source whose evaluation set it is.
     """
 
     kind: Literal["query", "document"]
     rows: Int[Tensor, " b"]
     tokens: Ragged
+    source: int = 0
 
     def to(self, device: torch.device | str) -> "EvaluationBatch":
         """The same batch on another device."""
-        return EvaluationBatch(self.kind, on_device(self.rows, device), self.tokens.to(device))
+        return EvaluationBatch(self.kind, on_device(self.rows, device), self.tokens.to(device), self.source)

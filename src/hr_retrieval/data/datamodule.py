@@ -1,31 +1,41 @@
-"""A prepared data set as batches: anchors, documents and relevance for training, texts to rank for evaluation."""
+"""Prepared data sets as batches: anchors, documents and relevance for training, texts to rank for evaluation."""
 
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from hr_retrieval.data.arrays import Places, Rows
 from hr_retrieval.data.batch import EvaluationBatch
-from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.evaluation_set import EvaluationSet, check_corpus, evaluation_set
 from hr_retrieval.data.evaluation_texts import EvaluationTexts
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.guidance import Guide, guidance
+from hr_retrieval.data.joined import joined
+from hr_retrieval.data.leaks import check_overlap, leaks
 from hr_retrieval.data.negatives import MinedNegatives
-from hr_retrieval.data.pairs import ResumableLoader, TrainingPairs, check_training_data
+from hr_retrieval.data.pairs import TrainingPairs, check_training_data
 from hr_retrieval.data.sampler import PairSampler
+from hr_retrieval.data.source import Source, fingerprint_of_all, open_sources, source_of
+from hr_retrieval.data.stream import ResumableLoader, SourcePairs, SourceSampler
 from hr_retrieval.data.tables import Split
-from hr_retrieval.data.tokens import Tokeniser, TokenTable, token_table
+from hr_retrieval.data.tokens import Rewordable
 from hr_retrieval.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class RetrievalDataModule(pl.LightningDataModule):
-    """Batches of a prepared data set.
+    """Batches of one prepared data set, or of several: each batch is of one of them.
 
     Args:
-        folder: the prepared data set.
+        folder: the prepared data set, or a list of several: the sources, each named by the last part
+            of its folder.
         tokeniser: gives token ids; in practice the encoder. Each text is tokenised once, into a
             cache on disk.
         batch_size: anchors a batch on each process.
@@ -50,10 +60,18 @@ class RetrievalDataModule(pl.LightningDataModule):
         workers: loader processes; the batches are the same for any number.
         cache: where token tables and the guide's embeddings go; by default `<folder>/tokens`.
         seed: of the order of the pairs and of which extra positives and negatives are drawn.
+        sources: `SourceOptions` of some of several sources, by their names.
+        overlap: `drop` leaves training pairs out that would show a validation or test query of
+            another source, `refuse` takes them for an error.
+        shared_groups: whether equal group ids of several sources mean the same group.
 
     Attributes:
         negatives_name: the file of the mined negatives in force, `None` before the first; part of a
             checkpoint.
+        sources: the data sets, in the order of their folders.
+        guard: what all of them say together; each by itself has its own.
+        leaks: what was left out of the training of one source, since it would show measured queries
+            of another one.
 
     Raises:
         UserError: a batch is larger than the training data, all anchors are in one group, or a
@@ -62,8 +80,8 @@ class RetrievalDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        folder: str | Path,
-        tokeniser: Tokeniser,
+        folder: str | Path | Sequence[str | Path],
+        tokeniser: Rewordable,
         batch_size: int = 32,
         positives_per_anchor: int = 1,
         negatives_per_anchor: int = 1,
@@ -80,6 +98,9 @@ class RetrievalDataModule(pl.LightningDataModule):
         workers: int = 0,
         cache: str | None = None,
         seed: int = 1,
+        sources: Mapping[str, Mapping[str, Any]] | None = None,
+        overlap: str = "drop",
+        shared_groups: bool = True,
     ) -> None:
         super().__init__()
         self.corpora = {"validation": validation_corpus, "test": test_corpus}
@@ -92,57 +113,59 @@ class RetrievalDataModule(pl.LightningDataModule):
                 "Mend these keys of datamodule.",
             )
         _check_guide_margin(guide, guide_margin)
-        self.dataset = PreparedDataset.open(Path(folder))
-        self.guard = Guard(self.dataset, identical_text=identical_text)
-        self.tokeniser, self.guide, self.guide_margin = tokeniser, guide, guide_margin
+        self.sources = open_sources(folder, sources, tokeniser, identical_text, Path(cache) if cache else None)
+        tables = joined([source.dataset for source in self.sources], shared_groups)
+        self.guard = Guard(tables, identical_text=identical_text)
+        self.guide, self.guide_margin = guide, guide_margin
         self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
         self.mined_per_anchor, self.repeats = mined_per_anchor, repeats
         self.negatives_name: str | None = None
         self.evaluation_queries, self.evaluation_tokens = evaluation_queries, evaluation_tokens
-        self.cache = Path(cache) if cache else Path(folder) / "tokens"
-        check_training_data(self.dataset, self.guard, batch_size)
+        self.leaks = leaks(self.sources, tables)
+        check_overlap(overlap, self.leaks)
+        for leak in self.leaks:
+            log.warning("Left out of training: %s", leak)
+        for source in self.sources:
+            if source.share:
+                check_training_data(source, batch_size, self._left_out(source), self._said(source))
 
     def prepare_data(self) -> None:
-        """Tokenise both tables, and have the guide embed them, if no cache holds them (Lightning
+        """Tokenise all tables, and have the guide embed them, if no cache holds them (Lightning
         calls this on one process).
         """
-        self._tables()
+        for source in self.sources:
+            source.tokens()
+            source.texts()
         self._guarded()
 
     def setup(self, stage: str | None = None) -> None:
         """Map the tokens and list the training pairs (Lightning calls this on every process)."""
-        self.query_tokens, self.document_tokens = self._tables()
+        self.tokens = [source.tokens() for source in self.sources]
         self.guard = self._guarded()
         process, processes = 0, 1
         if self.trainer is not None:
             process, processes = self.trainer.global_rank, self.trainer.world_size
         self.process, self.processes = process, processes
-        self._evaluation: dict[Split, EvaluationSet] = {}
+        self._evaluations: dict[Split, list[EvaluationSet]] = {}
         if stage in (None, "fit"):
-            self.pairs = TrainingPairs(
-                self.dataset,
-                self.guard,
-                self.query_tokens,
-                self.document_tokens,
-                self.positives_per_anchor,
-                self.negatives_per_anchor,
-                self.mined_per_anchor,
-                self.seed,
-            )
-            self._train_loader = ResumableLoader(
-                self.pairs,
-                PairSampler(
-                    self.pairs.lengths(),
-                    self.batch_size,
+            self.pairs = [
+                TrainingPairs(
+                    number,
+                    source,
+                    self.guard,
+                    *self.tokens[number],
+                    self.positives_per_anchor,
+                    self.negatives_per_anchor,
+                    self.mined_per_anchor,
                     self.seed,
-                    self.bucket_batches,
-                    process,
-                    processes,
-                    None if self.repeats else self.pairs.texts(),
-                ),
-                self.workers,
-            )
+                    self._left_out(source),
+                )
+                for number, source in enumerate(self.sources)
+            ]
+            samplers = [self._sampler(source, pairs) for source, pairs in zip(self.sources, self.pairs, strict=True)]
+            turns = SourceSampler(samplers, [source.share for source in self.sources])
+            self._train_loader = ResumableLoader(SourcePairs(self.pairs), turns, self.workers)
 
     def train_dataloader(self) -> ResumableLoader:
         """The stream of training batches."""
@@ -173,45 +196,76 @@ class RetrievalDataModule(pl.LightningDataModule):
     def use_negatives(self, name: str, negatives: MinedNegatives) -> None:
         """Draw from these mined negatives from the next pass of the loader on; `name` is the file's."""
         self.negatives_name = name
-        self.pairs.mined = negatives.offsets(self.dataset.query_count), negatives.document_rows
+        offsets = negatives.offsets(sum(source.dataset.query_count for source in self.sources))
+        for source, pairs in zip(self.sources, self.pairs, strict=True):
+            own = slice(source.first_query, source.first_query + source.dataset.query_count + 1)
+            pairs.mined = offsets[own], negatives.document_rows - source.first_document
 
-    def evaluation_set(self, split: Split) -> EvaluationSet:
-        """Queries, documents and relevance of a split.
+    def evaluation_sets(self, split: Split) -> list[EvaluationSet]:
+        """Queries, documents and relevance of a split of each source, by its own judgements.
 
         Raises:
-            UserError: the split has no queries.
+            UserError: the split of a source has no queries.
         """
-        if split not in self._evaluation:
-            self._evaluation[split] = evaluation_set(
-                self.dataset, self.guard, split, self.corpora.get(split, "all"), self.evaluation_queries
-            )
-        return self._evaluation[split]
+        if split not in self._evaluations:
+            corpus = self.corpora.get(split, "all")
+            self._evaluations[split] = [
+                evaluation_set(source.dataset, source.guard, split, corpus, self.evaluation_queries)
+                for source in self.sources
+            ]
+        return self._evaluations[split]
 
     def cut_texts(self) -> dict[str, int]:
         """How many texts the encoder does not read to the end, and how many there are."""
+        queries, documents = ([own[side] for own in self.tokens] for side in (0, 1))
         return {
-            "queries": len(self.query_tokens),
-            "queries_cut": self.query_tokens.cut,
-            "documents": len(self.document_tokens),
-            "documents_cut": self.document_tokens.cut,
+            "queries": sum(map(len, queries)),
+            "queries_cut": sum(table.cut for table in queries),
+            "documents": sum(map(len, documents)),
+            "documents_cut": sum(table.cut for table in documents),
         }
 
-    def _tables(self) -> tuple[TokenTable, TokenTable]:
-        data, cache, tokeniser = self.dataset, self.cache, self.tokeniser
-        return (
-            token_table(cache, "queries", data.texts("queries"), data.query_count, tokeniser, "query"),
-            token_table(cache, "corpus", data.texts("corpus"), data.document_count, tokeniser, "document"),
+    def query_ids(self, rows: Rows) -> list[str]:
+        """The ids of queries of one batch, by their rows among those of all sources."""
+        source = source_of(self.sources, int(rows[0]))
+        return source.dataset.ids_at("queries", rows - source.first_query)
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the data set; of several, one of all of theirs."""
+        return fingerprint_of_all(self.sources)
+
+    def _left_out(self, source: Source) -> Places:
+        return np.concatenate(
+            [np.empty(0, np.int64), *(leak.places for leak in self.leaks if leak.source == source.name)]
+        )
+
+    def _said(self, source: Source) -> str:
+        """What a message names a source by, where there are several."""
+        return source.name if len(self.sources) > 1 else ""
+
+    def _sampler(self, source: Source, pairs: TrainingPairs) -> PairSampler | None:
+        if not source.share:
+            return None
+        return PairSampler(
+            pairs.lengths(),
+            self.batch_size,
+            self.seed,
+            self.bucket_batches,
+            self.process,
+            self.processes,
+            None if self.repeats else pairs.texts(),
+            self._said(source),
         )
 
     def _guarded(self) -> Guard:
         if self.guide is None:
             return self.guard
-        return replace(self.guard, guidance=guidance(self.cache, self.dataset, self.guide, self.guide_margin))
+        places = [(source.cache, source.dataset) for source in self.sources]
+        return replace(self.guard, guidance=guidance(places, self.guide, self.guide_margin))
 
     def _evaluation_loader(self, split: Split) -> "DataLoader[EvaluationBatch]":
-        texts = EvaluationTexts(
-            self.evaluation_set(split), self.query_tokens, self.document_tokens, self.evaluation_tokens, self.processes
-        )
+        texts = EvaluationTexts(self.evaluation_sets(split), self.tokens, self.evaluation_tokens, self.processes)
         mine = range(self.process, len(texts), self.processes)
         return DataLoader(texts, batch_size=None, sampler=mine, num_workers=self.workers)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from hr_retrieval.data.arrays import Codes, Offsets, Rows, Splits
+from hr_retrieval.data.arrays import Codes, Hashes, Offsets, Rows, Splits
 from hr_retrieval.data.command import data_command
 from hr_retrieval.data.rows import open_rows
 from hr_retrieval.data.tables import SCHEMA_VERSION, Split, Table, check_tables, column_batches, take_rows
@@ -44,6 +44,9 @@ class PreparedDataset:
             scores alone do not: by a hash of its normalised text, of equal texts by one of the id.
             It depends neither on the order of rows nor on relevance.
         query_lots: likewise of each query.
+        document_hashes: of the normalised text of each document; equal in any data set for one text.
+        query_hashes: likewise of each query.
+        group_hashes: likewise of the stated group with each code, as it is spelt.
         positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] :
             positive_offsets[q + 1]]`.
         positive_documents: rows in the corpus, ascending for each query.
@@ -65,6 +68,9 @@ class PreparedDataset:
     text_queries: Rows
     document_lots: npt.NDArray[np.int32]
     query_lots: npt.NDArray[np.int32]
+    document_hashes: Hashes
+    query_hashes: Hashes
+    group_hashes: Hashes
     positive_offsets: Offsets
     positive_documents: Rows
     negative_offsets: Offsets

@@ -1,6 +1,6 @@
 """What a guide encoder thinks of all queries and documents, embedded once and memory-mapped afterwards."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -10,10 +10,26 @@ import numpy.typing as npt
 
 from hr_retrieval.data.arrays import Rows
 from hr_retrieval.data.dataset import PreparedDataset
-from hr_retrieval.data.tokens import Kind, progress
+from hr_retrieval.data.tokens import progress
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.files import whole_folder
 
 Embeddings = npt.NDArray[np.float16]
+
+
+class StackedEmbeddings:
+    """Tables of several data sets one behind the other, looked up by the rows among all."""
+
+    def __init__(self, tables: Sequence[Embeddings]) -> None:
+        self.tables, self.ends = list(tables), np.cumsum([len(table) for table in tables])
+
+    def __getitem__(self, rows: Rows) -> Embeddings:
+        found = np.empty((len(rows), self.tables[0].shape[1]), np.float16)
+        numbers = np.searchsorted(self.ends, rows, side="right")
+        for number, table in enumerate(self.tables):
+            mine = numbers == number
+            found[mine] = table[rows[mine] - (self.ends[number] - len(table))]
+        return found
 
 
 @runtime_checkable
@@ -37,7 +53,7 @@ class Guide(Protocol):
 
 @dataclass(frozen=True)
 class Guidance:
-    """The guide's embeddings of a prepared data set.
+    """The guide's embeddings of one prepared data set, or of several one behind the other.
 
     Attributes:
         queries: unit vectors `[Q, g]` by the rows of `queries.parquet`.
@@ -45,8 +61,8 @@ class Guidance:
         margin: how far below the positive a document may lie and still be no negative.
     """
 
-    queries: Embeddings
-    documents: Embeddings
+    queries: Embeddings | StackedEmbeddings
+    documents: Embeddings | StackedEmbeddings
     margin: float = 0.0
 
     def scores(self, query_rows: Rows, document_rows: Rows) -> npt.NDArray[np.float32]:
@@ -62,16 +78,21 @@ class Guidance:
         return found
 
 
-def guidance(folder: Path, dataset: PreparedDataset, guide: Guide, margin: float) -> Guidance:
-    """Open the guide's embeddings of a data set, making them first if they are not there.
+def guidance(places: Sequence[tuple[Path, PreparedDataset]], guide: Guide, margin: float) -> Guidance:
+    """Open the guide's embeddings of data sets, making them first if they are not there.
 
     Args:
-        folder: the cache; the guide's and the data's fingerprints name the place in it.
+        places: the cache of each data set; the guide's and the data's fingerprints name the place
+            in it.
     """
-    place = folder / f"guide-{guide.fingerprint[:16]}-{dataset.fingerprint[:16]}"
-    queries = _table(place, "queries", dataset.texts("queries"), dataset.query_count, guide, "query")
-    documents = _table(place, "corpus", dataset.texts("corpus"), dataset.document_count, guide, "document")
-    return Guidance(queries, documents, margin)
+    queries, documents = [], []
+    for folder, dataset in places:
+        place = folder / f"guide-{guide.fingerprint[:16]}-{dataset.fingerprint[:16]}"
+        queries.append(_table(place, "queries", dataset.texts("queries"), dataset.query_count, guide, "query"))
+        documents.append(_table(place, "corpus", dataset.texts("corpus"), dataset.document_count, guide, "document"))
+    if len(places) == 1:
+        return Guidance(queries[0], documents[0], margin)
+    return Guidance(StackedEmbeddings(queries), StackedEmbeddings(documents), margin)
 
 
 def _table(folder: Path, name: str, texts: Iterable[list[str]], total: int, guide: Guide, kind: Kind) -> Embeddings:
@@ -94,5 +115,5 @@ def _write(path: Path, name: str, texts: Iterable[list[str]], total: int, guide:
     array.flush()
 
 
-def _float32(table: Embeddings, rows: Rows) -> npt.NDArray[np.float32]:
+def _float32(table: Embeddings | StackedEmbeddings, rows: Rows) -> npt.NDArray[np.float32]:
     return table[rows].astype(np.float32)

@@ -1,6 +1,7 @@
 """The file of mined hard negatives, which the training writes and its batches draw from."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,9 @@ class HardNegatives:
     """`n` hard negatives, in the order of the query rows and for each query the hardest first.
 
     Attributes:
-        query_rows: rows in the query table, ascending.
-        document_rows: rows in the corpus.
+        query_rows: rows in the query table, ascending; of several sources, in their tables one
+            behind the other.
+        document_rows: rows in the corpus, likewise.
         ranks: places among the documents that are not relevant to the query, from 1.
         scores: similarities to the query.
         positive_scores: the similarity of the query's best positive.
@@ -96,7 +98,7 @@ class MinedNegatives(HardNegatives):
     Attributes:
         step: training steps of the encoder that mined them.
         options: how they were mined.
-        fingerprint: of the prepared data set.
+        fingerprint: of the data.
         diagnostics: `kept_per_query`, their mean number; and of all the documents looked at the
             shares `relevant_dropped`, which the guard took, and `too_close_dropped`, at or above
             the limit of `positive_share`.
@@ -114,11 +116,11 @@ class MinedNegatives(HardNegatives):
         """CSR offsets `[query_count + 1]`: those of query `q` are `document_rows[offsets[q] : offsets[q + 1]]`."""
         return np.searchsorted(self.query_rows, np.arange(query_count + 1)).astype(np.int64)
 
-    def write(self, path: Path, dataset: PreparedDataset) -> None:
+    def write(self, path: Path, datasets: Sequence[PreparedDataset]) -> None:
         """Write a Parquet file whole or not at all: ids for people, rows for `open`, checksums for both."""
         columns = [
-            _ids(dataset, "queries", "query_id", self.query_rows),
-            _ids(dataset, "corpus", "document_id", self.document_rows),
+            _ids(datasets, "queries", "query_id", self.query_rows),
+            _ids(datasets, "corpus", "document_id", self.document_rows),
             *(pa.array(values) for values in (self.ranks, self.scores, self.positive_scores)),
             *(pa.array(rows) for rows in (self.query_rows, self.document_rows)),
         ]
@@ -133,17 +135,17 @@ class MinedNegatives(HardNegatives):
             pq.write_table(table, partial, write_page_checksum=True)
 
     @classmethod
-    def open(cls, path: Path, dataset: PreparedDataset) -> "MinedNegatives":
-        """Read what `write` wrote.
+    def open(cls, path: Path, fingerprint: str) -> "MinedNegatives":
+        """Read what `write` wrote, of data with this fingerprint.
 
         Raises:
             UserError: there is no such file, it was damaged, or it was mined from another data set.
         """
         table = _read(path)
         info = json.loads(table.schema.metadata[_METADATA])
-        if info["fingerprint"] != dataset.fingerprint:
+        if info["fingerprint"] != fingerprint:
             raise UserError(
-                f"negatives mined from {dataset.folder} with fingerprint {dataset.fingerprint}",
+                f"negatives mined from the data with fingerprint {fingerprint}",
                 f"{path}, mined from the data set with fingerprint {info['fingerprint']}",
                 "Bring back the data set of the run, or start a new run.",
             )
@@ -160,9 +162,12 @@ class MinedNegatives(HardNegatives):
         )
 
 
-def _ids(dataset: PreparedDataset, table: Table, column: str, rows: npt.NDArray[np.integer]) -> pa.ChunkedArray:
-    return (
-        pq.read_table(dataset.folder / f"{table}.parquet", columns=[column]).column(column).cast(pa.string()).take(rows)
+def _ids(
+    datasets: Sequence[PreparedDataset], table: Table, column: str, rows: npt.NDArray[np.integer]
+) -> pa.ChunkedArray:
+    columns = [pq.read_table(data.folder / f"{table}.parquet", columns=[column]).column(column) for data in datasets]
+    return pa.chunked_array([chunk for one in columns for chunk in one.cast(pa.string()).chunks], pa.string()).take(
+        rows
     )
 
 

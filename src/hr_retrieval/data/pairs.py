@@ -1,20 +1,20 @@
-"""The pairs of the training split as batches."""
+"""The pairs of a source's training split as batches."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from hr_retrieval.data.arrays import Codes, Offsets, Places, Rows
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
-from hr_retrieval.data.sampler import PairSampler, check_batch_fits
+from hr_retrieval.data.sampler import check_batch_fits
+from hr_retrieval.data.source import Source
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.data.tokens import TokenTable
+from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 
 # Queries or pairs looked at together: of ten million, several copies at once would be hundreds of
@@ -22,12 +22,20 @@ from hr_retrieval.errors import UserError
 _BLOCK = 1 << 20
 
 
-class TrainingPairs(Dataset[Batch]):
-    """The pairs of the training split; an item is a whole batch, asked for by its number and its pairs."""
+class TrainingPairs:
+    """The pairs of a source's training split, and the batches that they make.
+
+    Args:
+        number: of the source.
+        source: whose rows count from 0 here, and in batches among those of all sources.
+        guard: of all sources.
+        left_out: places in `positive_documents` that are no training pairs.
+    """
 
     def __init__(
         self,
-        dataset: PreparedDataset,
+        number: int,
+        source: Source,
         guard: Guard,
         query_tokens: TokenTable,
         document_tokens: TokenTable,
@@ -35,16 +43,20 @@ class TrainingPairs(Dataset[Batch]):
         negatives_per_anchor: int,
         mined_per_anchor: int,
         seed: int,
+        left_out: Places,
     ) -> None:
-        self.dataset, self.guard, self.seed = dataset, guard, seed
+        self.number, self.dataset = number, source.dataset
+        self.first_query, self.first_document = source.first_query, source.first_document
+        self.guard, self.seed = guard, seed
         self.query_tokens, self.document_tokens = query_tokens, document_tokens
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
         self.mined_per_anchor = mined_per_anchor
+        texts = source.texts()
+        # Only where it is needed: what a batch is made of goes to the loader's workers.
+        self.anew = (texts, source.parts, source.tokeniser) if texts is not None and source.parts is not None else None
         # By the query rows; a loader's workers get it at the beginning of each pass.
         self.mined: tuple[Offsets, Rows] | None = None
-        # Where the training pairs stand in `positive_documents`; int32 keeps ten million pairs at
-        # 40 MB.
-        self.places = np.concatenate([np.empty(0, np.int32), *_training_places(dataset, guard)])
+        self.places = training_places(self.dataset, guard, left_out)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -65,8 +77,8 @@ class TrainingPairs(Dataset[Batch]):
             found[:, part] = self.dataset.query_text[queries], self.dataset.document_duplicate[documents]
         return found
 
-    def __getitem__(self, item: tuple[int, Places]) -> Batch:
-        number, pairs = item
+    def batch(self, number: int, pairs: Places) -> Batch:
+        """The batch of this number, of these pairs."""
         queries, own = self._pair(pairs)
         # Drawn by the batch's number, so that any number of workers and any resumed run draw the
         # same.
@@ -91,20 +103,26 @@ class TrainingPairs(Dataset[Batch]):
         ]
         added = np.setdiff1d(np.asarray(extra, np.int64), own)
         documents = np.concatenate([own, added])
-        relevance, negative = self.guard.judge(queries, documents)
+        query_rows, document_rows = queries + self.first_query, documents + self.first_document
+        relevance, negative = self.guard.judge(query_rows, document_rows)
         return Batch(
             anchors=self.query_tokens.take(queries),
-            documents=self.document_tokens.take(documents),
+            documents=self._documents(documents, number),
             relevance=torch.from_numpy(relevance),
             negative=torch.from_numpy(negative),
-            query_rows=torch.from_numpy(queries),
-            document_rows=torch.from_numpy(documents),
+            query_rows=torch.from_numpy(query_rows),
+            document_rows=torch.from_numpy(document_rows),
+            source=self.number,
         )
 
+    def _documents(self, rows: Rows, number: int) -> Ragged:
+        if self.anew is None:
+            return self.document_tokens.take(rows)
+        texts, parts, tokeniser = self.anew
+        return tokeniser.tokenise(parts.drawn(texts.take(rows), rows, number, self.seed), "document")[0]
+
     def _pair(self, pairs: Places) -> tuple[Rows, Rows]:
-        places = self.places[pairs]
-        queries = np.searchsorted(self.dataset.positive_offsets, places, side="right") - 1
-        return queries.astype(np.int64), self.dataset.positive_documents[places].astype(np.int64)
+        return pair_rows(self.dataset, self.places[pairs])
 
     @staticmethod
     def _draw(
@@ -121,34 +139,13 @@ class TrainingPairs(Dataset[Batch]):
             yield from generator.choice(choices, min(count, len(choices)), replace=False).tolist()
 
 
-class ResumableLoader(DataLoader[Batch]):
-    """A loader that knows how many batches were consumed; Lightning keeps that number in checkpoints."""
-
-    def __init__(self, pairs: TrainingPairs, sampler: PairSampler, workers: int) -> None:
-        self.pair_sampler = sampler
-        super().__init__(pairs, batch_size=None, sampler=sampler, num_workers=workers)
-
-    def __iter__(self) -> Any:
-        for batch in super().__iter__():
-            # Counted when the batch is handed over, not when a worker fetched it ahead.
-            self.pair_sampler.position += 1
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        """The number of batches consumed since the beginning of training, and how many pairs one
-        has over all processes.
-        """
-        return {"position": self.pair_sampler.position, "global_batch": self.pair_sampler.global_batch}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on behind the pairs consumed, also where a batch had another size then."""
-        self.pair_sampler.go_on(state["position"], state["global_batch"])
-
-
-def check_training_data(dataset: PreparedDataset, guard: Guard, batch_size: int) -> None:
-    """Raise `UserError` unless the training split has a batch of pairs, and anchors of two groups."""
+def check_training_data(source: Source, batch_size: int, left_out: Places, name: str = "") -> None:
+    """Raise `UserError` unless the training split has a batch of pairs, and anchors of two groups; it
+    names the source, where a name is given.
+    """
+    dataset = source.dataset
     anchors = 0
-    pairs = sum(len(places) for places in _training_places(dataset, guard))
+    pairs = len(training_places(dataset, source.guard, left_out))
     # Of the training anchors; queries of other splits may be of any.
     groups: set[int] = set()
     for part in _slices(dataset.query_count):
@@ -158,19 +155,33 @@ def check_training_data(dataset: PreparedDataset, guard: Guard, batch_size: int)
             groups |= set(np.unique(dataset.query_group[part][in_train])[:2].tolist())
     if anchors == 0:
         raise dataset.empty_split("train")
-    check_batch_fits(batch_size, pairs)
+    lost = f" ({len(left_out):,} are left out: datamodule.overlap)" if len(left_out) else ""
+    check_batch_fits(batch_size, pairs, source=f"{name}{lost}")
     if len(groups) == 1:
         raise UserError(
             "anchors of at least two groups, so that one has negatives",
-            f"{anchors} training anchors, all in one group",
+            f"{anchors} training anchors{name and f' of {name}'}, all in one group",
             "Map data.columns.group to a column that tells the documents apart, or leave it out.",
         )
 
 
-def _training_places(dataset: PreparedDataset, guard: Guard) -> Iterator[npt.NDArray[np.int32]]:
-    """Where the training pairs stand in `positive_documents`, block by block: all but those of a
-    query and its own text.
+def training_places(dataset: PreparedDataset, guard: Guard, left_out: Places | None = None) -> npt.NDArray[np.int32]:
+    """Where the training pairs stand in `positive_documents`: all but those of a query and its own
+    text, and those that are left out.
     """
+    # int32 keeps ten million pairs at 40 MB.
+    places = np.concatenate([np.empty(0, np.int32), *_training_places(dataset, guard)])
+    return places if left_out is None or not len(left_out) else np.setdiff1d(places, left_out).astype(np.int32)
+
+
+def pair_rows(dataset: PreparedDataset, places: npt.NDArray[np.integer]) -> tuple[Rows, Rows]:
+    """The query and the document of each of these places in `positive_documents`."""
+    queries = np.searchsorted(dataset.positive_offsets, places, side="right") - 1
+    return queries.astype(np.int64), dataset.positive_documents[places].astype(np.int64)
+
+
+def _training_places(dataset: PreparedDataset, guard: Guard) -> Iterator[npt.NDArray[np.int32]]:
+    """`training_places` block by block."""
     for part in _slices(dataset.query_count):
         offsets = dataset.positive_offsets[part.start : part.stop + 1]
         trained = np.repeat(dataset.query_split[part] == SPLITS["train"], np.diff(offsets))

@@ -38,6 +38,9 @@ _ARRAYS = (
     "text_queries",
     "document_lots",
     "query_lots",
+    "document_hashes",
+    "query_hashes",
+    "group_hashes",
     "positive_offsets",
     "positive_documents",
     "negative_offsets",
@@ -69,11 +72,13 @@ def write_rows(folder: Path) -> None:
     """
     with whole_folder(folder / "rows", replace=True, first_stands=True) as rows:
         documents, queries = row_count(folder, "corpus"), row_count(folder, "queries")
-        np.save(rows / "document_duplicate.npy", _codes(folder, {"corpus": "duplicate_id"}))
+        np.save(rows / "document_duplicate.npy", _codes(folder, {"corpus": "duplicate_id"})[0])
         np.save(rows / "query_split.npy", _splits(folder))
         hashes = [_text_hashes(folder, table) for table in ("queries", "corpus")]
         np.save(rows / "query_lots.npy", _lots(hashes[0], folder, "queries", "query_id"))
         np.save(rows / "document_lots.npy", _lots(hashes[1], folder, "corpus", "document_id"))
+        np.save(rows / "query_hashes.npy", hashes[0])
+        np.save(rows / "document_hashes.npy", hashes[1])
         texts = _write_texts(rows, *hashes)
         del hashes
         pairs, negative = _judgements(folder, documents)
@@ -113,16 +118,19 @@ def _keys(folder: Path, columns: dict[str, str]) -> tuple[Hashes, Mask]:
     return keys, null
 
 
-def _codes(folder: Path, columns: dict[str, str]) -> Codes:
-    """One code a row of the tables, one behind the other: equal for equal values, -1 - row for a null."""
+def _codes(folder: Path, columns: dict[str, str]) -> tuple[Codes, Hashes]:
+    """One code a row of the tables, one behind the other: equal for equal values, -1 - row for a null;
+    and by code the hash of its value.
+    """
     keys, null = _keys(folder, columns)
     if null.any():
         keys = keys[~null]
-    stated = Distinct.of(keys).codes
+    stated = Distinct.of(keys)
+    hashes = keys[stated.first, 0]
     del keys
     codes = -1 - np.arange(len(null), dtype=np.int64)
-    codes[~null] = stated
-    return codes
+    codes[~null] = stated.codes
+    return codes, hashes
 
 
 def _write_texts(rows: Path, queries: Hashes, documents: Hashes) -> Codes:
@@ -158,7 +166,8 @@ def _write_groups(folder: Path, rows: Path, texts: Codes, positives: PairNumbers
         positives: `query row * documents + document row` of each stated positive.
     """
     documents = row_count(folder, "corpus")
-    stated = _codes(folder, {"corpus": "group_id", "queries": "group_id"})
+    stated, hashes = _codes(folder, {"corpus": "group_id", "queries": "group_id"})
+    np.save(rows / "group_hashes.npy", hashes)
     query_group = np.where(stated[documents:] < 0, -1 - texts.astype(np.int64), stated[documents:])
     np.save(rows / "query_group.npy", query_group)
     grouped = np.flatnonzero(stated[:documents] >= 0)

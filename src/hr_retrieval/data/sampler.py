@@ -1,6 +1,7 @@
 """Which pairs make which batch: a stream that depends on the seed and the position only."""
 
 from collections.abc import Iterator
+from itertools import count, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         processes: how many processes share each global batch of `batch_size * processes` pairs.
         texts: `[2, P]`, numbers of each pair's anchor and document, for batches without repeats;
             `None` lets them repeat.
+        source: what the pairs are of, for messages.
 
     Raises:
         UserError: a global batch is larger than the data, a size is below 1, or length buckets are
@@ -51,8 +53,9 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         process: int = 0,
         processes: int = 1,
         texts: npt.NDArray[np.integer] | None = None,
+        source: str = "",
     ) -> None:
-        check_batch_fits(batch_size, len(lengths), processes)
+        check_batch_fits(batch_size, len(lengths), processes, source)
         if bucket_batches < 1:
             raise UserError("bucket_batches of at least 1", str(bucket_batches), "Mend datamodule.bucket_batches.")
         if texts is not None and bucket_batches > 1:
@@ -83,9 +86,13 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         """The next `len(self)` batches from `position` on, each with its number; whoever consumes
         them moves `position`.
         """
-        start, count = self.position, len(self)
-        for number in range(start, start + count):
-            pass_number, within = divmod(number, count)
+        return islice(self.stream(), len(self))
+
+    def stream(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """All batches from `position` on."""
+        start = self.position
+        for number in count(start):
+            pass_number, within = divmod(number, len(self))
             if number == start or within == 0:
                 batches = self._pass(pass_number)
             begin = self.process * self.batch_size
@@ -143,13 +150,15 @@ def _different(pairs: npt.NDArray[np.int32], texts: npt.NDArray[np.integer]) -> 
     return kept
 
 
-def check_batch_fits(batch_size: int, pairs: int, processes: int = 1) -> None:
-    """Raise `UserError` unless the global batch has at least one pair and at most as many as there are."""
+def check_batch_fits(batch_size: int, pairs: int, processes: int = 1, source: str = "") -> None:
+    """Raise `UserError` unless the global batch has at least one pair and at most as many as there
+    are; it names the source, where one is given.
+    """
     if batch_size < 1:
         raise UserError("a batch_size of at least 1", str(batch_size), "Mend datamodule.batch_size.")
     if batch_size * processes > pairs:
         raise UserError(
             "a batch no larger than the training data",
-            f"a batch of {batch_size * processes} and {pairs} training pairs",
+            f"a batch of {batch_size * processes} and {pairs} training pairs{source and f' of {source}'}",
             f"Set datamodule.batch_size to {max(1, pairs // processes)} or less, or bring more data.",
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hr_retrieval.data.arrays import Offsets, Rows
 from hr_retrieval.encoder.ragged import Ragged
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.files import read_json, whole_folder, write_json
-
-Kind = Literal["query", "document"]
 
 
 @runtime_checkable
@@ -29,6 +28,21 @@ class Tokeniser(Protocol):
 
     def tokenise(self, texts: list[str], kind: Kind) -> tuple[Ragged, int]:
         """Token ids of the texts, and how many of the texts were cut at the maximum length."""
+        ...
+
+
+@runtime_checkable
+class Rewordable(Tokeniser, Protocol):
+    """A tokeniser that can put texts into other words first."""
+
+    def reworded(
+        self,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        query_template: str | None = None,
+        document_template: str | None = None,
+    ) -> "Tokeniser":
+        """The same, with texts put into other words (see `Encoder.reworded`)."""
         ...
 
 

@@ -1,5 +1,6 @@
 """From tokens to unit embeddings: a Hugging Face encoder in the Sentence Transformers folder layout."""
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -18,12 +19,13 @@ from hr_retrieval.encoder.cpu.rounding import native_bfloat16, prepacked, round_
 from hr_retrieval.encoder.cpu.threads import GraphPerThread, in_threads
 from hr_retrieval.encoder.dimensions import choose_dimensions, full_dimension, projections_of
 from hr_retrieval.encoder.folder import encoder_folder
-from hr_retrieval.encoder.loading import Kind, choose_length, choose_pooling, choose_prefixes, load, report_overruled
+from hr_retrieval.encoder.loading import choose_length, choose_pooling, choose_prefixes, load, report_overruled
 from hr_retrieval.encoder.pooling import pool
 from hr_retrieval.encoder.ragged import Ragged, in_batches, in_parts, on_device
 from hr_retrieval.encoder.saving import save_encoder
 from hr_retrieval.encoder.token_vectors import TokenVectors
 from hr_retrieval.encoder.tokenizer import FolderTokenizer
+from hr_retrieval.encoder.wording import Kind, around, check_prompts, templates
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_folder
 
@@ -56,6 +58,9 @@ class Encoder(nn.Module):
             its default prompt, or none.
         document_prefix: put before each document; None for the folder's prompt `document`,
             `passage`, `corpus` or `search_document`, its default prompt, or none.
+        query_template: in place of `query_prefix`, what each query is put into at `{text}`. Text
+            behind it is cut with the rest at `max_length`.
+        document_template: likewise in place of `document_prefix`.
         dimensions: how many of the first dimensions to keep; None for the folder's own.
         dropout: of all dropout layers while training, whatever the folder says. On a CPU its random
             numbers cost more than the matrix products.
@@ -75,6 +80,8 @@ class Encoder(nn.Module):
         max_length: int | None = None,
         query_prefix: str | None = None,
         document_prefix: str | None = None,
+        query_template: str | None = None,
+        document_template: str | None = None,
         dimensions: int | None = None,
         dropout: float = 0.0,
         packing: bool | None = None,
@@ -83,11 +90,14 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.name_or_path = name_or_path
+        query, query_suffix = around(query_prefix, query_template, "query")
+        document, document_suffix = around(document_prefix, document_template, "document")
+        self.suffixes: dict[Kind, str] = {"query": query_suffix, "document": document_suffix}
         with encoder_folder(name_or_path, revision, trust_remote_code) as folder:
             loaded = load(folder, trust_remote_code)
             self.pooling = choose_pooling(pooling, loaded[1])
             self.max_length = choose_length(max_length, loaded)
-            self.prefixes: dict[Kind, str] = choose_prefixes(query_prefix, document_prefix, loaded)
+            self.prefixes: dict[Kind, str] = choose_prefixes(query, document, loaded)
             self.dimensions = choose_dimensions(dimensions, loaded)
             report_overruled(
                 name_or_path, folder, loaded, self.pooling, self.max_length, self.dimensions, self.prefixes
@@ -124,9 +134,9 @@ class Encoder(nn.Module):
         return torch.cat([checkpoint(self._embed, tokens.take(part), use_reentrant=False) for part in rows])
 
     def tokenise(self, texts: list[str], kind: Kind) -> tuple[Ragged, int]:
-        """Token ids of the texts with prefix and special tokens, and how many texts were cut at `max_length` tokens."""
-        prefix = self.prefixes[kind]
-        return self._tokenizer([prefix + text for text in texts] if prefix else texts)
+        """Token ids of the texts in their wording with special tokens, and how many were cut at `max_length` tokens."""
+        before, behind = self.prefixes[kind], self.suffixes[kind]
+        return self._tokenizer([before + text + behind for text in texts] if before or behind else texts)
 
     def encode(
         self,
@@ -175,14 +185,45 @@ class Encoder(nn.Module):
                 whole.
 
         Raises:
-            UserError: `folder` holds something and `replace` is false, or it cannot be written to.
+            UserError: `folder` holds something and `replace` is false, it cannot be written to, or a
+                template has text behind `{text}`.
         """
+        check_prompts(self.suffixes)
         (loaded,) = self._loaded
         with whole_folder(folder, replace) as partial:
             projections = list(self.projections)
             save_encoder(partial, loaded, projections, self.pooling, self.max_length, self.dimensions, self.prefixes)
             for name, text in (files or {}).items():
                 (partial / name).write_text(text, encoding="utf-8")
+
+    def reworded(
+        self,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        query_template: str | None = None,
+        document_template: str | None = None,
+    ) -> "Encoder":
+        """The same encoder, which shares its weights and reads texts in these words; None for its own.
+
+        Raises:
+            UserError: prefix and template of a kind are given, or a template has not `{text}` once.
+        """
+        other = copy.copy(self)
+        other.prefixes, other.suffixes = dict(self.prefixes), dict(self.suffixes)
+        options: dict[Kind, tuple[str | None, str | None]] = {
+            "query": (query_prefix, query_template),
+            "document": (document_prefix, document_template),
+        }
+        for kind, (prefix, template) in options.items():
+            before, behind = around(prefix, template, kind)
+            if before is not None:
+                other.prefixes[kind], other.suffixes[kind] = before, behind
+        return other
+
+    @property
+    def wording(self) -> dict[str, str]:
+        """`query_template` and `document_template`, as the options that read texts in the same words."""
+        return templates(self.prefixes, self.suffixes)
 
     @property
     def device(self) -> torch.device:
@@ -196,8 +237,10 @@ class Encoder(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the same text could give other tokens: a hash of tokenizer, truncation and prefixes."""
-        return self._tokenizer.fingerprint(self.prefixes)
+        """Changes whenever the same text could give other tokens: a hash of tokenizer, truncation and wording."""
+        # A template that ends with the text is a prefix.
+        wording = [self.prefixes, *([self.suffixes] if any(self.suffixes.values()) else [])]
+        return self._tokenizer.fingerprint(*wording)
 
     def embedding_fingerprint(self) -> str:
         """Changes whenever the same text could get another embedding: SHA-256 over tokens, pooling,
@@ -220,6 +263,7 @@ class Encoder(nn.Module):
             "max_length": self.max_length,
             "query_prefix": self.prefixes["query"],
             "document_prefix": self.prefixes["document"],
+            **{f"{kind}_suffix": suffix for kind, suffix in self.suffixes.items() if suffix},
             "packing": self.token_vectors.packed,
             "packing_reason": self.token_vectors.reason,
         }

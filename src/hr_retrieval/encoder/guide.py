@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from hr_retrieval.encoder.encoder import Encoder, Precision
-from hr_retrieval.encoder.loading import Kind
+from hr_retrieval.encoder.wording import Kind
 
 # Texts at a time: enough to sort by length, few enough that the progress bar moves.
 _TEXTS = 4096

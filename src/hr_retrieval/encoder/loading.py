@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -18,9 +18,8 @@ from hr_retrieval.encoder.dimensions import own_dimensions
 from hr_retrieval.encoder.pooling import POOLINGS, Pooling
 from hr_retrieval.encoder.quiet import quiet
 from hr_retrieval.encoder.tokenizer import check_tokenizer
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
-
-Kind = Literal["query", "document"]
 
 # Names of the prompt of each kind, in any case; the first that says something is taken.
 _PROMPTS: dict[Kind, tuple[str, ...]] = {

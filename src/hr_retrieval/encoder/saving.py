@@ -7,10 +7,11 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as library
 
 from hr_retrieval.encoder.dimensions import full_dimension, selection
-from hr_retrieval.encoder.loading import Kind, default_prompt, named_prompts
+from hr_retrieval.encoder.loading import default_prompt, named_prompts
 from hr_retrieval.encoder.pooling import Pooling
 from hr_retrieval.encoder.quiet import quiet
 from hr_retrieval.encoder.safety import MODULES
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.files import read_json, write_json
 
 # The names of version 1 to 5.3, which later ones read too.

@@ -50,9 +50,9 @@ class FolderTokenizer:
         flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
         return Ragged.from_lengths(torch.from_numpy(flat), lengths), cut
 
-    def fingerprint(self, prefixes: Any) -> str:
-        """A hash of tokenizer, truncation and, as JSON has it, what is put before each text."""
-        parts = json.dumps([self._tokenizer.to_str(), self._max_length, prefixes], sort_keys=True)
+    def fingerprint(self, *wording: Any) -> str:
+        """A hash of tokenizer, truncation and, as JSON has it, what is put around each text."""
+        parts = json.dumps([self._tokenizer.to_str(), self._max_length, *wording], sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 

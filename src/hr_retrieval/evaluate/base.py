@@ -33,10 +33,8 @@ def before_training(run: Run | None, folder: Path, encoder: Encoder, base: str |
             stated,
             pooling=encoder.pooling,
             max_length=encoder.max_length,
-            query_prefix=encoder.prefixes["query"],
-            document_prefix=encoder.prefixes["document"],
             dimensions=encoder.dimensions,
-        )
+        ).reworded(**encoder.wording)
     except UserError as error:
         remedy = f"{error.remedy} Or compare with no encoder before training: base=null."
         raise UserError(error.expected, error.got, remedy) from None

@@ -1,18 +1,27 @@
 """`python -m hr_retrieval.prepare`: a raw file as a prepared data set."""
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from hr_retrieval.config.command import entry_point
+from hr_retrieval.config.sources import data_nodes
+
+if TYPE_CHECKING:
+    from hr_retrieval.prepare.preparation import Preparation
 
 
 @entry_point("prepare")
 def main(config: DictConfig) -> None:
-    """Prepare one source."""
+    """Prepare one source, or each of several."""
     # pyarrow and pandas take a second to import; `--help` needs neither.
     from hr_retrieval.config.build import build
-    from hr_retrieval.prepare.preparation import Preparation
 
-    preparation: Preparation = build(config.data, _convert_="all")
+    for node in data_nodes(config.data):
+        _prepare(build(node, _convert_="all"), config)
+
+
+def _prepare(preparation: "Preparation", config: DictConfig) -> None:
     dataset = preparation.run(config.split_seed, config.replace)
     counts = dataset.info["counts"]
     for name, numbers in counts["splits"].items():

@@ -12,6 +12,8 @@ PLACEHOLDERS = (
     "n/a", "na", "nan", "nat", "null", "none", "nil", "<na>", "(null)", r"\N", "н/д",
     "#n/a", "#н/д", "#null!", "#value!", "#ref!", "#name?", "#num!", "#div/0!",
 )  # fmt: skip
+# What parts the texts of `joined`.
+JOINT = "; "
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Columns:
     name several columns: pairs, triplets and rows with many positives or negatives are all read
     alike.
 
-    A name is a text or a number, `lists` and the first three take several.
+    A name is a text or a number, `lists`, `joined` and the first three take several.
 
     Args:
         anchor: the query side; each of several texts is a query of its own.
@@ -42,6 +44,8 @@ class Columns:
             JSON write lists, is always read so there.
         separator: what stands between the texts of such a cell otherwise: `lines` for line ends, or
             the sign itself; or a list with one for each of `lists`.
+        joined: columns whose several texts are one text, parted by "; ": the skills of an
+            occupation, say, of which training can take some (`datamodule.sources.<source>.parts_at`).
 
     Raises:
         UserError: no anchor, no positive, a name that is no text or number, or separators that do
@@ -61,9 +65,22 @@ class Columns:
     missing: str | Sequence[str] = PLACEHOLDERS
     lists: Any = None
     separator: str | Sequence[str] = "lines"
+    joined: Any = None
 
     def __post_init__(self) -> None:
-        for key in ("anchor", "positive", "negative", "group", "related", "anchor_id", "positive_id", "split", "lists"):
+        names = (
+            "anchor",
+            "positive",
+            "negative",
+            "group",
+            "related",
+            "anchor_id",
+            "positive_id",
+            "split",
+            "lists",
+            "joined",
+        )
+        for key in keys:
             object.__setattr__(self, key, _as_names(key, getattr(self, key)))
         for key in ("anchor", "positive"):
             if not several(getattr(self, key)):
@@ -77,13 +94,14 @@ class Columns:
                 repr(self.separator),
                 "Say lines for line ends, or the sign, as in 'data.columns.separator=\";\"'.",
             )
-        unknown = [name for name in lists if name not in self.text_names()]
-        if unknown:
-            raise UserError(
-                "data.columns.lists to name columns of texts",
-                repr(unknown[0]),
-                f"Those are {', '.join(map(repr, self.text_names()))}.",
-            )
+        for key, names in (("lists", lists), ("joined", several(self.joined))):
+            unknown = [name for name in names if name not in self.text_names()]
+            if unknown:
+                raise UserError(
+                    f"data.columns.{key} to name columns of texts",
+                    repr(unknown[0]),
+                    f"Those are {', '.join(map(repr, self.text_names()))}.",
+                )
 
     @cached_property
     def placeholders(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.clean import clean, is_missing, values_of
-from hr_retrieval.prepare.columns import Columns, several
+from hr_retrieval.prepare.columns import JOINT, Columns, several
 
 _SPLITS: dict[str, int] = dict(SPLITS.items()) | dict.fromkeys(("valid", "val", "dev"), SPLITS["validation"])
 _WORD = re.compile(r"[^\W_]")
@@ -84,6 +84,7 @@ def _texts(row: Mapping[str, Any], names: Sequence[str], columns: Columns) -> tu
     texts: dict[str, None] = {}
     faults: list[str] = []
     for name in names:
+        own: dict[str, None] = {}
         for value in values_of(row[name], columns.separators.get(name)):
             if is_missing(value):
                 faults.append(f"{name}: missing")
@@ -96,9 +97,10 @@ def _texts(row: Mapping[str, Any], names: Sequence[str], columns: Columns) -> tu
             if placeholder is not None:
                 faults.append(f"{name}: the placeholder {placeholder}")
             elif text and _WORD.search(text):
-                texts[text] = None
+                own[text] = None
             else:
                 faults.append(f"{name}: no letter or digit" if text else f"{name}: empty")
+        texts |= dict.fromkeys([JOINT.join(own)] if own and name in several(columns.joined) else own)
     return list(texts), faults
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hr_retrieval.baselines.systems import character_vectorizer
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.loading import Kind
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.retrieval.mixing import Bank, Composition, Corpus, Side
 from hr_retrieval.retrieval.mixing.views import PLACE
 

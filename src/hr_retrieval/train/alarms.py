@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.extremes import TIED, extremes, what_ties
+from hr_retrieval.retrieval.metrics import Embedded
 from hr_retrieval.train.module import RetrievalModule
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,7 @@ class Alarms(Callback):
             self._check_movement(trainer, module)
 
     def _check_spread(self, module: RetrievalModule, step: int) -> None:
-        assert module.embedded is not None, "asked at the end of a validation"
-        sides = (module.embedded.queries, module.embedded.documents)
+        sides = (side for one in module.embedded for side in (one.queries, one.documents))
         sample = torch.cat([_spread_out(side, _SAMPLE) for side in sides]).cpu()
         cosine = mean_cosine(sample)
         if cosine > self.alike and not self._alike_said:
@@ -77,15 +77,13 @@ class Alarms(Callback):
             )
 
     def _check_ties(self, module: RetrievalModule, step: int) -> None:
-        assert module.embedded is not None, "asked at the end of a validation"
-        measured = module.embedded.relevance.counts.nonzero().squeeze(1)
-        share = extremes(module.embedded, _spread_out(measured, _SAMPLE)).tied
+        share = max(map(_tied, module.embedded))
         if share > self.tied and not self._tied_said:
             self._tied_said = True
             log.warning("Scores of the validation tie at step %d: %s", step, what_ties(share))
 
     def _check_movement(self, trainer: pl.Trainer, module: RetrievalModule) -> None:
-        reciprocal, weights = module.query_values["mrr"], _weights(module)
+        reciprocal, weights = torch.cat([values["mrr"] for values in module.query_values]), _weights(module)
         if self._first is None:
             self._first = trainer.global_step, reciprocal, weights
             return
@@ -119,6 +117,12 @@ def mean_cosine(embeddings: Float[Tensor, "n d"]) -> float:
     count = len(embeddings)
     total = float(F.normalize(embeddings.double(), dim=1).sum(dim=0).square().sum())
     return (total - count) / (count * (count - 1)) if count > 1 else 0.0
+
+
+def _tied(embedded: Embedded) -> float:
+    """The share of a source's queries whose scores tie."""
+    measured = embedded.relevance.counts.nonzero().squeeze(1)
+    return extremes(embedded, _spread_out(measured, _SAMPLE)).tied
 
 
 def _spread_out(values: Tensor, count: int) -> Tensor:

@@ -92,7 +92,9 @@ def check_export(this_run: Run) -> None:
 
 def check_negatives(module: RetrievalModule, datamodule: RetrievalDataModule, trainer: pl.Trainer) -> None:
     """Raise `UserError` where a batch would hold nothing that an anchor could be told apart from."""
-    stated = datamodule.negatives_per_anchor > 0 and len(datamodule.dataset.negative_documents) > 0
+    stated = datamodule.negatives_per_anchor > 0 and any(
+        len(source.dataset.negative_documents) for source in datamodule.sources
+    )
     if datamodule.batch_size * trainer.world_size == 1 and not (
         stated or datamodule.mined_per_anchor or module.queue_negatives
     ):

@@ -50,24 +50,35 @@ class EmbedCorpus(Refreshed):
         return corpus_wanted(cast(RetrievalModule, module))
 
     def make(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
-        rows = candidate_documents(data.dataset, data.guard)
+        rows, parts = [], []
         with embedding(trainer, module) as embed:
-            found = embedded("corpus for mixing", data.document_tokens, rows, embed, data.evaluation_tokens)
+            for number, source in enumerate(data.sources):
+                own = candidate_documents(data, number)
+                tokens = data.tokens[number][1]
+                parts.append(embedded("corpus for mixing", tokens, own, embed, data.evaluation_tokens).half().cpu())
+                rows.append(own + source.first_document)
         with whole_file(path) as partial, partial.open("wb") as file:
-            np.savez(file, rows=rows, embeddings=found.half().cpu().numpy(), data=np.array(data.dataset.fingerprint))
+            np.savez(
+                file, rows=np.concatenate(rows), embeddings=torch.cat(parts).numpy(), data=np.array(data.fingerprint)
+            )
 
     def use(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
-        rows, embeddings = read_corpus(path, data.dataset.fingerprint)
-        queries = mined_queries(data.dataset, None, 0)
-        relevant = data.guard.relevant(queries, rows)
-        cast(RetrievalModule, module).corpus = EmbeddedCorpus(rows, embeddings.to(module.device), queries, relevant)
+        rows, embeddings = read_corpus(path, data.fingerprint)
+        corpora = []
+        for source in data.sources:
+            ends = source.first_document + np.array([0, source.dataset.document_count])
+            own = slice(*np.searchsorted(rows, ends))
+            queries = mined_queries(source, None, 0) + source.first_query
+            relevant = data.guard.relevant(queries, rows[own])
+            corpora.append(EmbeddedCorpus(rows[own], embeddings[own].to(module.device), queries, relevant))
+        cast(RetrievalModule, module).corpora = corpora
 
 
 class EmbeddedCorpus:
-    """What is near to the texts of a batch among the documents that were embedded.
+    """What is near to the texts of a batch among the documents of its source that were embedded.
 
     Args:
-        rows: rows in the corpus, ascending.
+        rows: rows in the corpora of all sources, ascending.
         embeddings: their unit vectors, constants.
         queries: rows of the training queries, ascending.
         relevant: offsets and places in `rows` of the documents that are relevant to each of these

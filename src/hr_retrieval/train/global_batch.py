@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.guard import Guard
+from hr_retrieval.data.source import Source
 from hr_retrieval.encoder.ragged import on_device
 from hr_retrieval.objective.mixing import MemoryQueue, Neighbours
 from hr_retrieval.train.distributed import gather_parts
@@ -101,9 +102,13 @@ def gathered(
     )
 
 
-def remembered(queue: MemoryQueue, whole: GlobalBatch, guard: Guard) -> Neighbours:
-    """What the queue holds beside the batch's own documents, judged by the same guard as in the batch."""
-    return beyond(*queue.current(), whole, guard)
+def remembered(queue: MemoryQueue, whole: GlobalBatch, guard: Guard, source: Source) -> Neighbours:
+    """What the queue holds of the batch's source beside the batch's own documents, judged by the same
+    guard as in the batch.
+    """
+    embeddings, rows = queue.current()
+    own = (rows >= source.first_document) & (rows < source.first_document + source.dataset.document_count)
+    return beyond(embeddings[own], rows[own], whole, guard)
 
 
 def beyond(embeddings: Float[Tensor, "K d"], rows: Int[Tensor, " K"], whole: GlobalBatch, guard: Guard) -> Neighbours:

@@ -1,6 +1,7 @@
 """What a run measures: the test split with the encoder as it came, and with the best checkpoint."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.evaluation_set import EvaluationSet
+from hr_retrieval.data.source import corpora, ids_at
 from hr_retrieval.files import read_json, whole_file, write_json
 from hr_retrieval.retrieval.metrics import Embedded
 from hr_retrieval.runs.checkpoints import progress
@@ -51,54 +54,75 @@ def measure_trained(
         (see `choose_ranking`); `trained`, its figures with this mixing, `None` with `test=false`,
         and `without_mixing`, those without, `None` where there is none; with them `split`,
         `queries`, `documents` and `corpus`, what they were measured on. The first process alone
-        mixes.
+        mixes. Of several sources these are of all together, and `sources` says by name what each is.
     """
     measured = _measured_checkpoint(this_run, trainer)
     module.encoder.load_state_dict(encoder_weights(measured))
     checkpoint = f"the {measured.stem} checkpoint, of step {progress(measured)[0]}"
-    figures, values, tested = _test(trainer, module, datamodule) if this_run.config.test else ({}, {}, None)
+    figures, values, tested = _test(trainer, module, datamodule) if this_run.config.test else ({}, [], [])
     ranking, mixed = None, None
     if trainer.is_global_zero:
         ranking, mixed = choose_ranking(this_run, trainer, module, datamodule, tested)
-    if tested is None:
+    if not tested:
         return {"trained": None, "without_mixing": None, "ranking": ranking, "checkpoint": checkpoint}
     if trainer.is_global_zero:
         _write_query_values(this_run.folder / "per_query.parquet", mixed.values if mixed else values, datamodule)
         if mixed:
             _write_query_values(this_run.folder / "per_query_without_mixing.parquet", values, datamodule)
-    evaluation = datamodule.evaluation_set("test")
+    evaluations = datamodule.evaluation_sets("test")
     return {
         "trained": figures | (mixed.figures if mixed else {}),
         "without_mixing": figures if mixed else None,
         "ranking": ranking,
         "split": "test",
-        "queries": len(evaluation.query_rows),
-        "documents": len(evaluation.document_rows),
-        "corpus": evaluation.corpus,
+        "queries": sum(len(one.query_rows) for one in evaluations),
+        "documents": sum(len(one.document_rows) for one in evaluations),
+        "corpus": corpora(datamodule.sources, evaluations),
         "checkpoint": checkpoint,
+        **({"sources": _sources(datamodule, evaluations)} if len(evaluations) > 1 else {}),
+    }
+
+
+def _sources(datamodule: RetrievalDataModule, evaluations: Sequence[EvaluationSet]) -> dict[str, Any]:
+    """What each source is: its share, its data, what it was measured on, and what was left out of its training."""
+    return {
+        source.name: {
+            "share": source.share,
+            "data": source.dataset.fingerprint,
+            "queries": len(one.query_rows),
+            "documents": len(one.document_rows),
+            "left_out": [str(leak) for leak in datamodule.leaks if leak.source == source.name],
+        }
+        for source, one in zip(datamodule.sources, evaluations, strict=True)
     }
 
 
 def _test(
     trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
-) -> tuple[dict[str, float], dict[str, Tensor], Embedded | None]:
-    """The figures of the test split, those of each of its queries, and what was ranked."""
+) -> tuple[dict[str, float], list[dict[str, Tensor]], list[Embedded]]:
+    """The figures of the test split; and of each source those of each of its queries, and what was ranked."""
     (figures,) = trainer.test(module, datamodule, verbose=False)
-    tested, module.embedded = module.embedded, None
+    tested, module.embedded = module.embedded, []
     named = {name.removeprefix("test/"): float(value) for name, value in figures.items()}
     return named, module.query_values, tested
 
 
-def _write_query_values(path: Path, query_values: dict[str, Tensor], datamodule: RetrievalDataModule) -> None:
-    """A row for each measured test query: its id, the rank of its first relevant document, and its metrics."""
-    evaluation = datamodule.evaluation_set("test")
-    rows = evaluation.query_rows[evaluation.relevance.counts.numpy() > 0]
-    values = {name: value.numpy() for name, value in query_values.items()}
-    ranks = np.rint(1.0 / values["mrr"]).astype(np.int64)
+def _write_query_values(path: Path, query_values: list[dict[str, Tensor]], datamodule: RetrievalDataModule) -> None:
+    """A row for each measured test query: its id, the rank of its first relevant document, and its
+    metrics; of several sources also its weight in the mean of all (the mean weight is 1).
+    """
+    sources, tables = datamodule.sources, []
+    for source, evaluation, own in zip(sources, datamodule.evaluation_sets("test"), query_values, strict=True):
+        rows = evaluation.query_rows[evaluation.relevance.counts.numpy() > 0]
+        values = {name: value.numpy() for name, value in own.items()}
+        ranks = np.rint(1.0 / values["mrr"]).astype(np.int64)
+        columns = {"query_id": ids_at(sources, "queries", source, rows), "rank": ranks, **values}
+        if len(sources) > 1:
+            measured = sum(len(other["mrr"]) for other in query_values)
+            columns["weight"] = np.full(len(rows), source.share * measured / len(rows))
+        tables.append(pa.table(columns))
     with whole_file(path) as partial:
-        pq.write_table(
-            pa.table({"query_id": datamodule.dataset.ids_at("queries", rows), "rank": ranks, **values}), partial
-        )
+        pq.write_table(pa.concat_tables(tables), partial)
 
 
 def _measured_checkpoint(this_run: Run, trainer: pl.Trainer) -> Path:

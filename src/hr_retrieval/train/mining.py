@@ -15,15 +15,14 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from hr_retrieval.data.datamodule import RetrievalDataModule
-from hr_retrieval.data.dataset import PreparedDataset
-from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.negatives import MinedNegatives, MiningOptions, Rows
+from hr_retrieval.data.source import Source
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.data.tokens import TokenTable, progress
 from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.index import ExactIndex
-from hr_retrieval.train.hardest import hardest_allowed
+from hr_retrieval.train.hardest import Hardest, hardest_allowed
 from hr_retrieval.train.refreshed import Refreshed
 
 log = logging.getLogger(__name__)
@@ -80,23 +79,13 @@ class MineNegatives(Refreshed):
 
     def make(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
         with embedding(trainer, module) as embed:
-            mined = mine(
-                data.dataset,
-                data.guard,
-                data.query_tokens,
-                data.document_tokens,
-                embed,
-                self.options,
-                trainer.current_epoch,
-                trainer.global_step,
-                data.evaluation_tokens,
-            )
+            mined = mine(data, embed, self.options, trainer.current_epoch, trainer.global_step)
         kept = mined.diagnostics["kept_per_query"]
         log.info("epoch %d: %.1f hard negatives a query mined", trainer.current_epoch + 1, kept)
-        mined.write(path, data.dataset)
+        mined.write(path, [source.dataset for source in data.sources])
 
     def use(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
-        negatives = MinedNegatives.open(path, data.dataset)
+        negatives = MinedNegatives.open(path, data.fingerprint)
         data.use_negatives(path.name, negatives)
         self._diagnostics = negatives.diagnostics
 
@@ -113,34 +102,25 @@ def check_mining(callbacks: Sequence[Callback], mined_per_anchor: int) -> None:
         )
 
 
-def mine(
-    dataset: PreparedDataset,
-    guard: Guard,
-    query_tokens: TokenTable,
-    document_tokens: TokenTable,
-    embed: Embed,
-    options: MiningOptions,
-    epoch: int,
-    step: int,
-    batch_tokens: int,
-) -> MinedNegatives:
-    """The hardest allowed negatives of the training queries, by exact search over `candidate_documents`.
+def mine(data: RetrievalDataModule, embed: Embed, options: MiningOptions, epoch: int, step: int) -> MinedNegatives:
+    """The hardest allowed negatives of the training queries, by exact search over the
+    `candidate_documents` of each source.
 
     The embeddings of these documents are held, and beside them what a block of queries needs.
 
     Args:
-        guard: takes what is relevant, and what its guide finds as close as a positive.
+        data: its guard takes what is relevant, and what its guide finds as close as a positive.
         embed: `b` texts to embeddings `[b, d]`, without gradient.
-        batch_tokens: tokens that `embed` gets at a time.
     """
-    queries, candidates = mined_queries(dataset, options, epoch), candidate_documents(dataset, guard)
-    index = ExactIndex(embedded("mining: documents", document_tokens, candidates, embed, batch_tokens))
-    size = max(1, min(_QUERIES, math.isqrt(_MASK // options.depth)))
-    found, looked_at, relevant, close = [], 0, 0, 0
-    for rows, embeddings in _query_blocks(query_tokens, queries, embed, batch_tokens, size):
-        part = hardest_allowed(index, candidates, embeddings, rows, guard, options)
-        found.append(part)
-        looked_at, relevant, close = looked_at + part.looked_at, relevant + part.relevant, close + part.close
+    found: list[Hardest] = []
+    mined = 0
+    for number, source in enumerate(data.sources):
+        if not source.share:
+            continue
+        queries = mined_queries(source, options, epoch)
+        mined += len(queries)
+        found += _mined(data, number, queries, embed, options)
+    looked_at = sum(part.looked_at for part in found)
     return MinedNegatives(
         np.concatenate([part.query_rows for part in found]),
         np.concatenate([part.document_rows for part in found]),
@@ -149,17 +129,33 @@ def mine(
         np.concatenate([part.positive_scores for part in found]),
         step,
         options,
-        dataset.fingerprint,
+        data.fingerprint,
         {
-            "kept_per_query": sum(len(part.query_rows) for part in found) / len(queries),
-            "relevant_dropped": relevant / looked_at,
-            "too_close_dropped": close / looked_at,
+            "kept_per_query": sum(len(part.query_rows) for part in found) / mined,
+            "relevant_dropped": sum(part.relevant for part in found) / looked_at,
+            "too_close_dropped": sum(part.close for part in found) / looked_at,
         },
     )
 
 
-def mined_queries(dataset: PreparedDataset, options: MiningOptions | None, epoch: int) -> Rows:
-    """Rows of the training queries with a positive, ascending; of these the drawn ones where `options` say so."""
+def _mined(
+    data: RetrievalDataModule, number: int, queries: Rows, embed: Embed, options: MiningOptions
+) -> Iterator[Hardest]:
+    """The negatives of one source, block by block, by rows among those of all sources."""
+    source, (query_tokens, document_tokens) = data.sources[number], data.tokens[number]
+    candidates = candidate_documents(data, number)
+    index = ExactIndex(embedded("mining: documents", document_tokens, candidates, embed, data.evaluation_tokens))
+    size = max(1, min(_QUERIES, math.isqrt(_MASK // options.depth)))
+    candidates = candidates + source.first_document
+    for rows, embeddings in _query_blocks(query_tokens, queries, embed, data.evaluation_tokens, size):
+        yield hardest_allowed(index, candidates, embeddings, rows + source.first_query, data.guard, options)
+
+
+def mined_queries(source: Source, options: MiningOptions | None, epoch: int) -> Rows:
+    """Rows of a source's training queries with a positive, ascending; of these the drawn ones where
+    `options` say so.
+    """
+    dataset = source.dataset
     trained = (np.asarray(dataset.query_split) == SPLITS["train"]) & (np.diff(dataset.positive_offsets) > 0)
     rows = np.flatnonzero(trained)
     if options is not None and options.queries is not None and options.queries < len(rows):
@@ -167,16 +163,20 @@ def mined_queries(dataset: PreparedDataset, options: MiningOptions | None, epoch
     return np.sort(rows)
 
 
-def candidate_documents(dataset: PreparedDataset, guard: Guard) -> Rows:
-    """Rows, ascending, of all documents but those relevant to a query of another split, so that no
-    answer of a measured query is pushed away in training; positives of training queries are in.
+def candidate_documents(data: RetrievalDataModule, number: int) -> Rows:
+    """Rows, ascending, of all documents of a source but those relevant to a query of another split
+    of any source, so that no answer of a measured query is pushed away in training; positives of
+    its training queries are in.
     """
+    source = data.sources[number]
+    dataset = source.dataset
     allowed = np.ones(dataset.document_count, dtype=bool)
-    split = np.asarray(dataset.query_split)
-    measured = np.flatnonzero(split != SPLITS["train"])
-    if len(measured):
-        allowed[guard.relevant(measured, np.arange(dataset.document_count))[1]] = False
-    in_train = np.repeat(split == SPLITS["train"], np.diff(dataset.positive_offsets))
+    for other in data.sources:
+        measured = np.flatnonzero(np.asarray(other.dataset.query_split) != SPLITS["train"]) + other.first_query
+        if len(measured):
+            rows = np.arange(dataset.document_count) + source.first_document
+            allowed[data.guard.relevant(measured, rows)[1]] = False
+    in_train = np.repeat(np.asarray(dataset.query_split) == SPLITS["train"], np.diff(dataset.positive_offsets))
     allowed[np.asarray(dataset.positive_documents)[in_train]] = True
     return np.flatnonzero(allowed)
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hr_retrieval.data.batch import Batch, EvaluationBatch
+from hr_retrieval.data.source import Source, mean_of
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.ragged import on_device
 from hr_retrieval.errors import UserError
@@ -52,13 +53,13 @@ class RetrievalModule(pl.LightningModule):
             be of use.
 
     Attributes:
-        query_values: the metrics of each measured query in the last validation or test, as
-            `RankingMetrics.query_values`.
-        corpus: the embedded corpus that the mixing takes neighbours from, where it does; whoever
-            embeds it brings it.
-        embedded: what the validation ranked, for callbacks at `on_validation_end`, behind which it
-            is `None` again; or what the test did, for whoever has asked for the test, and then sets
-            it to `None`.
+        query_values: of each source the metrics of each measured query in the last validation or
+            test, as `RankingMetrics.query_values`.
+        corpora: of each source the embedded corpus that the mixing takes neighbours from, where it
+            does; whoever embeds it brings it.
+        embedded: what the validation ranked of each source, for callbacks at `on_validation_end`,
+            behind which it is empty again; or what the test did, for whoever has asked for the
+            test, and then empties it.
     """
 
     def __init__(
@@ -81,10 +82,10 @@ class RetrievalModule(pl.LightningModule):
         _check_queue(mixing, queue_size, queue_negatives, queue_start_step)
         self.queue = MemoryQueue(queue_size, encoder.embedding_dimension) if queue_size > 0 else None
         self.queue_negatives, self.queue_start_step = queue_negatives, queue_start_step
-        self.query_values: dict[str, Tensor] = {}
-        self.embedded: Embedded | None = None
-        self.corpus: Surroundings | None = None
-        self._ranking: RankingMetrics | None = None
+        self.query_values: list[dict[str, Tensor]] = []
+        self.embedded: list[Embedded] = []
+        self.corpora: Sequence[Surroundings] = ()
+        self._rankings: list[RankingMetrics] = []
         self._collapsed_steps = 0
         self._reading = Reading(self._judge_step)
         self._gone_on: tuple[int, int, int] | None = None
@@ -94,8 +95,9 @@ class RetrievalModule(pl.LightningModule):
         anchors, documents, views = self._encode(batch)
         whole = gathered(batch, anchors, documents, views, self._data.guard, self.trainer.world_size)
 
-        past = remembered(self.queue, whole, self._data.guard) if self.queue is not None else None
-        near = self.corpus.around(whole, self._data.guard) if self.corpus is not None else past
+        source: Source = self._data.sources[batch.source]
+        past = remembered(self.queue, whole, self._data.guard, source) if self.queue is not None else None
+        near = self.corpora[batch.source].around(whole, self._data.guard) if self.corpora else past
         given = (whole.anchors, whole.documents, whole.relevance, whole.negative, whole.identities, self.global_step)
         mixed = self.mixing(*given, near, whole.relevant, whole.views)
         if self.queue is not None and self.global_step >= self.queue_start_step:
@@ -108,9 +110,11 @@ class RetrievalModule(pl.LightningModule):
         self._reading.put(found, (self.global_step, batch.query_rows))
 
         self.log("train/loss", result.loss, prog_bar=True, batch_size=len(batch.anchors))
+        if len(self._data.sources) > 1:
+            self.log(f"train/{source.name}/loss", result.loss, batch_size=len(batch.anchors))
         guard = {"ignored": whole.ignored_share()}
-        for source, values in (("loss", result.diagnostics), ("mixing", mixed.diagnostics), ("guard", guard)):
-            named = {f"{source}/{name}": value.float() for name, value in values.items()}
+        for part, values in (("loss", result.diagnostics), ("mixing", mixed.diagnostics), ("guard", guard)):
+            named = {f"{part}/{name}": value.float() for name, value in values.items()}
             self.log_dict(named, batch_size=len(batch.anchors))
         loss: Tensor = result.loss
         return loss
@@ -128,17 +132,17 @@ class RetrievalModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._reading.settle()
-        self._ranking = self._new_ranking("validation")
+        self._rankings = self._new_rankings("validation")
 
     def on_test_epoch_start(self) -> None:
-        self._ranking = self._new_ranking("test")
+        self._rankings = self._new_rankings("test")
 
     def on_validation_epoch_end(self) -> None:
         self._log_ranking("validation")
 
     def on_validation_end(self) -> None:
         # Lightning calls this after the callbacks.
-        self.embedded = None
+        self.embedded = []
 
     def on_test_epoch_end(self) -> None:
         self._log_ranking("test")
@@ -185,7 +189,7 @@ class RetrievalModule(pl.LightningModule):
 
     @property
     def _data(self) -> Any:
-        """The trainer's `RetrievalDataModule`: guard, evaluation sets and ids."""
+        """The trainer's `RetrievalDataModule`: sources, guard, evaluation sets and ids."""
         return cast(Any, self.trainer).datamodule
 
     def _encode(self, batch: Batch) -> tuple[Float[Tensor, "B d"], Float[Tensor, "D d"], Float[Tensor, "B d"] | None]:
@@ -222,23 +226,22 @@ class RetrievalModule(pl.LightningModule):
         return result
 
     def _embed_for_ranking(self, batch: EvaluationBatch) -> None:
-        assert self._ranking is not None
-        self._ranking.update(batch.kind, batch.rows, self.encoder(batch.tokens))
+        self._rankings[batch.source].update(batch.kind, batch.rows, self.encoder(batch.tokens))
 
-    def _new_ranking(self, split: Literal["validation", "test"]) -> RankingMetrics:
-        evaluation = self._data.evaluation_set(split)
-        metrics = RankingMetrics(evaluation.relevance, len(evaluation.query_rows), len(evaluation.document_rows))
-        metrics.to(self.device)
-        return metrics
+    def _new_rankings(self, split: Literal["validation", "test"]) -> list[RankingMetrics]:
+        return [
+            RankingMetrics(one.relevance, len(one.query_rows), len(one.document_rows)).to(self.device)
+            for one in self._data.evaluation_sets(split)
+        ]
 
     def _log_ranking(self, split: str) -> None:
-        assert self._ranking is not None
-        values = self._ranking.compute()
+        figures = [{name: float(value) for name, value in one.compute().items()} for one in self._rankings]
+        values = mean_of(self._data.sources, figures)
         # Every process holds the same gathered ranks already: nothing is left to average.
-        self.log_dict({f"{split}/{name}": float(value) for name, value in values.items()}, rank_zero_only=False)
-        self.query_values = self._ranking.query_values
-        self.embedded = self._ranking.embedded
-        self._ranking = None
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()}, rank_zero_only=False)
+        self.query_values = [one.query_values for one in self._rankings]
+        self.embedded = [one.embedded for one in self._rankings if one.embedded is not None]
+        self._rankings = []
 
     def _judge_step(self, found: list[float], about: tuple[int, Tensor]) -> None:
         """Raise `UserError` if the loss of a step was not finite, and warn where steps go on to be collapsed."""
@@ -246,7 +249,7 @@ class RetrievalModule(pl.LightningModule):
         if math.isfinite(loss):
             self._watch_collapse(bool(collapsed), step)
             return
-        queries = self._data.dataset.ids_at("queries", query_rows.numpy())
+        queries = self._data.query_ids(query_rows.numpy())
         raise UserError(
             "a finite loss",
             f"{loss} at step {step}, with the queries {', '.join(queries[:8])}"

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 # The keys of a config in TensorBoard's table of runs.
 SHOWN_KEYS = re.compile(
-    r"seed|split_seed|data\.name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
+    r"seed|split_seed|data\.(\w+\.)?name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
     r"|model\.encoder\.(name_or_path|pooling|max_length|dimensions|dropout)"
-    r"|ranking\.mixing|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor)"
+    r"|ranking\.mixing|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor|sources\..+)"
     r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
 )
 
@@ -47,12 +47,14 @@ class EpochReport(Callback):
             else f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
         )
         values = trainer.callback_metrics
-        shown = [
-            f"{name} {float(values[f'validation/{name}']):.4f}"
-            for name in self.metrics
-            if f"validation/{name}" in values
-        ]
-        log.info("%s: validation %s", where, ", ".join(shown))
+        sources = cast(Any, trainer).datamodule.sources
+        for source in ("", *(f"{one.name}/" for one in sources if len(sources) > 1)):
+            shown = [
+                f"{name} {float(values[f'validation/{source}{name}']):.4f}"
+                for name in self.metrics
+                if f"validation/{source}{name}" in values
+            ]
+            log.info("%s: validation %s%s", where, f"of {source[:-1]}: " if source else "", ", ".join(shown))
 
 
 def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
@@ -66,6 +68,8 @@ def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
         for row in ("zero_shot", "without_mixing", "trained"):
             if summary.get(row):
                 table.add_row(row.replace("_", "-"), *(f"{summary[row][name]:.4f}" for name in HEADLINE))
+                for source in summary.get("sources", {}):
+                    table.add_row(f"  {source}", *(f"{summary[row][f'{source}/{name}']:.4f}" for name in HEADLINE))
         console.print(table)
     console.print("\n".join(sentences(summary.get("ranking"))), soft_wrap=True, highlight=False, markup=False)
     folder = this_run.folder
@@ -88,7 +92,9 @@ def log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> No
     # TensorBoard has no place for what is none.
     flat = _named({key: "None" if value is None else value for key, value in plain.items()})
     if isinstance(logger, TensorBoardLogger):
-        final = {f"final/{name}": summary["trained"][name] for name in HEADLINE} if summary["trained"] else {}
+        of_sources = [f"{source}/{name}" for source in summary.get("sources", {}) for name in HEADLINE]
+        names = [*HEADLINE, *of_sources] if summary["trained"] else []
+        final = {f"final/{name}": summary["trained"][name] for name in names}
         # Its table has a column for each: what a run is compared by, and not where its files lie.
         logger.log_hyperparams({key: value for key, value in flat.items() if SHOWN_KEYS.fullmatch(key)}, final)
         _log_ranking(logger, summary.get("ranking"))

@@ -1,11 +1,16 @@
-"""What `configs/train.yaml` asks for while it is composed: the run directory and the fastest precision."""
+"""What `configs/train.yaml` asks for while it is composed: the run directory, the fastest precision,
+and the folders of the data.
+"""
 
 from omegaconf import OmegaConf
 
+from hr_retrieval.config.sources import folders
+
 
 def register() -> None:
-    """Make `${run_folder:...}` and `${fastest_precision:...}` known to every config of this process."""
+    """Make `${run_folder:...}`, `${fastest_precision:...}` and `${folders:...}` known to every config."""
     OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("folders", folders, replace=True)
     OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, use_cache=True, replace=True)
 
 

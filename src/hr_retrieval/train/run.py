@@ -15,9 +15,11 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hr_retrieval.config.build import build
+from hr_retrieval.config.sources import data_nodes
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.guide import EncoderGuide
+from hr_retrieval.encoder.wording import check_prompts
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import write_json
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO
@@ -85,6 +87,8 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
     # The encoder, and the guide. Before the processes find each other: transformers writes no file
     # from a further process, and `tiny` is made as files.
     encoder = build(config.model.encoder)
+    if config.export:
+        check_prompts(encoder.suffixes)
     guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
     made_from = {"encoder": encoder.embedding_fingerprint()} | ({"guide": guide.fingerprint} if guide else {})
 
@@ -93,10 +97,10 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
         with first_process_first(trainer):
             if not resumed and trainer.is_global_zero:
                 check_new(folder)
-            build(config.data, _convert_="all").open_or_run(config.split_seed)
+            _prepare(config)
             datamodule = build(config.datamodule, tokeniser=encoder, guide=guide)
             module = _module(config, encoder)
-            made_from["data set"] = datamodule.dataset.fingerprint
+            made_from["data set"] = datamodule.fingerprint
             if resumed:
                 this_run.check_made_from(made_from)
             check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
@@ -132,6 +136,15 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
     if trainer.is_global_zero:
         report(this_run, summary, time.monotonic() - begun)
     return _best_value(config, trainer)
+
+
+def _prepare(config: DictConfig) -> None:
+    """Prepare what is trained on, where it is missing; a folder that `datamodule.folder` names by itself is there."""
+    wanted = config.datamodule.folder
+    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    for node in data_nodes(config.data):
+        if node.folder in wanted:
+            build(node, _convert_="all").open_or_run(config.split_seed)
 
 
 def _silence() -> None:
@@ -183,8 +196,9 @@ def _fit(
 ) -> None:
     datamodule.setup("validate")
     if trainer.limit_val_batches:
-        ranked = datamodule.evaluation_set("validation")
-        log.info("validation: %d queries, each ranked over %s", len(ranked.query_rows), ranked.corpus)
+        for source, ranked in zip(datamodule.sources, datamodule.evaluation_sets("validation"), strict=True):
+            name = f" of {source.name}" if len(datamodule.sources) > 1 else ""
+            log.info("validation%s: %d queries, each ranked over %s", name, len(ranked.query_rows), ranked.corpus)
     cut = datamodule.cut_texts()
     log.info(
         "%d of %d queries and %d of %d documents are cut at %d tokens",
@@ -212,7 +226,7 @@ def _summary(
         "zero_shot": zero_shot,
         **trained,
         "encoder": str(this_run.folder / "encoder") if this_run.config.export else None,
-        "data": datamodule.dataset.fingerprint,
+        "data": datamodule.fingerprint,
         "parts": [str(part) for part in this_run.parts],
         "seconds": None if seconds is None else round(seconds, 1),
         "training_seconds": None if training_seconds is None else round(training_seconds, 1),

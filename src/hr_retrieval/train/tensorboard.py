@@ -5,7 +5,8 @@ Each does nothing on further processes and without TensorBoard's logger.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +19,13 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.evaluation_set import EvaluationSet
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.extremes import extremes
+from hr_retrieval.retrieval.metrics import Embedded
 from hr_retrieval.train.module import RetrievalModule
 
 Rows = npt.NDArray[np.int64]
@@ -50,18 +54,19 @@ class ScoreHistograms(Callback):
         loggers = _loggers(trainer)
         if not loggers:
             return
-        embedded, measured, _ = _validation(pl_module)
-        found = extremes(embedded, torch.from_numpy(_subset(measured, self.queries)))
-        comparable = found.negative_scores.isfinite()
-        histograms = {
-            "best_positive": found.positive_scores,
-            "hardest_negative": found.negative_scores[comparable],
-            "margin": (found.positive_scores - found.negative_scores)[comparable],
-        }
-        for logger in loggers:
-            for name, values in histograms.items():
-                if len(values):
-                    logger.experiment.add_histogram(f"scores/{name}", values, trainer.global_step, bins=_BINS)
+        for shown in _validations(trainer, pl_module):
+            found = extremes(shown.embedded, torch.from_numpy(_subset(shown.measured, self.queries)))
+            comparable = found.negative_scores.isfinite()
+            histograms = {
+                "best_positive": found.positive_scores,
+                "hardest_negative": found.negative_scores[comparable],
+                "margin": (found.positive_scores - found.negative_scores)[comparable],
+            }
+            for logger in loggers:
+                for name, values in histograms.items():
+                    if len(values):
+                        tag = f"scores/{shown.within}{name}"
+                        logger.experiment.add_histogram(tag, values, trainer.global_step, bins=_BINS)
 
 
 class WorstQueries(Callback):
@@ -80,22 +85,23 @@ class WorstQueries(Callback):
         loggers = _loggers(trainer)
         if not loggers:
             return
-        table = self._table(trainer, pl_module)
-        for logger in loggers:
-            logger.experiment.add_text("worst_queries", table, trainer.global_step)
+        for shown in _validations(trainer, pl_module):
+            table = self._table(shown)
+            for logger in loggers:
+                tag = f"worst_queries/{shown.within}".rstrip("/")
+                logger.experiment.add_text(tag, table, trainer.global_step)
 
-    def _table(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> str:
-        embedded, measured, ranks = _validation(pl_module)
+    def _table(self, shown: "_Validation") -> str:
+        measured, ranks = shown.measured, shown.ranks
         worst = np.argsort(-ranks, kind="stable")[: self.count]
         worst = worst[ranks[worst] > 1]
         if not len(worst):
             return f"Each of the {len(measured)} queries has a relevant document at rank 1."
-        found = extremes(embedded, torch.from_numpy(measured[worst]))
-        data = cast(RetrievalDataModule, cast(Any, trainer).datamodule)
-        evaluation = data.evaluation_set("validation")
-        queries = data.dataset.texts_at("queries", evaluation.query_rows[measured[worst]])
-        positives = data.dataset.texts_at("corpus", evaluation.document_rows[found.positives.numpy()])
-        negatives = data.dataset.texts_at("corpus", evaluation.document_rows[found.negatives.numpy()])
+        found = extremes(shown.embedded, torch.from_numpy(measured[worst]))
+        dataset, evaluation = shown.dataset, shown.evaluation
+        queries = dataset.texts_at("queries", evaluation.query_rows[measured[worst]])
+        positives = dataset.texts_at("corpus", evaluation.document_rows[found.positives.numpy()])
+        negatives = dataset.texts_at("corpus", evaluation.document_rows[found.negatives.numpy()])
         # Words and numbers in columns of their own would be broken into letters: TensorBoard gives
         # width by length.
         rows = zip(
@@ -118,7 +124,7 @@ class Projector(Callback):
     breaks as they are, which shifts all labels behind them.
 
     Args:
-        points: at most so many queries, and so many documents.
+        points: at most so many queries, and so many documents, of each source.
         monitor: the metric, higher is better, by which a validation is the best.
     """
 
@@ -159,22 +165,25 @@ class Projector(Callback):
     def _points(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> tuple[npt.NDArray[np.float32], list[tuple[str, ...]]]:
-        embedded, measured, ranks = _validation(pl_module)
-        data = cast(RetrievalDataModule, cast(Any, trainer).datamodule)
-        evaluation = data.evaluation_set("validation")
-        queries = _subset(measured, self.points)
+        parts, labels = zip(*map(self._points_of, _validations(trainer, pl_module)), strict=True)
+        return np.concatenate(parts), [label for own in labels for label in own]
+
+    def _points_of(self, shown: "_Validation") -> tuple[npt.NDArray[np.float32], list[tuple[str, ...]]]:
+        embedded, dataset, evaluation = shown.embedded, shown.dataset, shown.evaluation
+        queries = _subset(shown.measured, self.points)
         own = evaluation.relevance.documents[evaluation.relevance.offsets[queries]].numpy()
         documents = np.unique(own)
-        groups = [data.dataset.document_duplicate[evaluation.document_rows[rows]] for rows in (own, documents)]
+        groups = [dataset.document_duplicate[evaluation.document_rows[rows]] for rows in (own, documents)]
         numbers = np.unique(np.concatenate(groups), return_inverse=True)[1]
-        rank_of = dict(zip(measured.tolist(), ranks.tolist(), strict=True))
+        rank_of = dict(zip(shown.measured.tolist(), shown.ranks.tolist(), strict=True))
         texts = [
-            *data.dataset.texts_at("queries", evaluation.query_rows[queries]),
-            *data.dataset.texts_at("corpus", evaluation.document_rows[documents]),
+            *dataset.texts_at("queries", evaluation.query_rows[queries]),
+            *dataset.texts_at("corpus", evaluation.document_rows[documents]),
         ]
-        kinds = ["query"] * len(queries) + ["document"] * len(documents)
+        kinds = [f"{shown.within}query"] * len(queries) + [f"{shown.within}document"] * len(documents)
         shown_ranks = [*(str(rank_of[query]) for query in queries.tolist()), *("" for _ in documents)]
-        metadata = zip(map(_one_line, texts), kinds, shown_ranks, map(str, numbers.tolist()), strict=True)
+        names = (f"{shown.within}{number}" for number in numbers.tolist())
+        metadata = zip(map(_one_line, texts), kinds, shown_ranks, names, strict=True)
         parts = [embedded.queries[torch.from_numpy(queries)], embedded.documents[torch.from_numpy(documents)]]
         return torch.cat(parts).cpu().numpy(), list(metadata)
 
@@ -186,12 +195,34 @@ def _loggers(trainer: pl.Trainer) -> list[TensorBoardLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
-def _validation(pl_module: pl.LightningModule) -> tuple[Any, Rows, Rows]:
-    """What was ranked, the query rows that have a relevant document, and the rank of the first of each."""
-    module = cast(RetrievalModule, pl_module)
-    assert module.embedded is not None, "asked at the end of a validation"
-    measured = module.embedded.relevance.counts.cpu().nonzero().squeeze(1).numpy()
-    return module.embedded, measured, _first_ranks(module.query_values["mrr"])
+@dataclass(frozen=True)
+class _Validation:
+    """What was ranked of one source.
+
+    Attributes:
+        within: `<source>/` where there are several, else nothing.
+        measured: the places of the queries that have a relevant document.
+        ranks: of the first one of each of these.
+    """
+
+    within: str
+    dataset: PreparedDataset
+    evaluation: EvaluationSet
+    embedded: Embedded
+    measured: Rows
+    ranks: Rows
+
+
+def _validations(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[_Validation]:
+    """What was ranked of each source."""
+    module, data = cast(RetrievalModule, pl_module), cast(RetrievalDataModule, cast(Any, trainer).datamodule)
+    several = len(data.sources) > 1
+    for source, evaluation, embedded, values in zip(
+        data.sources, data.evaluation_sets("validation"), module.embedded, module.query_values, strict=True
+    ):
+        measured = embedded.relevance.counts.cpu().nonzero().squeeze(1).numpy()
+        within = f"{source.name}/" if several else ""
+        yield _Validation(within, source.dataset, evaluation, embedded, measured, _first_ranks(values["mrr"]))
 
 
 def _first_ranks(reciprocal: Tensor) -> Rows:

@@ -2,7 +2,7 @@
 gain is beyond chance.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,15 +28,35 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measured:
-    """Rankings of one set of queries.
+    """Rankings of one set of queries, or of several sets together.
 
     Attributes:
         values: each metric of each query that has a relevant document.
         hubness: skewness of how often each document is among the best ten.
+        weights: of the queries in the mean, whose own mean is 1.
     """
 
     values: dict[str, Values]
     hubness: float
+    weights: Values
+
+    def mean(self, metric: str) -> float:
+        """The mean of a metric over the queries."""
+        return float((self.values[metric] * self.weights).mean())
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the strategies are chosen on: queries to a corpus of their own.
+
+    Attributes:
+        share: of this task in the mean of all; the shares of all tasks sum to 1.
+    """
+
+    queries: Side
+    corpus: Corpus
+    relevance: Relevance
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,12 +104,21 @@ def measured(mixed: Mixed, relevance: Relevance) -> Measured:
     ranking = mixed.ranking(relevance, min(_HUB_DEPTH, len(mixed.documents)))
     values = per_query(ranking.ranks.cpu(), relevance.to("cpu"))
     own = {name: value.numpy() for name, value in values.items()}
-    return Measured(own, hubness(ranking.rows, len(mixed.documents)))
+    return Measured(own, hubness(ranking.rows, len(mixed.documents)), np.ones(len(own["mrr"])))
+
+
+def together(parts: Sequence[Measured], shares: Sequence[float]) -> Measured:
+    """Several sets of queries as one, whose means are the means by shares of theirs."""
+    total = sum(len(part.weights) for part in parts)
+    weights = [part.weights * (share * total / len(part.weights)) for part, share in zip(parts, shares, strict=True)]
+    values = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
+    hubs = sum(part.hubness * share for part, share in zip(parts, shares, strict=True))
+    return Measured(values, hubs, np.concatenate(weights))
 
 
 def worth(plain: Measured, mixed: Measured, metric: str) -> Worth:
     """What the mixing changes in a metric of the same queries."""
-    before, after = plain.values[metric], mixed.values[metric]
+    before, after = (one.values[metric] * one.weights for one in (plain, mixed))
     # What rounding alone makes is no difference.
     apart = np.where(np.abs(after - before) < 1e-12, 0.0, after - before)
     p = randomisation_test(after, before) if apart.any() else 1.0
@@ -99,9 +128,9 @@ def worth(plain: Measured, mixed: Measured, metric: str) -> Worth:
     )  # fmt: skip
 
 
-def choose(offered: Composition, queries: Side, corpus: Corpus, relevance: Relevance, metric: str) -> Choice:
+def choose(offered: Composition, tasks: Sequence[Task], metric: str) -> Choice:
     """Strengths of the offered strategies, one strategy after the other, by the mean of a metric
-    over validation queries.
+    over validation queries; of several tasks, by the mean by their shares.
 
     Of each strategy the shares `SHARES` of its strength are tried on top of what has been chosen so
     far; the best one is taken if its gain is significant there, by a paired randomisation test over
@@ -111,19 +140,24 @@ def choose(offered: Composition, queries: Side, corpus: Corpus, relevance: Relev
 
     Args:
         offered: each strategy at its full strength.
-        relevance: of the validation queries.
+        tasks: validation queries to their corpora.
 
     Raises:
         UserError: the metric is unknown, or a strategy cannot be had for this corpus.
     """
-    plain = measured(Composition()(queries, corpus), relevance)
+
+    def ranked(mixing: Composition) -> Measured:
+        parts = [measured(mixing(task.queries, task.corpus), task.relevance) for task in tasks]
+        return together(parts, [task.share for task in tasks])
+
+    plain = ranked(Composition())
     if metric not in plain.values:
         raise UserError(f"one of {', '.join(plain.values)}", metric, "Choose the metric that mixing is to raise.")
     tried = len(SHARES) * len(offered.parts)
     chosen, best = Composition(), plain
     for part in offered.parts:
-        found = [(one, measured(one(queries, corpus), relevance)) for one in _candidates(chosen, part)]
-        candidate, figures = max(found, key=lambda pair: float(pair[1].values[metric].mean()))
+        found = [(one, ranked(one)) for one in _candidates(chosen, part)]
+        candidate, figures = max(found, key=lambda pair: pair[1].mean(metric))
         if _gains(worth(best, figures, metric), tried):
             chosen, best = candidate, figures
     whole = worth(plain, best, metric)

@@ -1,0 +1,1 @@
+"""One encoder from the weights of several runs."""

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float, Int
 from rich.progress import track
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -33,6 +34,7 @@ from hr_retrieval.encoder.loading import (
     report_overruled,
     set_dropout,
 )
+from hr_retrieval.encoder.passages import Span, spans
 from hr_retrieval.encoder.pooling import pool
 from hr_retrieval.encoder.ragged import Ragged, on_device
 from hr_retrieval.encoder.saving import save_encoder
@@ -150,6 +152,11 @@ class Encoder(nn.Module):
         # Three times as fast as a tensor from a list, which counts for millions of texts.
         flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
         return Ragged.from_lengths(torch.from_numpy(flat), lengths), cut
+
+    def passages(self, texts: list[str], kind: Kind, overlap: int) -> list[list[Span]]:
+        """Where each text is cut into passages that are read whole, as `encoder.passages.spans` says."""
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        return spans(tokenizer, self.prefixes[kind], texts, self.max_length, overlap)
 
     def encode(
         self,

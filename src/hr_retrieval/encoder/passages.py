@@ -56,7 +56,9 @@ def _whole_words(text: str, pieces: list[Span]) -> list[Span]:
     for number, (begin, end) in enumerate(pieces):
         if number:
             begin = min(begin, found[-1][1])
-            while begin and not text[begin - 1].isspace() and begin > pieces[number][0] - _WORD:
-                begin -= 1
+            word = begin
+            while word and not text[word - 1].isspace():
+                word -= 1
+            begin = word if word > found[-1][0] and begin - word <= _WORD else begin
         found.append((begin if number else 0, end if number + 1 < len(pieces) else len(text)))
     return found

@@ -20,7 +20,7 @@ from hr_retrieval.retrieval.mixing import Composition
 from hr_retrieval.runs.directory import open_encoder
 from hr_retrieval.runs.ranking import chosen_mixing
 from hr_retrieval.store.exact import MOST, mix, mixed_file
-from hr_retrieval.store.manifest import FILE, Lexical, Manifest
+from hr_retrieval.store.manifest import FILE, Manifest
 from hr_retrieval.store.searcher import table_place
 from hr_retrieval.store.table import PassageTable, schema
 
@@ -35,9 +35,9 @@ def make(
     output: Path,
     encoder: str | None,
     corpus: Corpus | None,
-    side: Kind = "document",
+    side: str = "document",
     overlap: int | None = 32,
-    lexical: Lexical | None = "words",
+    lexical: str | None = "words",
     mixing: Composition | None = None,
 ) -> Manifest:
     """Index a corpus into a new folder, or go on with what was stopped there.
@@ -69,13 +69,14 @@ def make(
         check_vacant(output)
     with _writing(output):
         loaded = _loaded(encoder)
+        kind: Kind = "document" if side == "document" else "query"
         if overlap is not None:
-            loaded.passages(["a"], side, overlap)
+            loaded.passages(["a"], kind, overlap)
         wanted = Manifest(
             encoder=str(Path(encoder).resolve()) if Path(encoder).exists() else encoder,
             fingerprint=loaded.embedding_fingerprint(),
             dimension=loaded.embedding_dimension,
-            side=side,
+            side=kind,
             overlap=overlap,
             lexical=lexical,
             mixing=chosen_mixing(Path(encoder), loaded) if mixing is None else mixing,
@@ -116,7 +117,9 @@ def change(output: Path, encoder: str | None, corpus: Corpus | None, delete: Seq
         missing = set(names) - set(table.documents(names, ["document_id"]))
         if missing:
             raise UserError(
-                "ids of documents of the index to delete", ", ".join(sorted(missing)[:5]), "Leave out what is not there."
+                "ids of documents of the index to delete",
+                ", ".join(sorted(missing)[:5]),
+                "Leave out what is not there.",
             )
         loaded = _loaded(encoder or manifest.encoder)
         manifest.check_encoder(loaded.embedding_fingerprint(), output, encoder or manifest.encoder)
@@ -159,10 +162,8 @@ def _fill(table: PassageTable, encoder: Encoder, manifest: Manifest, corpus: Cor
 
 def _rows(documents: list[Document], encoder: Encoder, manifest: Manifest, columns: pa.Schema) -> pa.Table:
     texts = [document.text for document in documents]
-    if manifest.overlap is None:
-        spans = [[(0, len(text))] for text in texts]
-    else:
-        spans = encoder.passages(texts, manifest.side, manifest.overlap)
+    whole = [[(0, len(text))] for text in texts]
+    spans = whole if manifest.overlap is None else encoder.passages(texts, manifest.side, manifest.overlap)
     owners = [place for place, own in enumerate(spans) for _ in own]
     numbers = [number for own in spans for number in range(len(own))]
     bounds = [span for own in spans for span in own]

@@ -45,7 +45,9 @@ class Sides:
     @cached_property
     def corpus(self) -> Corpus:
         """The documents, with all that the mixing needs of them."""
-        return Corpus(Side(self._embeddings, self.ngrams, self._views(self._texts, "document", self._embeddings)), self._bank)
+        return Corpus(
+            Side(self._embeddings, self.ngrams, self._views(self._texts, "document", self._embeddings)), self._bank
+        )
 
     @cached_property
     def ngrams(self) -> csr_array | None:

@@ -31,7 +31,9 @@ def docx_text(content: bytes, most_unpacked: int) -> str:
     except (zipfile.BadZipFile, OpcError, LxmlError, ValueError, KeyError, AttributeError, TypeError, IndexError,
             NotImplementedError, OSError, MemoryError, RecursionError, EOFError, zlib.error) as error:  # fmt: skip
         said = str(error).splitlines()[0][:200].rstrip(".") if str(error) else type(error).__name__
-        raise UserError("a whole DOCX", f"one that cannot be read ({said})", "Save it anew, or paste its text.") from None
+        raise UserError(
+            "a whole DOCX", f"one that cannot be read ({said})", "Save it anew, or paste its text."
+        ) from None
 
 
 def _lines(container: BlockItemContainer) -> Iterator[str]:

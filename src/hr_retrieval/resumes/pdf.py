@@ -30,7 +30,9 @@ def pdf_text(content: bytes, most_pages: int) -> str:
     except (PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OSError,
             NotImplementedError, ArithmeticError, AssertionError, MemoryError, ImportError) as error:  # fmt: skip
         said = str(error).splitlines()[0][:200].rstrip(".") if str(error) else type(error).__name__
-        raise UserError("a whole PDF", f"one that cannot be read ({said})", "Save it anew, or paste its text.") from None
+        raise UserError(
+            "a whole PDF", f"one that cannot be read ({said})", "Save it anew, or paste its text."
+        ) from None
     if not text.strip():
         raise UserError(
             "a PDF with text",

@@ -17,13 +17,14 @@ def main() -> None:
     # Nor does it write anything.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     try:
-        answer: dict[str, object] = {"text": _text(sys.stdin.buffer.read(), pages, letters, memory)}
+        answer: dict[str, object] = {"text": text_of(sys.stdin.buffer.read(), pages, letters, memory)}
     except UserError as error:
         answer = {"error": [error.expected, error.got, error.remedy]}
     sys.stdout.write(json.dumps(answer))
 
 
-def _text(content: bytes, pages: int, letters: int, memory: int) -> str:
+def text_of(content: bytes, pages: int, letters: int, memory: int) -> str:
+    """The text of a file; `Limits` says what each limit is."""
     if content.lstrip()[:5] == b"%PDF-":
         text = pdf_text(content, pages)
     elif content[:4] == b"PK\x03\x04":

@@ -1,7 +1,6 @@
 """Exact search for documents of several passages each."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,8 +10,6 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.grid import best_of_rows, check_k, full_precision
 from hr_retrieval.retrieval.index import ExactIndex
 
-# How a document's score comes from those of its passages.
-Pooled = Literal["max", "mean"]
 # Scores held at a time: 64 MiB in float32.
 _SCORES = 1 << 24
 
@@ -58,7 +55,7 @@ class PassageIndex:
         self,
         queries: Float[Tensor, "Q d"],
         k: int,
-        pooled: Pooled = "max",
+        pooled: str = "max",
         allowed: Bool[Tensor, " D"] | None = None,
         added: Float[Tensor, "Q N"] | None = None,
     ) -> BestDocuments:
@@ -89,7 +86,7 @@ class PassageIndex:
 
     @torch.no_grad()
     def _search(
-        self, queries: Float[Tensor, "b d"], k: int, pooled: Pooled, allowed: Tensor | None, added: Tensor | None
+        self, queries: Float[Tensor, "b d"], k: int, pooled: str, allowed: Tensor | None, added: Tensor | None
     ) -> BestDocuments:
         with full_precision():
             scores = queries.float() @ self._index.documents.T
@@ -101,7 +98,7 @@ class PassageIndex:
         best, documents = best_of_rows(found, k) if k else (found[:, :0], found[:, :0].long())
         return BestDocuments(best, documents, documents if self._single else self._best_passages(scores, documents))
 
-    def _of_documents(self, scores: Float[Tensor, "b N"], pooled: Pooled) -> Float[Tensor, "b D"]:
+    def _of_documents(self, scores: Float[Tensor, "b N"], pooled: str) -> Float[Tensor, "b D"]:
         empty = scores.new_full((len(scores), len(self)), 0.0 if pooled == "mean" else -torch.inf)
         owners = self._owners.expand_as(scores)
         if pooled == "max":

@@ -63,4 +63,8 @@ def _lines(number: int, hit: Hit) -> list[str]:
     shown = passage[:_SHOWN] + ("…" if len(passage) > _SHOWN else "")
     title = " ".join(hit.text.strip().splitlines()[0].split())[:100]
     lines = [f"{number}. {title}  [{hit.document}]  {hit.score:.4f}", *([f"   {', '.join(facts)}"] if facts else [])]
-    return [*lines, *([f"   {shown}"] if shown != title else []), *([f"   words: {', '.join(hit.words)}"] if hit.words else [])]
+    return [
+        *lines,
+        *([f"   {shown}"] if shown != title else []),
+        *([f"   words: {', '.join(hit.words)}"] if hit.words else []),
+    ]

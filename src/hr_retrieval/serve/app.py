@@ -1,24 +1,24 @@
 """The application: the page, and the API that the page and others ask."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.resources import files
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
 
 import hr_retrieval
 from hr_retrieval.errors import UserError
 from hr_retrieval.resumes.resume import Limits, resume_text
-from hr_retrieval.serve.batching import Batcher, Busy
+from hr_retrieval.serve.batching import Batcher, BusyError
 from hr_retrieval.serve.docs import add_docs
 from hr_retrieval.serve.guards import Guarded, Guards, answer
+from hr_retrieval.serve.measures import Measured, Measures
 from hr_retrieval.serve.requests import (
     Column,
     EmbedAnswer,
@@ -53,16 +53,13 @@ def application(searcher: Searcher, guards: Guards, upload_pages: int, batch: in
         title="hr_retrieval", version=hr_retrieval.__version__, docs_url=None, redoc_url=None,
         description="Documents for a query or a résumé, ranked by meaning.",
     )  # fmt: skip
-    registry = CollectorRegistry()
-    asked_of = Counter("requests_total", "Requests by path and status.", ["path", "status"], registry=registry)
-    seconds = Histogram("request_seconds", "Time to an answer.", ["path"], registry=registry)
-    batched = Histogram("batch_queries", "Queries answered together.", registry=registry, buckets=(1, 2, 4, 8, 16, 32, 64))
+    measures = Measures()
     columns = [Column(**own) for own in searcher.columns()]
 
     def work(jobs: Sequence[Job]) -> list[list[Hit] | UserError]:
         """Queries together; any other job by itself. What is wrong with one is no fault of the others."""
         queries = [job for job in jobs if isinstance(job, tuple)]
-        batched.observe(max(1, len(queries)))
+        measures.batches.observe(max(1, len(queries)))
         found = iter(searcher.search_each(queries))
         return [next(found) if isinstance(job, tuple) else _tried(job) for job in jobs]
 
@@ -94,7 +91,12 @@ def application(searcher: Searcher, guards: Guards, upload_pages: int, batch: in
         openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
     )
     async def resume(request: Request) -> SearchAnswer:
-        options = Options.model_validate_json(request.headers.get("x-options", "{}"))
+        try:
+            options = Options.model_validate_json(request.headers.get("x-options", "{}"))
+        except ValidationError as error:
+            raise RequestValidationError(
+                [{**one, "loc": ("header", "X-Options", *one["loc"])} for one in error.errors()]
+            ) from None
         content = await request.body()
         text = await asyncio.get_running_loop().run_in_executor(readers, resume_text, content, limits)
         return SearchAnswer(hits=await search_for(text, options), exact=searcher.exact, read=text)
@@ -122,7 +124,7 @@ def application(searcher: Searcher, guards: Guards, upload_pages: int, batch: in
 
     @app.get("/metrics", summary="Counts and times for Prometheus")
     async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(measures.text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
@@ -136,8 +138,8 @@ def application(searcher: Searcher, guards: Guards, upload_pages: int, batch: in
     async def told(request: Request, error: UserError) -> Response:
         return answer(422, error.expected, error.got, error.remedy)
 
-    @app.exception_handler(Busy)
-    async def busy(request: Request, error: Busy) -> Response:
+    @app.exception_handler(BusyError)
+    async def busy(request: Request, error: BusyError) -> Response:
         return answer(503, "fewer queries at a time", "too many", "Try again in a moment.")
 
     @app.exception_handler(RequestValidationError)
@@ -146,18 +148,7 @@ def application(searcher: Searcher, guards: Guards, upload_pages: int, batch: in
         where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
         return answer(422, f"{where} as /docs says", str(first["msg"])[:200], "Mend the request.")
 
-    @app.middleware("http")
-    async def counted(request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
-        start = time.perf_counter()
-        response = await handle(request)
-        # Paths that there are not would each be a series of their own.
-        route: Any = request.scope.get("route")
-        path = getattr(route, "path", "other")
-        asked_of.labels(path, str(response.status_code)).inc()
-        seconds.labels(path).observe(time.perf_counter() - start)
-        return response
-
-    return Guarded(app, guards)
+    return Guarded(Measured(app, measures), guards)
 
 
 def _tried(job: Callable[[], list[Hit]]) -> list[Hit] | UserError:

@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Busy(Exception):
+class BusyError(Exception):
     """More is waiting than can be answered in time."""
 
 
@@ -37,10 +37,10 @@ class Batcher(Generic[Item, Result]):
         """The result for one item.
 
         Raises:
-            Busy: too many are waiting.
+            BusyError: too many are waiting.
         """
         if len(self._items) >= self._waiting:
-            raise Busy
+            raise BusyError
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._items.append((item, future))

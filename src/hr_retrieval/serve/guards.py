@@ -1,4 +1,4 @@
-"""What every request is held against before it is looked at: host, token, rate, size, time; and what answers say of safety."""
+"""What every request is held against before it is looked at: host, rate, token, size, time."""
 
 import asyncio
 import hmac
@@ -48,10 +48,6 @@ class Guards:
     hosts: Sequence[str] | None
 
 
-class TooLarge(Exception):
-    """A body is larger than it may be."""
-
-
 class Guarded:
     """An application behind its guards."""
 
@@ -79,10 +75,11 @@ class Guarded:
         if refused is None:
             try:
                 async with asyncio.timeout(self._guards.timeout):
-                    await self._app(scope, self._limited(scope, receive), safely)
-                return
-            except TooLarge:
-                refused = answer(413, "a smaller body", "one beyond the limit", "Send less.")
+                    body = await self._body(scope, receive)
+                    if body is not None:
+                        await self._app(scope, _replayed(body, receive), safely)
+                        return
+                    refused = answer(413, f"a body of at most {self._most(scope):,} bytes", "more", "Send less.")
             except TimeoutError:
                 refused = answer(504, f"an answer within {self._guards.timeout:g} s", "none", "Try again later.")
         if not begun:
@@ -90,7 +87,9 @@ class Guarded:
 
     def _refused(self, scope: Scope) -> JSONResponse | None:
         headers, guards = Headers(scope=scope), self._guards
-        host = headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else headers["host"]
+        host = (
+            headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else headers["host"]
+        )
         if guards.hosts is not None and host not in guards.hosts:
             return answer(421, f"one of the hosts {', '.join(guards.hosts[:3])}", host[:100], "Ask under that name.")
         wait = self._wait(scope["client"][0] if scope.get("client") else "")
@@ -98,13 +97,12 @@ class Guarded:
             refused = answer(429, f"at most {guards.rate} requests a minute", "more", f"Wait {wait} s.")
             refused.headers["Retry-After"] = str(wait)
             return refused
-        given = headers.get("authorization", "").encode()
-        if guards.token is not None and scope["path"] not in OPEN:
-            if not hmac.compare_digest(given, f"Bearer {guards.token}".encode()):
-                refused = answer(401, "the header Authorization: Bearer <token>", "none, or another token", "Ask for it.")
-                refused.headers["WWW-Authenticate"] = "Bearer"
-                return refused
-        return None
+        given, wanted = headers.get("authorization", "").encode(), f"Bearer {guards.token}".encode()
+        if guards.token is None or scope["path"] in OPEN or hmac.compare_digest(given, wanted):
+            return None
+        refused = answer(401, "the header Authorization: Bearer <token>", "none, or another token", "Ask for it.")
+        refused.headers["WWW-Authenticate"] = "Bearer"
+        return refused
 
     def _wait(self, address: str) -> int | None:
         """Seconds until this address may ask again; `None` if it may now."""
@@ -120,25 +118,45 @@ class Guarded:
         self._left[address] = (max(0.0, left - 1), now)
         return None if left >= 1 else max(1, round((1 - left) * 60 / rate))
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        most = self._guards.upload if scope["path"] == "/resume" else _BODY
-        declared = Headers(scope=scope).get("content-length", "0")
-        taken = 0
+    def _most(self, scope: Scope) -> int:
+        return self._guards.upload if scope["path"] == "/resume" else _BODY
 
-        async def limited() -> Message:
-            nonlocal taken
-            if declared.isdecimal() and int(declared) > most:
-                raise TooLarge
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; `None` where it is larger than it may be, or nobody is there any more."""
+        declared, most = Headers(scope=scope).get("content-length", "0"), self._most(scope)
+        if not declared.isdecimal() or int(declared[:20]) > most:
+            return None
+        body = bytearray()
+        more = True
+        while more:
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > most:
-                raise TooLarge
-            return message
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > most or message["type"] == "http.disconnect":
+                return None
+        return bytes(body)
 
-        return limited
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body as one message, then whatever else comes."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
 
 
 def answer(status: int, expected: str, got: str, remedy: str) -> JSONResponse:
     """An error as every endpoint says it."""
-    content = {"expected": expected, "got": got, "remedy": remedy, "message": f"Expected {expected}; got {got}. {remedy}"}
+    content = {
+        "expected": expected,
+        "got": got,
+        "remedy": remedy,
+        "message": f"Expected {expected}; got {got}. {remedy}",
+    }
     return JSONResponse(content, status)

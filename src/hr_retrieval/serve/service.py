@@ -80,7 +80,10 @@ def serve(settings: Settings) -> None:
         app = application(searcher, guards, settings.upload_pages, settings.batch)
         signal.signal(signal.SIGTERM, _end)
         host, port = listening.getsockname()[:2]
-        print(f"{searcher.manifest.documents:,} documents: http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
+        print(
+            f"{searcher.manifest.documents:,} documents: http://{f'[{host}]' if ':' in host else host}:{port}/",
+            flush=True,
+        )
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -108,7 +111,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.close()
         taken = error.errno == errno.EADDRINUSE
         raise UserError(
-            f"a free port {port} on {host}" if taken else f"an address of this machine and a port it may use",
+            f"a free port {port} on {host}" if taken else "an address of this machine and a port it may use",
             "one in use" if taken else f"{host}:{port} ({error.strerror or error})",
             "End what uses it, or name another one, port=8001; port=0 takes any free one."
             if taken

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hr_retrieval.retrieval.passages import PassageIndex, Pooled
+from hr_retrieval.retrieval.passages import PassageIndex
 from hr_retrieval.store.filters import Condition, sql
 from hr_retrieval.store.found import Found
 from hr_retrieval.store.manifest import Manifest
@@ -37,13 +37,13 @@ class ApproximateSearch:
         embeddings: Float[Tensor, "Q d"],
         texts: Sequence[str],
         k: int,
-        pooled: Pooled,
+        pooled: str,
         wanted: tuple[Condition, ...] = (),
     ) -> list[list[Found]]:
         """About the best `k` documents of each query, best first."""
         return [self._find(query, k, pooled, sql(wanted)) for query in embeddings]
 
-    def among(self, embedding: Float[Tensor, "1 d"], text: str, ids: Sequence[str], pooled: Pooled) -> list[Found]:
+    def among(self, embedding: Float[Tensor, "1 d"], text: str, ids: Sequence[str], pooled: str) -> list[Found]:
         """These documents, best first."""
         rows = self._table.passages(ids)
         if not len(rows):
@@ -72,7 +72,7 @@ class ApproximateSearch:
         mean = torch.from_numpy(np.array(matrix(rows["vector"]))).mean(dim=0, keepdim=True)
         return torch.nn.functional.normalize(mean, dim=1)
 
-    def _find(self, query: Float[Tensor, " d"], k: int, pooled: Pooled, where: str | None) -> list[Found]:
+    def _find(self, query: Float[Tensor, " d"], k: int, pooled: str, where: str | None) -> list[Found]:
         count = k if self._single else max(_LEAST, _PASSAGES * k)
         rows = self._table.nearest(query.numpy(), count, where, ["document_id", "begin", "end"]).to_pylist()
         found: dict[str, Found] = {}

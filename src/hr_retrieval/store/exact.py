@@ -16,7 +16,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
 from hr_retrieval.ranking.sides import Sides
 from hr_retrieval.retrieval.mixing import Composition
-from hr_retrieval.retrieval.passages import PassageIndex, Pooled
+from hr_retrieval.retrieval.passages import PassageIndex
 from hr_retrieval.store.filters import Condition, expression
 from hr_retrieval.store.found import Found
 from hr_retrieval.store.manifest import Manifest
@@ -65,14 +65,14 @@ class ExactSearch:
         embeddings: Float[Tensor, "Q d"],
         texts: Sequence[str],
         k: int,
-        pooled: Pooled,
+        pooled: str,
         wanted: tuple[Condition, ...] = (),
     ) -> list[list[Found]]:
         """The best `k` documents of each query, best first."""
         allowed = self._allowed(wanted) if wanted else None
         return self._find(embeddings, texts, k, pooled, allowed)
 
-    def among(self, embedding: Float[Tensor, "1 d"], text: str, ids: Sequence[str], pooled: Pooled) -> list[Found]:
+    def among(self, embedding: Float[Tensor, "1 d"], text: str, ids: Sequence[str], pooled: str) -> list[Found]:
         """These documents, best first."""
         allowed = torch.zeros(len(self._ids), dtype=torch.bool)
         allowed[[self._places[own] for own in ids]] = True
@@ -93,15 +93,17 @@ class ExactSearch:
         return torch.nn.functional.normalize(self._plain[begin:end].mean(dim=0, keepdim=True), dim=1)
 
     def _find(
-        self, embeddings: Tensor, texts: Sequence[str], k: int, pooled: Pooled, allowed: Tensor | None
+        self, embeddings: Tensor, texts: Sequence[str], k: int, pooled: str, allowed: Tensor | None
     ) -> list[list[Found]]:
         added = None
         if self._mixing.parts:
             side = self._sides.queries(lambda: list(texts), embeddings)
             embeddings = self._mixing.mix_queries(side, self._looked)
             if self._mixing.lexical is not None:
-                assert side.ngrams is not None and self._sides.ngrams is not None, "asked for by `needs`"
-                scores = (side.ngrams * self._mixing.lexical.weight) @ self._sides.ngrams.T
+                documents = self._sides.ngrams
+                assert side.ngrams is not None, "asked for by `needs`"
+                assert documents is not None, "asked for by `needs`"
+                scores = (side.ngrams * self._mixing.lexical.weight) @ documents.T
                 added = torch.from_numpy(scores.toarray().astype(np.float32))
         best = self._index.search(embeddings, k, pooled, allowed, added)
         lines = zip(best.scores.tolist(), best.documents.tolist(), best.passages.tolist(), strict=True)

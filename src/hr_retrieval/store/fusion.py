@@ -1,9 +1,7 @@
 """Two rankings made one: by meaning and by words."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
-Fusion = Literal["rank", "score"]
 # How little a place counts further down.
 _RANK = 60
 

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hr_retrieval.encoder.loading import Kind
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, write_json
 from hr_retrieval.retrieval.mixing import Composition
-
-Lexical = Literal["words", "ngrams"]
 
 FILE = "index.json"
 VERSION = 1
@@ -41,7 +39,7 @@ class Manifest:
     dimension: int
     side: Kind = "document"
     overlap: int | None = 32
-    lexical: Lexical | None = "words"
+    lexical: str | None = "words"
     mixing: Composition = field(default_factory=Composition)
     metadata: Mapping[str, str] = field(default_factory=dict)
     source: str = ""

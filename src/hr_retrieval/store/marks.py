@@ -25,7 +25,10 @@ Span = tuple[int, int]
 def sentences(text: str, begin: int, end: int) -> list[Span]:
     """The first sentences within `begin : end`, without the space around them."""
     found, start = [], begin
-    for gap in [*((begin + match.start(), begin + match.end()) for match in _ENDS.finditer(text[begin:end])), (end, end)]:
+    for gap in [
+        *((begin + match.start(), begin + match.end()) for match in _ENDS.finditer(text[begin:end])),
+        (end, end),
+    ]:
         piece = text[start : gap[0]]
         if piece.strip():
             left = start + len(piece) - len(piece.lstrip())

@@ -26,7 +26,9 @@ class Reranker:
             )
         except (OSError, ValueError, RuntimeError) as error:
             said = " ".join(str(error).split())[:200].rstrip(".")
-            raise UserError(f"a cross-encoder with one score in {folder}", said, "Name another, or rerank=null.") from None
+            raise UserError(
+                f"a cross-encoder with one score in {folder}", said, "Name another, or rerank=null."
+            ) from None
 
     def scores(self, query: str, passages: Sequence[str]) -> list[float]:
         """A score of each passage; higher is better."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.loading import Kind
 from hr_retrieval.errors import UserError
-from hr_retrieval.retrieval.passages import Pooled
 from hr_retrieval.runs.directory import open_encoder
 from hr_retrieval.store.approximate import ApproximateSearch
 from hr_retrieval.store.exact import MOST, ExactSearch
 from hr_retrieval.store.filters import Condition, conditions, sql
 from hr_retrieval.store.found import Found, Hit
-from hr_retrieval.store.fusion import Fusion, by_rank, by_score
+from hr_retrieval.store.fusion import by_rank, by_score
 from hr_retrieval.store.manifest import Manifest
 from hr_retrieval.store.marks import nearest_sentences, shared_words
 from hr_retrieval.store.reranker import Reranker
@@ -53,8 +51,8 @@ class Asked:
 
     k: int = 10
     filters: Mapping[str, Any] = field(default_factory=dict)
-    passages: Pooled = "max"
-    hybrid: Fusion | None = None
+    passages: str = "max"
+    hybrid: str | None = None
     weight: float = 0.3
     explain: bool = False
 
@@ -94,9 +92,7 @@ class Searcher:
                 "Run the command that made it once more: it goes on where it was.",
             )
         self.encoder, _ = open_encoder(encoder or self.manifest.encoder)
-        self.manifest.check_encoder(
-            self.encoder.embedding_fingerprint(), folder, encoder or self.manifest.encoder
-        )
+        self.manifest.check_encoder(self.encoder.embedding_fingerprint(), folder, encoder or self.manifest.encoder)
         self.encoder.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._reranker = Reranker(reranker) if reranker else None
         self.table = PassageTable(table_place(folder), version=self.manifest.table)
@@ -194,7 +190,10 @@ class Searcher:
         if self.exact:
             return 1.0
         best = best_by_scan(self.table, embeddings, asked, wanted)
-        hits = [len(right & {hit.document for hit in own}) / max(1, len(right)) for own, right in zip(found, best, strict=True)]
+        hits = [
+            len(right & {hit.document for hit in own}) / max(1, len(right))
+            for own, right in zip(found, best, strict=True)
+        ]
         return sum(hits) / len(hits)
 
     def _answer(
@@ -242,9 +241,7 @@ class Searcher:
         assert self._reranker is not None
         first, rest = scored[:_CANDIDATES], scored[_CANDIDATES:]
         scores = self._reranker.scores(query, [contents[hit.document][0][hit.begin : hit.end] for hit, _, _ in first])
-        again = [
-            (hit, {**parts, "rerank": score}, score) for (hit, parts, _), score in zip(first, scores, strict=True)
-        ]
+        again = [(hit, {**parts, "rerank": score}, score) for (hit, parts, _), score in zip(first, scores, strict=True)]
         return sorted(again, key=lambda one: -one[2]) + rest
 
     def _hits(
@@ -296,6 +293,4 @@ def best_by_scan(
                     before, count = best.get(own, (-2.0 if asked.passages == "max" else 0.0, 0))
                     best[own] = (max(before, score) if asked.passages == "max" else before + score, count + 1)
     divisor = (lambda count: 1) if asked.passages == "max" else (lambda count: count)
-    return [
-        set(sorted(best, key=lambda own: (-best[own][0] / divisor(best[own][1]), own))[: asked.k]) for best in sums
-    ]
+    return [set(sorted(best, key=lambda own: (-best[own][0] / divisor(best[own][1]), own))[: asked.k]) for best in sums]

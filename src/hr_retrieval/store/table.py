@@ -15,7 +15,6 @@ from lancedb.index import FTS, BTree, IvfSq
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.store.filters import literal
-from hr_retrieval.store.manifest import Lexical
 
 _NAME = "passages"
 # Columns of every index; others are metadata.
@@ -132,7 +131,7 @@ class PassageTable:
         for batch in self._scan(["document_id", "vector"], None):
             yield batch["document_id"].to_pylist(), matrix(batch["vector"])
 
-    def tidy(self, lexical: Lexical | None, approximate: bool) -> None:
+    def tidy(self, lexical: str | None, approximate: bool) -> None:
         """Put small parts together, and make what searches go by; what is up to date is left."""
         with _writable(self._place):
             there = {index.name for index in self._table.list_indices()}
@@ -142,7 +141,7 @@ class PassageTable:
                 for name in ("document_id", *(set(self.schema.names) - set(OWN))):
                     self._table.create_index(name, config=BTree())
             if lexical is not None and "text_idx" not in there:
-                kinds: dict[Lexical, dict[str, Any]] = {
+                kinds: dict[str, dict[str, Any]] = {
                     "words": {"base_tokenizer": "simple"},
                     "ngrams": {"base_tokenizer": "ngram", "ngram_min_length": 3, "ngram_max_length": 5},
                 }
@@ -190,7 +189,7 @@ class PassageTable:
         yield from (scan.where(where) if where else scan).to_batches()
 
 
-def matrix(vectors: pa.Array) -> npt.NDArray[np.float32]:
+def matrix(vectors: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float32]:
     """A column of vectors as an array, without a copy where it is one piece."""
     flat = vectors.combine_chunks() if isinstance(vectors, pa.ChunkedArray) else vectors
     return flat.flatten().to_numpy(zero_copy_only=False).reshape(len(flat), -1)

@@ -12,15 +12,16 @@ SOURCE = Path(hr_retrieval.__file__).parent
 # From below. What stands in one line is of equal height, and does not import each other.
 LAYERS = (
     {"errors"},
-    {"files", "text", "markdown", "processes"},
+    {"files", "text", "markdown", "processes", "extras"},
     {"config"},
     {"retrieval"},
     {"encoder", "objective"},
     {"data"},
     {"runs"},
     {"sweep", "baselines"},
-    {"ranking"},
-    {"prepare", "train", "evaluate", "compare", "export", "merge", "time"},
+    {"ranking", "resumes"},
+    {"store"},
+    {"prepare", "train", "evaluate", "compare", "export", "merge", "time", "index", "search", "serve"},
 )
 HEIGHTS = {name: height for height, names in enumerate(LAYERS) for name in names}
 COMMANDS = LAYERS[-1]

@@ -20,6 +20,7 @@ from hr_retrieval.encoder.cpu.threads import GraphPerThread, in_threads
 from hr_retrieval.encoder.dimensions import choose_dimensions, full_dimension, projections_of
 from hr_retrieval.encoder.folder import encoder_folder
 from hr_retrieval.encoder.loading import choose_length, choose_pooling, choose_prefixes, load, report_overruled
+from hr_retrieval.encoder.passages import Span, spans
 from hr_retrieval.encoder.pooling import pool
 from hr_retrieval.encoder.ragged import Ragged, in_batches, in_parts, on_device
 from hr_retrieval.encoder.saving import save_encoder
@@ -137,6 +138,10 @@ class Encoder(nn.Module):
         """Token ids of the texts in their wording with special tokens, and how many were cut at `max_length` tokens."""
         before, behind = self.prefixes[kind], self.suffixes[kind]
         return self._tokenizer([before + text + behind for text in texts] if before or behind else texts)
+
+    def passages(self, texts: list[str], kind: Kind, overlap: int) -> list[list[Span]]:
+        """Where each text is cut into passages that are read whole, as `encoder.passages.spans` says."""
+        return spans(self._tokenizer.copy(), self.prefixes[kind] + self.suffixes[kind], texts, self.max_length, overlap)
 
     def encode(
         self,

@@ -50,6 +50,10 @@ class FolderTokenizer:
         flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
         return Ragged.from_lengths(torch.from_numpy(flat), lengths), cut
 
+    def copy(self) -> Tokenizer:
+        """A tokenizer of the same ids, to be set otherwise."""
+        return Tokenizer.from_str(self._tokenizer.to_str())
+
     def fingerprint(self, *wording: Any) -> str:
         """A hash of tokenizer, truncation and, as JSON has it, what is put around each text."""
         parts = json.dumps([self._tokenizer.to_str(), self._max_length, *wording], sort_keys=True)

@@ -16,6 +16,10 @@ PLACEHOLDERS = (
 JOINT = "; "
 
 
+# The options that name columns.
+_NAMING = ("anchor", "positive", "negative", "group", "related", "anchor_id", "positive_id", "split", "lists", "joined")
+
+
 @dataclass(frozen=True)
 class Columns:
     """Which columns of the source hold what; the names are those of the file.
@@ -68,19 +72,7 @@ class Columns:
     joined: Any = None
 
     def __post_init__(self) -> None:
-        names = (
-            "anchor",
-            "positive",
-            "negative",
-            "group",
-            "related",
-            "anchor_id",
-            "positive_id",
-            "split",
-            "lists",
-            "joined",
-        )
-        for key in keys:
+        for key in _NAMING:
             object.__setattr__(self, key, _as_names(key, getattr(self, key)))
         for key in ("anchor", "positive"):
             if not several(getattr(self, key)):

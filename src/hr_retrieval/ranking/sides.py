@@ -1,6 +1,7 @@
 """Queries and documents in numbers, with what a mixing needs beside their embeddings."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from jaxtyping import Float
@@ -38,16 +39,27 @@ class Sides:
         bank: Bank | None = None,
     ) -> None:
         self._mixing, self._encoder = mixing, encoder
+        self._texts, self._embeddings, self._bank = texts, embeddings, bank
         self._vectorizer: Any = character_vectorizer().fit(texts()) if "ngrams" in mixing.needs else None
-        self.corpus = Corpus(self._side(texts, embeddings, "document"), bank)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The documents, with all that the mixing needs of them."""
+        return Corpus(
+            Side(self._embeddings, self.ngrams, self._views(self._texts, "document", self._embeddings)), self._bank
+        )
+
+    @cached_property
+    def ngrams(self) -> csr_array | None:
+        """Unit rows of counted pieces of the documents' words; `None` where the mixing needs none."""
+        return self._counted(self._texts)
 
     def queries(self, texts: Texts, embeddings: Float[Tensor, "Q d"]) -> Side:
         """Some queries."""
-        return self._side(texts, embeddings, "query")
+        return Side(embeddings, self._counted(texts), self._views(texts, "query", embeddings))
 
-    def _side(self, texts: Texts, embeddings: Float[Tensor, "n d"], kind: Kind) -> Side:
-        ngrams = csr_array(self._vectorizer.transform(texts())) if self._vectorizer is not None else None
-        return Side(embeddings, ngrams, self._views(texts, kind, embeddings))
+    def _counted(self, texts: Texts) -> csr_array | None:
+        return None if self._vectorizer is None else csr_array(self._vectorizer.transform(texts()))
 
     def _views(self, texts: Texts, kind: Kind, like: Float[Tensor, "n d"]) -> Float[Tensor, "n d"] | None:
         views = self._mixing.views

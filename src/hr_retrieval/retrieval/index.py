@@ -48,6 +48,11 @@ class ExactIndex:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def documents(self) -> Float[Tensor, "N d"]:
+        """The documents."""
+        return self._documents[: self._count]
+
     def search(self, queries: Float[Tensor, "Q d"], k: int) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
         """Scores and rows of the best `k` documents of each query (of all if there are fewer), best first.
 

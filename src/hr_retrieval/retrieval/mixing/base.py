@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.retrieval.mixing.corpus import Corpus, Side
 
 Need = Literal["anchors", "ngrams", "views"]
@@ -33,6 +34,11 @@ class RankingMixing(ABC):
         return 1
 
     @property
+    def looks(self) -> bool:
+        """Whether queries look for their nearest documents."""
+        return False
+
+    @property
     def needs(self) -> frozenset[Need]:
         """What it must be given beside the embeddings."""
         return frozenset()
@@ -49,15 +55,13 @@ class RankingMixing(ABC):
         """
         return documents
 
-    def queries(
-        self, queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N e"], texts: Side
-    ) -> Float[Tensor, "Q f"]:
+    def queries(self, queries: Float[Tensor, "Q d"], documents: ExactIndex | None, texts: Side) -> Float[Tensor, "Q f"]:
         """What is compared with the documents in the place of the queries.
 
         Args:
             queries: what the parts before have made of them.
-            documents: as all parts have made them; their first `d` dimensions are those of the
-                queries.
+            documents: the first `d` dimensions of what all parts have made of them, which are
+                those of the queries; `None` unless the part `looks`.
             texts: the queries as they came.
         """
         return queries

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.retrieval.mixing.base import Need, RankingMixing
 from hr_retrieval.retrieval.mixing.corpus import Corpus, Side
 from hr_retrieval.retrieval.mixing.documents import DocumentMixing
@@ -113,17 +114,26 @@ class Composition:
             mixed = part.documents(mixed, corpus)
         return mixed
 
-    def mix_queries(self, queries: Side, documents: Float[Tensor, "N e"]) -> Float[Tensor, "Q e"]:
-        """What is compared with the mixed documents in the place of the queries."""
+    def mix_queries(self, queries: Side, documents: ExactIndex | None) -> Float[Tensor, "Q e"]:
+        """What is compared with the mixed documents in the place of the queries.
+
+        Args:
+            documents: what `searched` gives, made once for many calls.
+        """
         mixed = queries.embeddings
         for part in self.parts:
             mixed = part.queries(mixed, documents, queries)
         return mixed if self.lexical is None else (1 - self.lexical.weight) * mixed
 
+    def searched(self, documents: Float[Tensor, "N e"], dimension: int) -> ExactIndex | None:
+        """Where queries of this dimension look for their nearest among mixed documents; `None` if no part looks."""
+        return ExactIndex(documents[:, :dimension]) if any(part.looks for part in self.parts) else None
+
     def __call__(self, queries: Side, corpus: Corpus) -> Mixed:
         """Both sides."""
         documents = self.mix_documents(corpus)
-        return Mixed(self.mix_queries(queries, documents), documents, self._ngrams(queries, corpus.side))
+        index = self.searched(documents, queries.embeddings.shape[1])
+        return Mixed(self.mix_queries(queries, index), documents, self._ngrams(queries, corpus.side))
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Each part's options by its name; `from_json` reads it."""

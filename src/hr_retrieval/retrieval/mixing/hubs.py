@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.retrieval.mixing.base import Need, RankingMixing, check
 from hr_retrieval.retrieval.mixing.corpus import Corpus, Side
 
@@ -58,9 +59,7 @@ class HubCorrection(RankingMixing):
         height = nearest(self.k)[0].mean(dim=1, keepdim=True)
         return torch.cat([documents, -self.alpha * height], dim=1)
 
-    def queries(
-        self, queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N e"], texts: Side
-    ) -> Float[Tensor, "Q e"]:
+    def queries(self, queries: Float[Tensor, "Q d"], documents: ExactIndex | None, texts: Side) -> Float[Tensor, "Q e"]:
         return torch.cat([queries, torch.ones_like(queries[:, :1])], dim=1)
 
     def __str__(self) -> str:

@@ -79,13 +79,15 @@ class QueryMixing(RankingMixing):
     def least(self) -> int:
         return self.last if self.negative_weight else self.k
 
-    def queries(
-        self, queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N e"], texts: Side
-    ) -> Float[Tensor, "Q d"]:
-        plain = documents[:, : queries.shape[1]]
-        index, mixed = ExactIndex(plain), torch.empty_like(queries)
+    @property
+    def looks(self) -> bool:
+        return True
+
+    def queries(self, queries: Float[Tensor, "Q d"], documents: ExactIndex | None, texts: Side) -> Float[Tensor, "Q d"]:
+        assert documents is not None, "asked for by `looks`"
+        plain, mixed = documents.documents, torch.empty_like(queries)
         for block in torch.split(torch.arange(len(queries), device=queries.device), _BLOCK):
-            cosines, rows = index.search(queries[block], self.least)
+            cosines, rows = documents.search(queries[block], self.least)
             values = (cosines[:, : self.k] - self.floor).clamp(min=0) ** self.power
             moved = (cosines[:, : self.k] > self.floor).any(dim=1)
             if self.gate is not None:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.retrieval.mixing.base import Need, RankingMixing, check
 from hr_retrieval.retrieval.mixing.corpus import Corpus, Side
 
@@ -56,9 +57,7 @@ class ViewMixing(RankingMixing):
     def documents(self, documents: Float[Tensor, "N d"], corpus: Corpus) -> Float[Tensor, "N d"]:
         return self._moved(documents, corpus.side)
 
-    def queries(
-        self, queries: Float[Tensor, "Q d"], documents: Float[Tensor, "N e"], texts: Side
-    ) -> Float[Tensor, "Q d"]:
+    def queries(self, queries: Float[Tensor, "Q d"], documents: ExactIndex | None, texts: Side) -> Float[Tensor, "Q d"]:
         return self._moved(queries, texts)
 
     def _moved(self, embeddings: Float[Tensor, "n d"], texts: Side) -> Float[Tensor, "n d"]:

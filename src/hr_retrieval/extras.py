@@ -1,0 +1,13 @@
+"""Packages that only some verbs need, as extras of this one."""
+
+import importlib.util
+
+from hr_retrieval.errors import UserError
+
+
+def check_extra(package: str, extra: str) -> None:
+    """Raise `UserError`, with the command that installs it, unless a package of an extra is there."""
+    if importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"the package {package}", "no such package in this environment", f"Install it: pip install -e '.[{extra}]'."
+        )

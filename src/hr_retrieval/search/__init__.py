@@ -1,0 +1,1 @@
+"""The verb `search`: one query, or a résumé, against an index."""

@@ -1,0 +1,1 @@
+"""The verb `serve`: a page and an API over an index."""

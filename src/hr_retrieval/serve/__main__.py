@@ -1,0 +1,21 @@
+"""`python -m hr_retrieval.serve`: a page and an API over an index, on this machine unless told otherwise."""
+
+from omegaconf import DictConfig
+
+from hr_retrieval.config.command import entry_point
+
+
+@entry_point("serve")
+def main(config: DictConfig) -> None:
+    """Serve until told to end."""
+    from hr_retrieval.extras import check_extra
+
+    for package in ("lancedb", "fastapi", "uvicorn", "prometheus_client"):
+        check_extra(package, "search")
+    from hr_retrieval.serve.service import Settings, serve
+
+    serve(Settings(**config))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,7 @@ from hr_retrieval.train import __main__ as train
 from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
+READMES = ("README.md", "README.ru.md")
 VERBS = {
     "hr_retrieval.prepare": prepare.main,
     "hr_retrieval.train": train.main,
@@ -33,11 +34,17 @@ TRIALS = "hydra.sweeper.n_trials=2"
 BRIEF = ("texts=50", "repeats=2")
 
 
-def commands() -> list[str]:
-    """The lines of the README's shell blocks, continuation lines joined, without comments."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def commands(name: str = "README.md") -> list[str]:
+    """The commands of a README's shell blocks, continuation lines joined, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    return [shlex.join(shlex.split(line, comments=True)) for line in lines if line and not line.startswith("#")]
+
+
+def test_the_russian_readme_has_the_same_commands_and_options() -> None:
+    assert commands("README.ru.md") == commands()
+    options = [re.findall(r"^\| `(.*?)` \|", (ROOT / name).read_text(encoding="utf-8"), re.M) for name in READMES]
+    assert options[0] == options[1] != []
 
 
 def test_the_readme_names_targets_of_the_makefile_only() -> None:

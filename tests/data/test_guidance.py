@@ -77,3 +77,15 @@ def test_what_was_cut_off_half_way_leaves_nothing(toy_dataset: Path, tmp_path: P
     assert list(place.iterdir()) == []
     assert isinstance(guidance([(tmp_path / "cache", dataset)], again, 0.0), Guidance)
     assert again.read == 240
+
+
+def test_several_data_sets_are_looked_up_by_the_rows_among_all(toy_dataset: Path, tmp_path: Path) -> None:
+    dataset = PreparedDataset.open(toy_dataset)
+    other = PreparedDataset.open(write_toy_dataset(tmp_path / "few", 20, mark="x"))
+    places = [(tmp_path / "cache", dataset), (tmp_path / "cache", other)]
+    whole = guidance(places, Lengths(), 0.1)
+    alone = [guidance([place], Lengths(), 0.1) for place in places]
+    for side, counts in (("queries", "query_count"), ("documents", "document_count")):
+        tables = np.concatenate([getattr(one, side) for one in alone])
+        rows = np.array([getattr(dataset, counts) + 3, 0, getattr(dataset, counts) - 1, getattr(dataset, counts), 7])
+        assert np.array_equal(getattr(whole, side)[rows], tables[rows])

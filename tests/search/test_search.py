@@ -21,7 +21,11 @@ MADE = (
 def test_from_a_csv_and_a_resume_to_an_answer(command: Command, tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text(CSV, encoding="utf-8")
     assert "20 documents in 20 passages" in command(index.main, *MADE)
-    for name, content in (("cv.pdf", pdf_of(LINES)), ("cv.docx", docx_of(LINES)), ("cv.txt", "\n".join(LINES).encode())):
+    for name, content in (
+        ("cv.pdf", pdf_of(LINES)),
+        ("cv.docx", docx_of(LINES)),
+        ("cv.txt", "\n".join(LINES).encode()),
+    ):
         (tmp_path / name).write_bytes(content)
         printed = command(search.main, "index=idx", f"resume={name}", "output=json", "+filters.city=Тверь", "k=3")
         hits = json.loads(printed[printed.index("{") :])["hits"]

@@ -1,9 +1,9 @@
 """What a person waits for: an answer over 10,000 documents, the start of the service, the index itself.
 
-    python -m benchmarks.serving            about five minutes on two cores
-    python -m benchmarks.serving --quick    1,000 documents, 10 seconds of load
+    python -m benchmarks.serving data/prepared/esco            about five minutes on two cores
+    python -m benchmarks.serving data/prepared/esco --quick    1,000 documents, 10 seconds of load
 
-The documents are those of the built-in ESCO corpus, repeated with numbers where there are fewer;
+The documents are those of a prepared data set, repeated with numbers where there are fewer;
 the encoder is MiniLM. The encoder's own time is measured before the index is made, on the same
 texts, in the same process.
 """
@@ -28,16 +28,16 @@ from hr_retrieval.index.corpus import Columns, Corpus
 from hr_retrieval.index.indexing import make
 from hr_retrieval.retrieval.mixing import Composition
 from hr_retrieval.store.searcher import Asked, Searcher
-from hr_retrieval.time.texts import built_in_texts
+from hr_retrieval.time.texts import Texts
 
 _ENCODER = "builtin:all-MiniLM-L6-v2"
 _RATE = 40
 
 
-def main(quick: bool) -> None:
+def main(data: Path, quick: bool) -> None:
     """Print a line for each figure."""
     count, load = (1_000, 10) if quick else (10_000, 60)
-    texts = [f"{number} {text}" for number, text in enumerate(islice(cycle(built_in_texts(count).documents), count))]
+    texts = [f"{number} {text}" for number, text in enumerate(islice(cycle(Texts.of(data, count).documents), count))]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = "".join(json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
@@ -101,4 +101,4 @@ def _report(what: str, times: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main("--quick" in sys.argv[1:])
+    main(Path(sys.argv[1]), "--quick" in sys.argv[2:])

@@ -27,6 +27,8 @@ from hr_retrieval.store.table import PassageTable, schema
 log = logging.getLogger(__name__)
 
 _TYPES = {"text": pa.string(), "number": pa.float64(), "yes/no": pa.bool_()}
+# What holds the index for one writer.
+_LOCK = ".lock"
 # Seconds between two lines of progress.
 _TOLD = 5.0
 
@@ -65,7 +67,7 @@ def make(
             f"{output}, which holds a whole one",
             "Add or replace documents in it with change=true, or name another folder.",
         )
-    if not (output / FILE).is_file() and [*output.glob("*")] != []:
+    if not (output / FILE).is_file() and {path.name for path in output.glob("*")} != {_LOCK}:
         check_vacant(output)
     with _writing(output):
         loaded = _loaded(encoder)
@@ -227,7 +229,7 @@ def _writing(output: Path, new: bool = True) -> Iterator[None]:
         Manifest.read(output)
     with readable_write_errors(output):
         output.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(output / ".lock")
+        lock = FileLock(output / _LOCK)
         try:
             lock.acquire(blocking=False)
         except Timeout:

@@ -22,7 +22,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Settings:
-    """What `serve` is told; `config.schema.ServeConfig` says what each is."""
+    """What `serve` is told; `config.search_schema.ServeConfig` says what each is."""
 
     index: str
     encoder: str | None

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.loading import Kind
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.store.found import Found
 from hr_retrieval.text import normalise
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hr_retrieval.encoder.folder import check_folder
+from hr_retrieval.encoder.safety import check_folder
 from hr_retrieval.errors import UserError
 
 

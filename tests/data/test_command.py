@@ -13,8 +13,11 @@ from hr_retrieval.data.command import spoken
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.preparation import Preparation
 from hr_retrieval.prepare.readers.csv import CsvReader
+from hr_retrieval.prepare.readers.onet_work import OnetWorkReader
 
 WORDS = st.text(st.sampled_from("ab1 \\\"'$,;:[]{}=().\tя"), max_size=6)
+# An option of the reader, one of another reader, none.
+NAMES = ("activity_tasks", "hh", "../data/esco")
 VALUES = st.one_of(WORDS, st.sampled_from(["null", "true", "1", "1e3", "inf", "NaN"]), st.none(), st.booleans())
 
 
@@ -55,3 +58,10 @@ def test_the_shell_passes_it_on(value: str) -> None:
     made = Preparation(CsvReader("a.csv"), "data/prepared/mine", "mine", columns=Columns(value))
     word = next(word for word in shlex.split(made.command("prepare")) if word.startswith("data.columns.anchor="))
     assert plain(OverridesParser.create().parse_override(word).value()) == value
+
+
+def test_a_data_set_named_as_an_option_of_its_reader_is_that_option() -> None:
+    columns = Columns("activity", "task")
+    made = [Preparation(OnetWorkReader("tasks"), f"data/prepared/{name}", name, columns=columns) for name in NAMES]
+    said = [next(word for word in shlex.split(one.command("train")) if word.startswith("data=")) for one in made]
+    assert said == ["data=activity_tasks", "data=onet_work", "data=onet_work"]

@@ -42,7 +42,7 @@ def data_command(
         more: further arguments.
     """
     reader = dict(info["options"]["reader"])
-    option = _OPTIONS[reader.pop("class")]
+    option = _option(str(info["name"]), reader.pop("class"))
     options = {key: info[key] for key in ("name", "licence", "source") if info.get(key) is not None}
     if "inputs" in info and options.get("source") == usual_source(info["inputs"]):
         del options["source"]
@@ -54,6 +54,13 @@ def data_command(
     if info["seed"] != 1:
         words.append(f"split_seed={info['seed']}")
     return " ".join([f"python -m hr_retrieval.{verb}", *map(shlex.quote, [*words, *more])])
+
+
+def _option(name: str, reader: str) -> str:
+    """The option of `data=` that has the data set's own name, if its reader is this one; else the reader's."""
+    named = {path.stem: path for path in Path(config_dir(), "data").glob("*.yaml")}.get(name)
+    own = None if named is None else OmegaConf.select(OmegaConf.load(named), "reader._target_")
+    return name if str(own).endswith(f".{reader}") else _OPTIONS[reader]
 
 
 def usual_source(inputs: Iterable[object]) -> str:

@@ -1,4 +1,7 @@
-"""From tokens to unit embeddings: a Hugging Face encoder in the Sentence Transformers folder layout."""
+"""From tokens to unit embeddings: a Hugging Face encoder in the Sentence Transformers folder layout.
+
+Longer than other files: it is the one object that users hold, and its parts share the weights.
+"""
 
 import copy
 import hashlib

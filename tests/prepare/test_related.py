@@ -61,7 +61,9 @@ def test_evaluation_knows_nothing_of_it_and_neither_does_the_split(tmp_path: Pat
     without, with_units = prepare(tmp_path / "without", None), prepare(tmp_path / "with", "unit")
     rows = np.arange(len(pq.read_table(without.folder / "queries.parquet")))
     documents = np.arange(len(pq.read_table(without.folder / "corpus.parquet")))
-    for one, other in zip(Guard(without).relevant(rows, documents), Guard(with_units).relevant(rows, documents), strict=True):
+    for one, other in zip(
+        Guard(without).relevant(rows, documents), Guard(with_units).relevant(rows, documents), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
     groups = pq.read_table(with_units.folder / "corpus.parquet").column("group_id").to_pylist()
     assert sorted(set(filter(None, groups))) == ["unit: 5120", "unit: 7512"]

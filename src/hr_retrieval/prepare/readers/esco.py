@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from hr_retrieval.errors import UserError
@@ -12,21 +13,28 @@ from hr_retrieval.prepare.readers.packages import package_files
 from hr_retrieval.prepare.readers.reader import RawBatch, Rejected, check_columns
 
 _TABLES = ("occupations", "skills")
-_COLUMNS = ("id", "labels", "description")
+_COLUMNS = ("id", "labels", "description", "title", "masked")
 _REMEDY = "These are what data=esco has; for a file of your own say data=csv, data=jsonl, data=parquet or data=pickle."
 _CAPITALISED = re.compile(r"[\"'(‘“]?[A-Z](?:[a-z’'\-]*[a-z])?(?:-[A-Z][a-z]+)*[,:;]?")
 _SENTENCE_END = re.compile(r".*[a-z)]\.")
 _ABBREVIATIONS = {"e.g.", "i.e.", "etc.", "incl."}
+# No title ends with one of these.
+_JOINING = {"in", "of", "and", "or", "for", "at", "the", "on", "with"}
+_SIGNS = ".,;:()"
 
 
 @dataclass(frozen=True)
 class EscoReader:
-    """ESCO concepts as rows with the columns `id`, `labels` and `description`.
+    """ESCO concepts as rows with the columns `id`, `labels`, `description`, `title` and `masked`.
 
     The package gives all labels of a concept, then its description, in one text without a mark
     between. The description begins at the only capitalised word of the first sentence; where proper
     names in the labels make several, at the first of them that opens the description of at least
     two concepts with only one. What that does not settle is rejected.
+
+    The description of an occupation opens with the plural of its preferred label, which tells where
+    that label ends: `title` is this label, null where the description opens otherwise, as those of
+    skills do; `masked` is the description that says "they" in its place.
 
     Args:
         tables: `occupations`, `skills` or both.
@@ -72,9 +80,11 @@ class EscoReader:
                         rejected.append(Rejected(str(file), row, reason, line["description"]))
                         continue
                     labels, description = parts
+                    title, masked = _titled(labels, description)
                     labels = " ".join(labels.split()[: self.label_words])
                     rows.append(row)
-                    values.append({"id": line["id"], "labels": labels, "description": description})
+                    value = {"id": line["id"], "labels": labels, "description": description}
+                    values.append(value | {"title": title, "masked": masked})
                 yield RawBatch(str(file), rows, values, rejected)
 
 
@@ -100,6 +110,34 @@ def split_labels(text: str, openers: Counter[str]) -> tuple[str, str] | None:
         # Prose: the description begins earlier, with a word that is no plain candidate.
         return None
     return " ".join(labels), " ".join(description)
+
+
+def _titled(labels: str, description: str) -> tuple[str | None, str]:
+    """The preferred label, and the description without it."""
+    names = labels.split()
+    opening = list(takewhile(lambda pair: _alike(*pair), zip(names, description.split(), strict=False)))
+    plural = any(_bare(name) != _bare(word) for name, word in opening)
+    if not plural and len(opening) < len(names):
+        return None, description
+    while opening and opening[-1][0] in _JOINING:
+        opening.pop()
+    if not opening:
+        return None, description
+    one, several = (" ".join(pair[side] for pair in opening).strip(_SIGNS) for side in (0, 1))
+    said = rf"\b(?:(?:an?|the) )?(?:{re.escape(several)}|{re.escape(one)})(?!\w)"
+    masked = re.sub(said, "they", description, flags=re.IGNORECASE)
+    return one, masked[:1].upper() + masked[1:]
+
+
+def _alike(name: str, word: str) -> bool:
+    """Whether a word of a description is that of a label, or its plural."""
+    one, other = _bare(name), _bare(word)
+    endings = (("", "s"), ("", "es"), ("y", "ies"), ("man", "men"), ("person", "people"))
+    return one == other or any(one.endswith(end) and one.removesuffix(end) + plural == other for end, plural in endings)
+
+
+def _bare(word: str) -> str:
+    return word.strip(_SIGNS).casefold()
 
 
 def _openers(texts: Sequence[str]) -> Counter[str]:

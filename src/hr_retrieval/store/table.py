@@ -192,7 +192,8 @@ class PassageTable:
 def matrix(vectors: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float32]:
     """A column of vectors as an array, without a copy where it is one piece."""
     flat = vectors.combine_chunks() if isinstance(vectors, pa.ChunkedArray) else vectors
-    return flat.flatten().to_numpy(zero_copy_only=False).reshape(len(flat), -1)
+    values: npt.NDArray[np.float32] = flat.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(flat), -1)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`python -m hr_retrieval.index`: the documents of a corpus, encoded, in a folder that can be searched."""
 
 from pathlib import Path
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,7 +18,7 @@ def main(config: DictConfig) -> None:
     from hr_retrieval.index.indexing import change, make
     from hr_retrieval.ranking.options import asked_mixing
 
-    columns = Columns(**OmegaConf.to_container(config.columns))
+    columns = Columns(**cast(dict[str, Any], OmegaConf.to_container(config.columns)))
     corpus = None if config.corpus is None else Corpus(config.corpus, columns, config.delimiter, config.encoding)
     output = Path(config.output).resolve()
     if config.change or config.delete:

@@ -1,6 +1,7 @@
 """`python -m hr_retrieval.search`: the documents of an index that answer a query, or fit a résumé."""
 
 from pathlib import Path
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,7 +18,7 @@ def main(config: DictConfig) -> None:
     from hr_retrieval.store.searcher import Asked, Searcher
 
     text = asked_text(config.query, config.resume)
-    filters = OmegaConf.to_container(config.filters)
+    filters = cast(dict[str, Any], OmegaConf.to_container(config.filters))
     asked = Asked(
         k=config.k,
         filters=filters,

@@ -14,7 +14,7 @@ def main(config: DictConfig) -> None:
         check_extra(package, "search")
     from hr_retrieval.serve.service import Settings, serve
 
-    serve(Settings(**config))
+    serve(Settings(**{str(key): value for key, value in config.items()}))
 
 
 if __name__ == "__main__":

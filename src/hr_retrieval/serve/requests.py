@@ -79,7 +79,7 @@ class SearchAnswer(BaseModel):
 
     hits: list[HitAnswer]
     exact: bool = Field(description="whether all passages were compared")
-    read: str | None = Field(None, description="the text that was read from a file")
+    read: str | None = Field(default=None, description="the text that was read from a file")
 
 
 class EmbedAnswer(BaseModel):

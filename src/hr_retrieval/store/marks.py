@@ -50,7 +50,8 @@ def nearest_sentences(
     spans = [sentences(text, hit.begin, hit.end) for text, hit in found]
     pieces = [text[begin:end] for (text, _), own in zip(found, spans, strict=True) for begin, end in own]
     scores = (encoder.encode(pieces, kind).cpu() @ query[0]) if pieces else query.new_zeros(0)
-    marks, start = [], 0
+    marks: list[tuple[Span, ...]] = []
+    start = 0
     for own in spans:
         part = scores[start : start + len(own)]
         marks.append((own[int(torch.argmax(part))],) if own else ())

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hr_retrieval.encoder.loading import Kind
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, write_json
 from hr_retrieval.retrieval.mixing import Composition

@@ -343,6 +343,6 @@ def test_a_query_that_cannot_be_answered_is_one_error(
     searcher = Searcher(made(tmp_path, corpus))
     with pytest.raises(UserError, match=said):
         searcher.search([query], Asked(**asked))
-    for wrong in ({"k": 0}, {"hybrid": "both"}, {"passages": "sum"}, {"weight": 2}):
+    for wrong in ({"k": 0}, {"hybrid": "both"}, {"passages": "sum"}, {"weight": 2.0}):
         with pytest.raises(UserError, match="to be"):
             Asked(**wrong)

@@ -35,7 +35,7 @@ def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
 
 
 def guarded(searcher: Searcher, **options: Any) -> Guarded:
-    usual: dict[str, Any] = {"token": None, "upload": 1 << 20, "timeout": 60, "rate": None, "hosts": None}
+    usual: dict[str, Any] = {"token": None, "upload": 1 << 20, "timeout": 60.0, "rate": None, "hosts": None}
     return application(searcher, Guards(**{**usual, **options}), upload_pages=3, batch=8)
 
 

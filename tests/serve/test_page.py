@@ -31,7 +31,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("page")
     (folder / "v.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     indexing.make(folder / "index", "tiny", Corpus(str(folder / "v.jsonl"), Columns()), mixing=Composition())
-    server = uvicorn.Server(uvicorn.Config(guarded(Searcher(folder / "index"), timeout=600), log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(guarded(Searcher(folder / "index"), timeout=600.0), log_level="error"))
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

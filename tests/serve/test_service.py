@@ -28,8 +28,8 @@ def index(tmp_path: Path) -> Path:
 
 def settings(index: Path, **options: Any) -> Settings:
     usual: dict[str, Any] = {
-        "encoder": None, "rerank": None, "host": "127.0.0.1", "port": 0, "token": None, "upload_mb": 1, "upload_pages": 3,
-        "timeout_s": 60, "rate": None, "batch": 8, "drain_s": 30,
+        "encoder": None, "rerank": None, "host": "127.0.0.1", "port": 0, "token": None, "upload_mb": 1.0, "upload_pages": 3,
+        "timeout_s": 60.0, "rate": None, "batch": 8, "drain_s": 30.0,
     }  # fmt: skip
     return Settings(index=str(index), **{**usual, **options})
 
@@ -64,7 +64,7 @@ def test_it_drains_when_it_is_told_to_end(index: Path) -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=index.parent, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    address = next(line for line in process.stdout if "http://" in line).split()[-1]
+    address = next(line for line in iter(process.stdout.readline, "") if "http://" in line).split()[-1]
     sender = f"""
 import json, urllib.request
 request = urllib.request.Request({address!r} + "search", json.dumps({{"query": "nurse"}}).encode(), {{"Content-Type": "application/json"}})
@@ -76,4 +76,6 @@ print(len(json.load(urllib.request.urlopen(request))["hits"]))
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert asking.communicate(timeout=60)[0] == "10\n"
-    assert process.wait(timeout=60) == 0
+    # Reads and closes what it still says.
+    process.communicate(timeout=60)
+    assert process.returncode == 0

@@ -54,7 +54,7 @@ def test_around_a_batch_are_the_nearest_and_the_relevant_documents(
     relevance, negative = map(torch.from_numpy, guard.judge(query_rows, document_rows))
     rows_of = map(torch.from_numpy, (query_rows, document_rows))
     count = int(relevance.sum())
-    whole = GlobalBatch(anchors, documents, relevance, negative, count, *rows_of, torch.arange(3))
+    whole = GlobalBatch(anchors, documents, relevance, negative, count, *rows_of, torch.arange(3), None)
     found = corpus.around(whole, guard)
     expected: set[int] = set()
     for side, count in ((anchors, 3), (documents, 2)):

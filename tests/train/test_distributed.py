@@ -27,6 +27,7 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.guidance import Guidance
+from hr_retrieval.data.source import Source
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.objective.mixing import AnchorMixing, Mixing, NoMixing, QueryViewMixing
 from hr_retrieval.objective.triplet import TripletLoss
@@ -122,7 +123,7 @@ def step(
     dataset = PreparedDataset.open(folder / "toy")
     encoder = Encoder(str(folder / "encoder"), max_length=24, dropout=0.0)
     module = RetrievalModule(encoder, mixing(**mixing_options), TripletLoss(**loss_options), **options)
-    source = SimpleNamespace(name="toy", dataset=dataset, first_document=0)
+    source = Source("toy", 1.0, dataset, guarded(dataset), 0, 0, {}, encoder, folder)
     trainer = SimpleNamespace(
         world_size=processes, datamodule=SimpleNamespace(guard=guarded(dataset), sources=[source]), global_step=0
     )

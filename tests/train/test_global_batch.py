@@ -29,7 +29,7 @@ def whole(*documents: int) -> GlobalBatch:
     batch = Batch(
         tokens.take(torch.arange(2)), tokens, relevance, negative, torch.from_numpy(queries), torch.from_numpy(rows)
     )
-    return gathered(batch, EMBEDDINGS[:2], EMBEDDINGS[rows], GUARD, processes=1)
+    return gathered(batch, EMBEDDINGS[:2], EMBEDDINGS[rows], None, GUARD, processes=1)
 
 
 def test_one_process_compares_its_own_batch() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import docx
 from docx.blkcntnr import BlockItemContainer
+from docx.document import Document
 from docx.opc.exceptions import OpcError
 from docx.table import Table
 from lxml.etree import LxmlError
@@ -36,7 +37,7 @@ def docx_text(content: bytes, most_unpacked: int) -> str:
         ) from None
 
 
-def _lines(container: BlockItemContainer) -> Iterator[str]:
+def _lines(container: Document | BlockItemContainer) -> Iterator[str]:
     for block in container.iter_inner_content():
         if isinstance(block, Table):
             for row in block.rows:

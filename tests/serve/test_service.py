@@ -29,7 +29,7 @@ def index(tmp_path: Path) -> Path:
 def settings(index: Path, **options: Any) -> Settings:
     usual: dict[str, Any] = {
         "encoder": None, "rerank": None, "host": "127.0.0.1", "port": 0, "token": None, "upload_mb": 1.0, "upload_pages": 3,
-        "timeout_s": 60.0, "rate": None, "batch": 8, "drain_s": 30.0,
+        "timeout_s": 60.0, "rate": None, "batch": 8, "drain_s": 30,
     }  # fmt: skip
     return Settings(index=str(index), **{**usual, **options})
 

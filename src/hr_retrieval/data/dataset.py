@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from hr_retrieval.data.arrays import Codes, Hashes, Offsets, Rows, Splits
+from hr_retrieval.data.arrays import Hashes, Rows
 from hr_retrieval.data.command import data_command
+from hr_retrieval.data.judged import JudgedArrays
 from hr_retrieval.data.rows import open_rows
 from hr_retrieval.data.tables import SCHEMA_VERSION, Split, Table, check_tables, column_batches, take_rows
 from hr_retrieval.errors import UserError
@@ -19,27 +20,13 @@ from hr_retrieval.files import read_json
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedDataset:
+class PreparedDataset(JudgedArrays):
     """An opened prepared data set of `N` documents and `Q` queries; arrays are memory-mapped, texts stay on disk.
 
     Attributes:
         folder: where it lies.
         info: `dataset.json`; empty for a folder made by hand without one.
         fingerprint: changes with the content of any of the three tables.
-        document_duplicate: a code for each document; equal codes mark near-duplicates.
-        document_text: the number of the queries' text that the document's normalised text is, or
-            -1.
-        group_offsets: the groups of document `d` are `document_groups[group_offsets[d] :
-            group_offsets[d + 1]]`.
-        document_groups: codes: its stated group, and the groups of the queries that it is a stated
-            positive of.
-        query_group: the code of each query's stated group; of queries without one a negative code,
-            one for each text.
-        query_text: equal numbers, from 0, mark queries of equal normalised text.
-        query_split: 0 train, 1 validation, 2 test.
-        text_offsets: the queries of text `t` are `text_queries[text_offsets[t] : text_offsets[t +
-            1]]`.
-        text_queries: rows of queries, ascending for each text.
         document_lots: the place of each document in an order drawn by lot, which decides what
             scores alone do not: by a hash of its normalised text, of equal texts by one of the id.
             It depends neither on the order of rows nor on relevance.
@@ -47,34 +34,16 @@ class PreparedDataset:
         document_hashes: of the normalised text of each document; equal in any data set for one text.
         query_hashes: likewise of each query.
         group_hashes: likewise of the stated group with each code, as it is spelt.
-        positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] :
-            positive_offsets[q + 1]]`.
-        positive_documents: rows in the corpus, ascending for each query.
-        negative_offsets: likewise for stated negatives.
-        negative_documents: likewise.
     """
 
     folder: Path
     info: dict[str, Any]
     fingerprint: str
-    document_duplicate: Codes
-    document_text: Codes
-    group_offsets: Offsets
-    document_groups: Codes
-    query_group: Codes
-    query_text: Codes
-    query_split: Splits
-    text_offsets: Offsets
-    text_queries: Rows
     document_lots: npt.NDArray[np.int32]
     query_lots: npt.NDArray[np.int32]
     document_hashes: Hashes
     query_hashes: Hashes
     group_hashes: Hashes
-    positive_offsets: Offsets
-    positive_documents: Rows
-    negative_offsets: Offsets
-    negative_documents: Rows
 
     @classmethod
     def open(cls, folder: Path) -> "PreparedDataset":
@@ -98,7 +67,7 @@ class PreparedDataset:
                 else "Bring its tables to the form of data/README.md.",
             )
         fingerprint, arrays = open_rows(folder)
-        return cls(folder, info, fingerprint, **arrays)
+        return cls(folder=folder, info=info, fingerprint=fingerprint, **arrays)
 
     def empty_split(self, split: Split) -> UserError:
         """The error for a split that is needed and has no queries."""

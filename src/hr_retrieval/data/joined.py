@@ -1,40 +1,16 @@
 """Several prepared data sets as one set of judged tables, so that one guard speaks for all of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from hr_retrieval.data.arrays import Codes, Hashes, Offsets, Rows, Splits
+from hr_retrieval.data.arrays import Codes, Offsets, Rows
 from hr_retrieval.data.dataset import PreparedDataset
-from hr_retrieval.data.keys import Distinct, distinct_numbers
-
-
-@dataclass(frozen=True, eq=False)
-class JoinedTables:
-    """The arrays of several data sets, as `PreparedDataset` has them, with rows one behind the other.
-
-    Queries of equal normalised text are of one text, and documents of equal text duplicates of each
-    other, in whichever data set they stand; a document is of all groups that any document of its
-    text is of.
-    """
-
-    document_duplicate: Codes
-    document_text: Codes
-    group_offsets: Offsets
-    document_groups: Codes
-    query_group: Codes
-    query_text: Codes
-    query_split: Splits
-    text_offsets: Offsets
-    text_queries: Rows
-    positive_offsets: Offsets
-    positive_documents: Rows
-    negative_offsets: Offsets
-    negative_documents: Rows
+from hr_retrieval.data.judged import JudgedArrays
+from hr_retrieval.data.keys import Distinct, distinct_numbers, places_of, rows_by_code
 
 
 def first_rows(datasets: Sequence[PreparedDataset]) -> tuple[list[int], list[int]]:
@@ -46,8 +22,12 @@ def first_rows(datasets: Sequence[PreparedDataset]) -> tuple[list[int], list[int
     return queries, documents
 
 
-def joined(datasets: Sequence[PreparedDataset], shared_groups: bool = True) -> PreparedDataset | JoinedTables:
-    """The tables of all data sets; of a single one they are its own.
+def joined(datasets: Sequence[PreparedDataset], shared_groups: bool = True) -> JudgedArrays:
+    """The arrays of all data sets; of a single one they are its own.
+
+    Queries of equal normalised text are of one text, and documents of equal text duplicates of each
+    other, in whichever data set they stand; a document is of all groups that any document of its
+    text is of.
 
     Args:
         shared_groups: whether equal group ids of several data sets mean the same group.
@@ -60,7 +40,7 @@ def joined(datasets: Sequence[PreparedDataset], shared_groups: bool = True) -> P
         for name in ("query_hashes", "document_hashes", "query_split")
     )
     texts, documents = Distinct.of(query_hashes), Distinct.of(document_hashes)
-    order = np.argsort(texts.codes, kind="stable")
+    text_offsets, text_queries = rows_by_code(texts.codes, len(texts))
     query_group, owners, groups = _groups(datasets, texts.codes, shared_groups)
     group_offsets, document_groups = _groups_by_text(documents.codes, owners, groups)
     positives, negatives = (
@@ -69,16 +49,16 @@ def joined(datasets: Sequence[PreparedDataset], shared_groups: bool = True) -> P
         )
         for kind in ("positive", "negative")
     )
-    return JoinedTables(
+    return JudgedArrays(
         document_duplicate=_duplicates(datasets, documents.codes),
-        document_text=_found(query_hashes[texts.first], document_hashes),
+        document_text=places_of(document_hashes, query_hashes[texts.first]),
         group_offsets=group_offsets,
         document_groups=document_groups,
         query_group=query_group,
         query_text=texts.codes,
         query_split=query_split,
-        text_offsets=np.searchsorted(texts.codes[order], np.arange(len(texts) + 1)).astype(np.int64),
-        text_queries=order,
+        text_offsets=text_offsets,
+        text_queries=text_queries,
         positive_offsets=positives[0],
         positive_documents=positives[1],
         negative_offsets=negatives[0],
@@ -147,10 +127,3 @@ def _concatenated(tables: Sequence[tuple[Offsets, Rows]], firsts: Sequence[int])
     offsets = [np.asarray(own[:-1]) + end for (own, _), end in zip(tables, ends[:-1], strict=True)]
     documents = [np.asarray(rows, np.int64) + first for (_, rows), first in zip(tables, firsts, strict=True)]
     return np.concatenate([*offsets, ends[-1:]]).astype(np.int64), np.concatenate(documents)
-
-
-def _found(hashes: Hashes, wanted: Hashes) -> Codes:
-    """The place of each wanted hash among distinct ones, and -1 for one that is not there."""
-    order = np.argsort(hashes)
-    at = order[np.minimum(np.searchsorted(hashes, wanted, sorter=order), len(hashes) - 1)]
-    return np.where(hashes[at] == wanted, at, -1)

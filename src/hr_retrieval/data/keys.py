@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from pandas.util import hash_array
 
-from hr_retrieval.data.arrays import Codes, Hashes, Mask, Places
+from hr_retrieval.data.arrays import Codes, Hashes, Mask, Offsets, Places, Rows
 from hr_retrieval.errors import UserError
 
 # The first hash sorts and finds; the second, under another key, proves that equal first hashes mean
@@ -37,6 +37,22 @@ def mix(hashes: Hashes, salt: Hashes | int) -> Hashes:
         mixed *= np.uint64(factor)
     mixed ^= mixed >> np.uint64(31)
     return mixed
+
+
+def places_of(wanted: Hashes, hashes: Hashes) -> Codes:
+    """The place of each wanted hash among distinct ones, and -1 for one that is not there."""
+    if not len(hashes):
+        return np.full(len(wanted), -1, np.int32)
+    by_hash = np.argsort(hashes).astype(np.int32)
+    at = by_hash[np.minimum(np.searchsorted(hashes, wanted, sorter=by_hash), len(hashes) - 1)]
+    at[hashes[at] != wanted] = -1
+    return at
+
+
+def rows_by_code(codes: Codes, count: int) -> tuple[Offsets, Rows]:
+    """Offsets and rows: those of code `c`, of 0 to `count - 1`, are `rows[offsets[c] : offsets[c + 1]]`, ascending."""
+    rows = np.argsort(codes, kind="stable").astype(np.int32)
+    return np.searchsorted(codes[rows], np.arange(count + 1, dtype=np.int32)).astype(np.int64), rows
 
 
 def distinct_numbers(numbers: Places) -> Places:

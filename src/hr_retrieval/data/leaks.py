@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hr_retrieval.data.arrays import Mask, Places, Rows
-from hr_retrieval.data.dataset import PreparedDataset
-from hr_retrieval.data.joined import JoinedTables
+from hr_retrieval.data.judged import JudgedArrays
 from hr_retrieval.data.pairs import pair_rows, training_places
 from hr_retrieval.data.source import Source
 from hr_retrieval.data.tables import SPLITS
@@ -48,7 +47,7 @@ class Leak:
         )
 
 
-def leaks(sources: Sequence[Source], tables: PreparedDataset | JoinedTables) -> list[Leak]:
+def leaks(sources: Sequence[Source], tables: JudgedArrays) -> list[Leak]:
     """What each source would show of each other one, where it would show something.
 
     A pair is told by the normalised text of its query or its document, and by the stated group of

@@ -11,7 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.arrays import Codes, Hashes, Mask, PairNumbers, Rows, Splits
-from hr_retrieval.data.keys import Distinct, Index, distinct_numbers, hashes_of, keys_of
+from hr_retrieval.data.keys import (
+    Distinct,
+    Index,
+    distinct_numbers,
+    hashes_of,
+    keys_of,
+    places_of,
+    rows_by_code,
+)
 from hr_retrieval.data.tables import (
     SPLITS,
     Table,
@@ -136,19 +144,10 @@ def _codes(folder: Path, columns: dict[str, str]) -> tuple[Codes, Hashes]:
 def _write_texts(rows: Path, queries: Hashes, documents: Hashes) -> Codes:
     """Write which queries share a text, and which documents have the text of a query; gives the text of each query."""
     texts = Distinct.of(queries)
-    order = np.argsort(texts.codes, kind="stable").astype(np.int32)
     np.save(rows / "query_text.npy", texts.codes)
-    np.save(rows / "text_queries.npy", order)
-    offsets = np.searchsorted(texts.codes[order], np.arange(len(texts) + 1, dtype=np.int32))
-    np.save(rows / "text_offsets.npy", offsets.astype(np.int64))
-    del order, offsets
-    hashes = queries[texts.first]
-    by_hash = np.argsort(hashes).astype(np.int32)
-    document_text = np.full(len(documents), -1, np.int32)
-    if len(hashes):
-        at = by_hash[np.minimum(np.searchsorted(hashes, documents, sorter=by_hash), len(hashes) - 1)]
-        document_text[hashes[at] == documents] = at[hashes[at] == documents]
-    np.save(rows / "document_text.npy", document_text)
+    for name, array in zip(("text_offsets", "text_queries"), rows_by_code(texts.codes, len(texts)), strict=True):
+        np.save(rows / f"{name}.npy", array)
+    np.save(rows / "document_text.npy", places_of(documents, queries[texts.first]))
     return texts.codes
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,8 @@ class Corpus:
 
     def batches(self) -> Iterator[list[Document]]:
         """All documents, in blocks."""
-        batch: list[Document] = []
-        for document in self._documents([*self.metadata], BATCH):
-            batch.append(document)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-        if batch:
+        documents = self._documents([*self.metadata], BATCH)
+        while batch := list(islice(documents, BATCH)):
             yield batch
 
     def _documents(self, metadata: Sequence[str], size: int) -> Iterator[Document]:

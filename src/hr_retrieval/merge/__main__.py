@@ -10,13 +10,10 @@ from hr_retrieval.config.command import entry_point
 @entry_point("merge")
 def main(config: DictConfig) -> None:
     """Merge runs."""
-    from hr_retrieval.files import check_vacant
     from hr_retrieval.merge.soup import merge
 
     runs = [config.runs] if isinstance(config.runs, str) else list(config.runs)
     output = Path(config.output)
-    # Before the runs are read, which takes a while.
-    check_vacant(output)
     soup = merge(runs, output, config.method, config.before, config.metric)
     width = max(len(member.name) for member in soup.members)
     for member in soup.members:

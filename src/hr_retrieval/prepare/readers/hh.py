@@ -16,13 +16,11 @@ from hr_retrieval.prepare.readers.json_lines import json_rows
 from hr_retrieval.prepare.readers.reader import (
     BATCH_ROWS,
     RawBatch,
-    Rejected,
-    Unreadable,
     check_columns,
-    find_files,
     readable,
+    sorted_out,
 )
-from hr_retrieval.prepare.readers.text_files import check_encoding
+from hr_retrieval.prepare.readers.text_files import TextFiles
 
 _COLUMNS = ("vacancy_id", "title", "description", "skills")
 # The fields of a vacancy beside its name; exports also flatten what the API nests.
@@ -33,32 +31,20 @@ _BLOCK = re.compile(r"<(?:/?(?:p|div|ul|ol|li|h\d)|br)\b[^<>]*>", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class HhReader:
+class HhReader(TextFiles):
     """Vacancies as rows with the columns `vacancy_id`, `title`, `description` and `skills` (a list).
 
     The description is the text of `description`, without HTML; of a vacancy that has none, as in
     lists of search results, it is what the snippet says of duties and requirements.
 
+    Files are `.csv`, or JSON: a vacancy a line, an array of them, or a page of search results (with
+    `items`).
+
     Args:
-        path: a file, a folder, a glob pattern or a list of them: `.csv`, or JSON: a vacancy a line,
-            an array of them, or a page of search results (with `items`).
         delimiter: of CSV files.
-        encoding: of the files.
-        errors: as of `CsvReader`.
     """
 
-    path: str | Sequence[str]
     delimiter: str = ";"
-    encoding: Any = "utf-8"
-    errors: str = "strict"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoding", str(self.encoding))
-        check_encoding(self.encoding, self.errors)
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The vacancies in the order of the files; those of a page have the number of the page's line."""
@@ -88,8 +74,7 @@ def _json_batches(file: Path, encoding: str, errors: str) -> Iterator[RawBatch]:
     numbered = enumerate([page] if (page := _page(file, encoding)) else json_rows(file, encoding, errors))
     found = False
     while block := list(islice(numbered, BATCH_ROWS)):
-        rejected = [Rejected.of(file, row, line) for row, line in block if isinstance(line, Unreadable)]
-        kept = [(row, line) for row, line in block if isinstance(line, Mapping)]
+        kept, rejected = sorted_out(file, block)
         found = found or any("name" in line or "items" in line for _, line in kept)
         yield RawBatch(str(file), [row for row, _ in kept], [line for _, line in kept], rejected)
     if not found:

@@ -8,31 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, Unreadable, check_columns, find_files, sorted_out
-from hr_retrieval.prepare.readers.text_files import BROKEN, broken, check_encoding, text_lines
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, Unreadable, check_columns, sorted_out
+from hr_retrieval.prepare.readers.text_files import BROKEN, TextFiles, broken, text_lines
 
 
 @dataclass(frozen=True)
-class JsonLinesReader:
-    """One JSON object a line, or one array of objects; a cell may be a list. A key that a row lacks is null there.
-
-    Args:
-        path: a file, a folder, a glob pattern or a list of them.
-        encoding: of the files.
-        errors: as of `CsvReader`.
-    """
-
-    path: str | Sequence[str]
-    encoding: Any = "utf-8"
-    errors: str = "strict"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoding", str(self.encoding))
-        check_encoding(self.encoding, self.errors)
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
+class JsonLinesReader(TextFiles):
+    """One JSON object a line, or one array of objects; a cell may be a list. A key that a row lacks is null there."""
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The rows; a line that is no JSON object is rejected."""

@@ -17,3 +17,9 @@ class UserError(Exception):
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, str]]:
         # Loader workers and sweep launchers send exceptions between processes.
         return type(self), (self.expected, self.got, self.remedy)
+
+
+def said(error: BaseException) -> str:
+    """The first line of what an error of a library says, without its full stop; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300].rstrip(".") if lines else type(error).__name__

@@ -12,7 +12,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from hr_retrieval.encoder.builtin import BUILTINS, builtin_folder, builtin_of, hub_name_of, is_builtin
 from hr_retrieval.encoder.safety import check_folder, check_links
 from hr_retrieval.encoder.tiny import write_tiny
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import UserError, said
 
 # Weights in other formats (ONNX, OpenVINO, TensorFlow, pickles) are neither needed nor fetched.
 _HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.py"]
@@ -82,10 +82,9 @@ def _from_hub(name: str, revision: str | None) -> Path:
             snapshot_download(name, revision=revision, allow_patterns=_HUB_PATTERNS, ignore_patterns=_HUB_IGNORED)
         )
     except (OSError, ValueError) as error:  # all that the hub's client raises descends from these
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"the model {name!r} in the cache of the Hugging Face hub, or a hub within reach",
-            f"neither ({type(error).__name__}: {reason})",
+            f"neither ({type(error).__name__}: {said(error)})",
             "Name a local folder; or load the model once where the hub can be reached and copy the cache folder here"
             f" (HF_HOME); or set HF_ENDPOINT to a mirror; or use {builtin_of(name) or ' or '.join(BUILTINS)}.",
         ) from None

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import UserError, said
 from hr_retrieval.store.table import OWN
 from hr_retrieval.text import normalise
 
@@ -212,7 +212,6 @@ def _readable(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException, UnicodeError, LookupError) as error:
-        said = (str(error) or type(error).__name__).strip().splitlines()[0][:300].rstrip(".")
         raise UserError(
-            f"a table of documents at {path}", said, "Check delimiter= and encoding=, or write the file anew."
+            f"a table of documents at {path}", said(error), "Check delimiter= and encoding=, or write the file anew."
         ) from error

@@ -12,7 +12,7 @@ from docx.opc.exceptions import OpcError
 from docx.table import Table
 from lxml.etree import LxmlError
 
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import UserError, said
 
 
 def docx_text(content: bytes, most_unpacked: int) -> str:
@@ -31,9 +31,8 @@ def docx_text(content: bytes, most_unpacked: int) -> str:
         return "\n".join(_lines(docx.Document(io.BytesIO(content))))
     except (zipfile.BadZipFile, OpcError, LxmlError, ValueError, KeyError, AttributeError, TypeError, IndexError,
             NotImplementedError, OSError, MemoryError, RecursionError, EOFError, zlib.error) as error:  # fmt: skip
-        said = str(error).splitlines()[0][:200].rstrip(".") if str(error) else type(error).__name__
         raise UserError(
-            "a whole DOCX", f"one that cannot be read ({said})", "Save it anew, or paste its text."
+            "a whole DOCX", f"one that cannot be read ({said(error)})", "Save it anew, or paste its text."
         ) from None
 
 

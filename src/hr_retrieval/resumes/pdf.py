@@ -6,7 +6,7 @@ import logging
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import UserError, said
 
 # It tells of every oddity of a file.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
@@ -29,9 +29,8 @@ def pdf_text(content: bytes, most_pages: int) -> str:
     # Damaged files make the library fail in any of these ways.
     except (PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OSError,
             NotImplementedError, ArithmeticError, AssertionError, MemoryError, ImportError) as error:  # fmt: skip
-        said = str(error).splitlines()[0][:200].rstrip(".") if str(error) else type(error).__name__
         raise UserError(
-            "a whole PDF", f"one that cannot be read ({said})", "Save it anew, or paste its text."
+            "a whole PDF", f"one that cannot be read ({said(error)})", "Save it anew, or paste its text."
         ) from None
     if not text.strip():
         raise UserError(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import UserError, said
 from hr_retrieval.files import renamed, whole_file
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class CheckedCheckpointIO(TorchCheckpointIO):
                 # torch's writer reports a full disk as a RuntimeError without an errno.
                 raise UserError(
                     f"to write the checkpoint {path}",
-                    str(error).splitlines()[0],
+                    said(error),
                     "Free space, then go on with resume=<run directory>.",
                 ) from error
 
@@ -80,7 +80,7 @@ def _read(path: Path, map_location: Any, mmap: bool = False) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(
             f"tensors and plain values in {path}",
-            str(error).splitlines()[0],
+            said(error),
             "Load only checkpoints that this project wrote.",
         ) from None
     return content

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hr_retrieval.config.build import check_targets
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import UserError, said
 from hr_retrieval.runs.directory import Part, Run
 
 # What a run keeps, and why.
@@ -55,7 +55,7 @@ def changed(run: Run, overrides: Sequence[str], groups: Collection[str], steps: 
     except OmegaConfBaseException as error:
         raise UserError(
             "values that resolve in the run's own config",
-            f"{' '.join(overrides)}: {str(error).splitlines()[0]}",
+            f"{' '.join(overrides)}: {said(error)}",
             "Write the value out.",
         ) from None
     if config == run.config:

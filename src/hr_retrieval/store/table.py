@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from lancedb.index import FTS, BTree, IvfSq
 
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import UserError, said
 from hr_retrieval.store.filters import literal
 
 _NAME = "passages"
@@ -202,7 +202,7 @@ def _readable(place: Path | str) -> Iterator[None]:
         yield
     except (ValueError, OSError, RuntimeError) as error:
         raise UserError(
-            f"a table of passages at {place}", _first_line(error), "Index the documents anew, into a new folder."
+            f"a table of passages at {place}", said(error), "Index the documents anew, into a new folder."
         ) from error
 
 
@@ -213,10 +213,6 @@ def _writable(place: Path | str) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"to write {place}",
-            _first_line(error),
+            said(error),
             "Nothing that was there is lost: free some room or mend what it says, and run the same command again.",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300].rstrip(".") if str(error).strip() else type(error).__name__

@@ -18,7 +18,7 @@ from hr_retrieval.store.filters import literal
 
 _NAME = "passages"
 # Columns of every index; others are metadata.
-OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector")
+OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector", "sentences")
 # Vectors of one part of the inverted file; parts read for a query; candidates compared by whole
 # vectors, for each one that is asked for.
 _PART, _PROBES, _REFINED = 1000, 64, 4
@@ -27,7 +27,9 @@ _KEPT = timedelta(hours=1)
 
 
 def schema(dimension: int, metadata: Mapping[str, pa.DataType]) -> pa.Schema:
-    """A row is a passage: the letters `begin : end` of its document's text, which its first passage has."""
+    """A row is a passage: the letters `begin : end` of its document's text, which its first passage has. Vectors of
+    its sentences are as `store.marks.packed` has them.
+    """
     return pa.schema(
         [
             pa.field("document_id", pa.string(), nullable=False),
@@ -37,6 +39,7 @@ def schema(dimension: int, metadata: Mapping[str, pa.DataType]) -> pa.Schema:
             pa.field("text", pa.string()),
             pa.field("digest", pa.string(), nullable=False),
             pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+            pa.field("sentences", pa.binary()),
             *(pa.field(name, kind) for name, kind in metadata.items()),
         ]
     )
@@ -182,6 +185,12 @@ class PassageTable:
         columns = ["document_id", "passage", "begin", "end", "vector"]
         table = pa.Table.from_batches([*self._scan(columns, where)], self.schema.empty_table().select(columns).schema)
         return table.sort_by([("document_id", "ascending"), ("passage", "ascending")]).combine_chunks()
+
+    def sentences(self, ids: Sequence[str]) -> dict[tuple[str, int], bytes | None]:
+        """Vectors of sentences by document and the place where the passage begins."""
+        where = f"document_id IN ({', '.join(map(literal, ids))})"
+        rows = [row for batch in self._scan(["document_id", "begin", "sentences"], where) for row in batch.to_pylist()]
+        return {(row["document_id"], row["begin"]): row["sentences"] for row in rows}
 
     def _scan(self, columns: Sequence[str], where: str | None) -> Iterator[pa.RecordBatch]:
         # Without a number of its own, a scan ends after ten rows.

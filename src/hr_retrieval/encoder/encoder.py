@@ -178,7 +178,8 @@ class Encoder(nn.Module):
                 torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"),
                 prepacked(self.transformer) if many and native_bfloat16() else nullcontext(),
             ):
-                for rows in track(batches, "encoding", disable=not show_progress, transient=True):
+                # A bar that is not shown has a thread all the same, which takes longer than a query.
+                for rows in track(batches, "encoding", transient=True) if show_progress else batches:
                     embeddings[on_device(rows, self.device)] = self(tokens.take(rows).to(self.device))
         finally:
             self.train(training)

@@ -22,6 +22,10 @@ OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector", "se
 # Vectors of one part of the inverted file; parts read for a query; candidates compared by whole
 # vectors, for each one that is asked for.
 _PART, _PROBES, _REFINED = 1000, 64, 4
+_STORE = (
+    "Check the address, and what the environment says of the store: AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID, "
+    "AWS_SECRET_ACCESS_KEY."
+)
 # Readers of the version before go on for so long.
 _KEPT = timedelta(hours=1)
 
@@ -210,9 +214,8 @@ def _readable(place: Path | str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, RuntimeError) as error:
-        raise UserError(
-            f"a table of passages at {place}", said(error), "Index the documents anew, into a new folder."
-        ) from error
+        remedy = _STORE if "://" in str(place) else "Index the documents anew, into a new folder."
+        raise UserError(f"a table of passages at {place}", said(error), remedy) from error
 
 
 @contextmanager
@@ -223,5 +226,6 @@ def _writable(place: Path | str) -> Iterator[None]:
         raise UserError(
             f"to write {place}",
             said(error),
-            "Nothing that was there is lost: free some room or mend what it says, and run the same command again.",
+            "Nothing that was there is lost: "
+            f"{_STORE if '://' in str(place) else 'Free some room or mend what it says, and run the same command again.'}",
         ) from error

@@ -71,7 +71,7 @@ def test_the_card_of_a_run_is_one_that_the_hub_takes(command: Command, run: Path
     assert f"| mrr | {summary['zero_shot']['mrr']:.4f} |" in card
     examples = summary["texts"]["examples"]
     assert len(examples) == 5
-    assert all(f"| {one['query']} | {one['found']} |" in card for one in examples)
+    assert all(f"| {one['query'].strip()} | {one['found']} |" in card for one in examples)
     assert "128 tokens are read, about" in card
     assert "Queries are read as `query: {text}`" in card
     assert "Counterfactual" in card or "counterfactual" in card

@@ -63,7 +63,11 @@ def encode_parts(
     encoder.eval()
     try:
         with torch.inference_mode():
-            in_threads(embed, batches) if on_cpu else [embed(rows) for rows in batches]
+            if on_cpu:
+                in_threads(embed, batches)
+            else:
+                for rows in batches:
+                    embed(rows)
     finally:
         encoder.train(training)
     return whole, found

@@ -123,7 +123,8 @@ class ExactSearch:
 
     def _row(self, found: Found) -> int:
         begin, end = self._offsets[self._places[found.document] :][:2].tolist()
-        return begin + self._spans[begin:end, 0].tolist().index(found.begin)
+        within: int = self._spans[begin:end, 0].tolist().index(found.begin)
+        return int(begin) + within
 
     def _allowed(self, wanted: tuple[Condition, ...]) -> Tensor:
         numbered = self._documents.append_column("#", pa.array(np.arange(len(self._ids))))

@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -148,8 +148,9 @@ def _rows(
 ) -> Iterator[Row]:
     """Encoding in each precision and, where asked for, as a graph; then search over the embeddings in float32."""
     embeddings = {}
-    with _graphs(encoder) if onnx else nullcontext({}) as graphs:
-        for name, encode in {**_precisions(encoder), **graphs}.items():
+    precisions = {precision: _by_torch(encoder, precision) for precision in get_args(Precision)}
+    with _graphs(encoder, onnx) as graphs:
+        for name, encode in {**precisions, **graphs}.items():
             log.info("encoding in %s", name)
 
             def one(call: int, encode: Encode = encode) -> Tensor:
@@ -179,30 +180,30 @@ def _rows(
             yield _timed(what, search, size, repeats, clock)[0]
 
 
-def _precisions(encoder: Encoder) -> dict[str, Encode]:
-    return {
-        precision: lambda texts, kind, precision=precision: encoder.encode(texts, kind, precision=precision).cpu()
-        for precision in get_args(Precision)
-    }
-
-
 @contextmanager
-def _graphs(encoder: Encoder) -> Iterator[dict[str, Encode]]:
-    """The encoder as `export` writes it, on the CPU."""
+def _graphs(encoder: Encoder, wanted: bool) -> Iterator[dict[str, Encode]]:
+    """The encoder as `export` writes it, on the CPU; none where none are wanted."""
+    if not wanted:
+        yield {}
+        return
     names = ("onnx float32", "onnx int8")
     with TemporaryDirectory() as temporary:
-        folders = [Path(temporary, name) for name in names]
-        for folder in folders:
-            folder.mkdir()
+        whole, small = (Path(temporary, name) for name in names)
+        whole.mkdir()
+        small.mkdir()
         device = encoder.device
-        write_graph(encoder.to("cpu"), folders[0])
+        write_graph(encoder.to("cpu"), whole)
         encoder.to(device)
-        quantise(*folders)
-        sessions = zip(names, map(GraphSession, folders), strict=True)
-        yield {
-            name: lambda texts, kind, session=session: session.encode(encoder.worded(texts, kind))
-            for name, session in sessions
-        }
+        quantise(whole, small)
+        yield {name: _by_graph(encoder, GraphSession(Path(temporary, name))) for name in names}
+
+
+def _by_torch(encoder: Encoder, precision: Precision) -> Encode:
+    return lambda texts, kind: encoder.encode(texts, kind, precision=precision).cpu()
+
+
+def _by_graph(encoder: Encoder, session: GraphSession) -> Encode:
+    return lambda texts, kind: session.encode(encoder.worded(texts, kind))
 
 
 def _timed(what: str, call: Callable[[int], Result], items: int, repeats: int, clock: Clock) -> tuple[Row, Result]:

@@ -580,3 +580,22 @@ def test_the_way_to_a_split_that_is_empty(tmp_path: Path, split: str, other: str
     assert f"data.{split}_share" not in remedy
     assert f"data.{other}_share=0.0" in remedy
     assert remedy.endswith("replace=true")
+
+
+def test_nothing_that_is_written_holds_what_is_masked(tmp_path: Path) -> None:
+    secret = "Звоните: +7 912 345-67-89, anna@mail.ru"
+    rows = [*many(), {"a": "cook", "p": secret}, {"a": None, "p": secret}, {"a": "nurse", "p": "text 1", "n": secret}]
+    data = prepare(tmp_path, [*rows, {"a": "miner", "p": secret, "n": secret}])
+    assert data.info["counts"]["masked"] == {"e-mail": 4, "phone": 4}
+    assert [row["reason"] for row in table(data, "rejected")] == [
+        "a: missing",
+        "negative: the same text as a positive of its anchor",
+    ]
+    held = "".join(json.dumps(table(data, name), ensure_ascii=False) for name in ("corpus", "queries", "rejected"))
+    assert held.count("Звоните: [phone], [e-mail]") == 3
+    for file in data.folder.rglob("*"):
+        assert not file.is_file() or b"anna@" not in file.read_bytes()
+    plain = preparation(tmp_path, rows, mask="none")
+    with pytest.raises(UserError, match="mask"):
+        plain.open_or_run()
+    assert secret in {row["text"] for row in table(plain.run(replace=True), "corpus")}

@@ -64,6 +64,21 @@ class TrainConfig:
     logger: Any = field(default_factory=dict)
 
 
+@dataclass
+class ForgetConfig:
+    """What `forget` reads.
+
+    Attributes:
+        find: what tells the person: names, addresses, telephone numbers, ids.
+        folders: prepared data sets, indexes and run directories.
+        apply: whether what is found is taken out; otherwise it is only said.
+    """
+
+    find: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    apply: bool = False
+
+
 Sampler = Enum("Sampler", "tpe random grid")
 Pruner = Enum("Pruner", "median hyperband none")
 
@@ -217,6 +232,7 @@ def leaves(node: Any, path: str = "") -> dict[str, Any]:
 
 _store = ConfigStore.instance()
 _store.store(name="prepare_schema", node=PrepareConfig)
+_store.store(name="forget_schema", node=ForgetConfig)
 _store.store(name="train_schema", node=TrainConfig)
 _store.store(group="hydra/sweeper", name="optuna_schema", node=SweepConfig)
 _store.store(name="export_schema", node=ExportConfig)

@@ -27,6 +27,7 @@ from hr_retrieval.prepare.resolution import Resolution, resolve
 from hr_retrieval.prepare.split import TooFewGroupsError, check_shares
 from hr_retrieval.prepare.ties import widest_tie
 from hr_retrieval.prepare.write import texts_at, write_corpus, write_dropped, write_qrels, write_queries
+from hr_retrieval.privacy.masker import Masker
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Preparation:
         max_rows: read so many rows only.
         shared_documents: whether a document may answer queries of several splits, as a skill does:
             the split then keeps apart the queries alone.
+        mask: which personal data are masked before anything is written; see `Masker`.
     """
 
     reader: Reader
@@ -79,9 +81,11 @@ class Preparation:
     near_duplicate_threshold: float = 0.8
     max_rows: int | None = None
     shared_documents: bool = False
+    mask: str = "contacts"
 
     def __post_init__(self) -> None:
         check_shares(self.validation_share, self.test_share)
+        Masker(self.mask)
         if self.near_duplicates not in ("normalised", "minhash"):
             raise UserError(
                 "near_duplicates to be 'normalised' or 'minhash'", repr(self.near_duplicates), "Choose one of the two."
@@ -116,7 +120,7 @@ class Preparation:
         with whole_folder(folder, bool(replace)) as partial:
             info = self._info(inputs, seed)
             with (
-                RejectedWriter(partial / "rejected.parquet") as rejected,
+                RejectedWriter(partial / "rejected.parquet", Masker(self.mask)) as rejected,
                 TemporaryDirectory(dir=partial, prefix=".intake-") as spool,
                 rejected.named_in_errors(),
             ):
@@ -148,7 +152,7 @@ class Preparation:
             # Made by hand.
             return dataset
         # An option that came later than the data set was as it is by default.
-        later = {"shared_documents": False}
+        later = {"shared_documents": False, "mask": "none"}
         recorded = plain_values(later | dataset.info["options"], "data.") | {"split_seed": dataset.info["seed"]}
         wanted = plain_values(self._options(), "data.") | {"split_seed": seed}
         other = [key for key in wanted | recorded if wanted.get(key) != recorded.get(key)]
@@ -195,7 +199,7 @@ class Preparation:
         """All that the rows say."""
         with progress() as follow:
             batches = follow(self.reader.batches(self.columns.names()))
-            intake = take_in(batches, self.columns, spool, rejected, self.max_rows)
+            intake = take_in(batches, self.columns, spool, rejected, Masker(self.mask), self.max_rows)
         propose_lists(intake.list_styles, self.columns)
         if len(intake.positives.read()) == 0:
             remedy = "Check that data.columns.* name what holds them."
@@ -238,7 +242,7 @@ class Preparation:
         write_corpus(folder, intake.documents, resolution)
         write_queries(folder, intake.queries, resolution)
         rule = self._split_rule(intake, resolution)
-        counts = counts_of(resolution, rejected.counts, intake.skipped)
+        counts = counts_of(resolution, rejected.counts, intake.skipped, intake.masked)
         count, pairs = len(resolution.documents), {1: resolution.positives, 0: resolution.negatives}
         # The ids of both tables come into memory next.
         del resolution

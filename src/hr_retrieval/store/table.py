@@ -1,5 +1,6 @@
 """The passages of an index on disk, by LanceDB: one row a passage, changes in whole commits, old versions readable."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -149,6 +150,13 @@ class PassageTable:
                 plain = {"stem": False, "remove_stop_words": False, "ascii_folding": False}
                 self._table.create_index("text", config=FTS(**plain, **kinds[lexical]))
             self._table.optimize(cleanup_older_than=_KEPT)
+
+    def forget_versions(self) -> None:
+        """Remove from disk what only earlier versions hold; readers of these must open the table anew."""
+        with _writable(self._place), warnings.catch_warnings():
+            # It warns that others may be writing, which the lock of an index rules out.
+            warnings.simplefilter("ignore")
+            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
 
     def nearest(self, query: npt.NDArray[np.float32], k: int, where: str | None, columns: Sequence[str]) -> pa.Table:
         """About the `k` passages of the largest inner product, best first, with `_score`; by the inverted file."""

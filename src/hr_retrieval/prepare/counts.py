@@ -39,6 +39,7 @@ def counts_of(
         "rejected": dict(rejected),
         "masked": dict(masked),
         "leaks": resolution.leaks,
+        "repaired": resolution.repaired,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hr_retrieval.data.arrays import Codes, Places
 from hr_retrieval.data.command import data_command, plain_values, spoken, usual_source
+from hr_retrieval.data.crossings import crossings
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.rows import write_rows
 from hr_retrieval.data.tables import SCHEMA_VERSION, SPLITS, file_hashes, fingerprint_of
@@ -39,6 +40,7 @@ _SHARED_SPLIT_RULE = (
     "whole components of what shares a group or a normalised text, documents shared by the splits, "
     "in the order of a hash of their smallest query and the seed"
 )
+LEAKS = ("refuse", "keep", "repair")
 _STATED_SPLIT_RULE = "as the source states it"
 # What stands in the folder of a data set, the cache of training among it.
 _PARTS = {"corpus.parquet", "queries.parquet", "qrels.parquet", "rejected.parquet", "dataset.json", "rows", "tokens"}
@@ -66,6 +68,10 @@ class Preparation:
         max_rows: read so many rows only.
         shared_documents: whether a document may answer queries of several splits, as a skill does:
             the split then keeps apart the queries alone.
+        leaks: what is done where a stated split shows validation or test queries in another split:
+            `refuse` is an error, `keep` says so and leaves the split as it is published, `repair`
+            leaves out what would show them: the test stays as it is, training and validation give
+            way to it, and training to validation.
         mask: which personal data are masked before anything is written; see `Masker`.
     """
 
@@ -82,10 +88,13 @@ class Preparation:
     max_rows: int | None = None
     shared_documents: bool = False
     mask: str = "contacts"
+    leaks: str = "refuse"
 
     def __post_init__(self) -> None:
         check_shares(self.validation_share, self.test_share)
         Masker(self.mask)
+        if self.leaks not in LEAKS:
+            raise UserError(f"data.leaks to be {', '.join(LEAKS)}", repr(self.leaks), "refuse is the usual one.")
         if self.near_duplicates not in ("normalised", "minhash"):
             raise UserError(
                 "near_duplicates to be 'normalised' or 'minhash'", repr(self.near_duplicates), "Choose one of the two."
@@ -130,11 +139,7 @@ class Preparation:
             info |= {"files": hashes, "fingerprint": fingerprint_of(hashes)}
             write_rows(partial)
             write_json(partial / "dataset.json", info)
-        if info["counts"]["leaks"]:
-            log.warning(
-                "%d validation or test queries of the stated split share a text or a group with another split",
-                info["counts"]["leaks"],
-            )
+            self._check_leaks(PreparedDataset.open(partial))
         return PreparedDataset.open(folder)
 
     def open_or_run(self, seed: int = 1) -> PreparedDataset:
@@ -152,7 +157,7 @@ class Preparation:
             # Made by hand.
             return dataset
         # An option that came later than the data set was as it is by default.
-        later = {"shared_documents": False, "mask": "none"}
+        later = {"shared_documents": False, "mask": "none", "leaks": "keep"}
         recorded = plain_values(later | dataset.info["options"], "data.") | {"split_seed": dataset.info["seed"]}
         wanted = plain_values(self._options(), "data.") | {"split_seed": seed}
         other = [key for key in wanted | recorded if wanted.get(key) != recorded.get(key)]
@@ -224,6 +229,7 @@ class Preparation:
                 self.test_share,
                 seed,
                 self.shared_documents,
+                self.leaks == "repair",
             )
         except TooFewGroupsError as error:
             raise tie.named_in(error) from None
@@ -265,6 +271,21 @@ class Preparation:
             if not (resolution.splits == number).any():
                 log.warning("The source states no query for %s (data.columns.split=null draws a split instead)", name)
         return f"{_STATED_SPLIT_RULE}; validation from its training split: {rule}" if drawn else _STATED_SPLIT_RULE
+
+    def _check_leaks(self, dataset: PreparedDataset) -> None:
+        """Say what crosses the splits, or raise `UserError`."""
+        found = crossings(dataset, self.shared_documents)
+        if not found:
+            return
+        came = f"validation or test queries that other splits show: {'; '.join(map(str, found))}"
+        if self.leaks == "refuse":
+            raise UserError(
+                "a split in which no text, document or group stands twice",
+                came,
+                "data.columns.split=null draws one; data.leaks=repair leaves out of training and validation what would show them; "
+                "data.leaks=keep keeps a published split as it is.",
+            )
+        log.warning("There are %s", came)
 
     def _check_replaceable(self, folder: Path, replace: bool | str, seed: int) -> None:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):

@@ -254,7 +254,9 @@ TORN = [
 ]
 
 
-def test_a_stated_split_that_leaks_is_refused_kept_or_repaired(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stated_split_that_leaks_is_refused_kept_or_repaired(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(UserError, match=r"1 share a query text \(such as 'X!' and 'x'\)"):
         prepare(tmp_path / "refused", TORN, STATED)
     assert not (tmp_path / "refused" / "prepared").exists()
@@ -266,7 +268,11 @@ def test_a_stated_split_that_leaks_is_refused_kept_or_repaired(tmp_path: Path, c
     assert data.info["counts"]["rejected"] == {"s: not train, validation or test": 1}
     data = prepare(tmp_path / "repaired", TORN, STATED, leaks="repair")
     # The test stays; what would show it goes.
-    assert [(row["text"], row["split"]) for row in table(data, "queries")] == [("X!", "test"), ("y", "validation"), ("k", "train")]
+    assert [(row["text"], row["split"]) for row in table(data, "queries")] == [
+        ("X!", "test"),
+        ("y", "validation"),
+        ("k", "train"),
+    ]
     assert judged(data)[1] == {("X!", "2"), ("y", "3"), ("k", "5")}
     assert (data.info["counts"]["repaired"], data.info["counts"]["leaks"]) == (1, 0)
     with pytest.raises(UserError, match="data.leaks to be refuse, keep, repair"):

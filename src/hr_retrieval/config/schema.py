@@ -27,6 +27,26 @@ class PrepareConfig:
 
 
 @dataclass
+class InspectConfig:
+    """What `inspect` reads.
+
+    Attributes:
+        data: an option of `data=`, prepared first if it is missing, or `data.folder` of a prepared
+            data set.
+        split_seed: as of `prepare`.
+        encoder: by whose tokens lengths are counted; null leaves them out.
+        language: of the page, en or ru.
+        output: the HTML file; by default outputs/inspect/<name>.html.
+    """
+
+    data: Any = MISSING
+    split_seed: int = 1
+    encoder: str | None = "builtin:all-MiniLM-L6-v2"
+    language: str = "en"
+    output: str | None = None
+
+
+@dataclass
 class TrainConfig:
     """What `train` reads; each group's own keys are the signature of what it builds.
 
@@ -232,6 +252,7 @@ def leaves(node: Any, path: str = "") -> dict[str, Any]:
 
 _store = ConfigStore.instance()
 _store.store(name="prepare_schema", node=PrepareConfig)
+_store.store(name="inspect_schema", node=InspectConfig)
 _store.store(name="forget_schema", node=ForgetConfig)
 _store.store(name="train_schema", node=TrainConfig)
 _store.store(group="hydra/sweeper", name="optuna_schema", node=SweepConfig)

@@ -80,8 +80,9 @@ def _in_index(folder: Path, person: "Person", apply: bool) -> None:
     print(f"{folder}: {len(ids):,} documents of the index")
     if apply and ids:
         change(folder, None, None, ids)
-        PassageTable(table_place(folder)).forget_versions()
-        print("  taken out, also of its earlier versions")
+        print(
+            "  taken out of what is searched; files of the index keep deleted texts until they are rewritten: index the corpus anew"
+        )
 
 
 if __name__ == "__main__":

@@ -21,11 +21,13 @@ from hr_retrieval.prepare.counts import counts_of
 from hr_retrieval.prepare.duplicates import near_duplicates
 from hr_retrieval.prepare.intake import Intake, progress, take_in
 from hr_retrieval.prepare.list_styles import propose_lists
+from hr_retrieval.prepare.masked import masked_examples
 from hr_retrieval.prepare.origin import changed_input, inputs_of, name_of, same_source
 from hr_retrieval.prepare.readers.reader import Reader
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution, resolve
 from hr_retrieval.prepare.split import TooFewGroupsError, check_shares
+from hr_retrieval.prepare.tidy import Tidying
 from hr_retrieval.prepare.ties import widest_tie
 from hr_retrieval.prepare.write import texts_at, write_corpus, write_dropped, write_qrels, write_queries
 from hr_retrieval.privacy.masker import Masker
@@ -68,6 +70,9 @@ class Preparation:
         max_rows: read so many rows only.
         shared_documents: whether a document may answer queries of several splits, as a skill does:
             the split then keeps apart the queries alone.
+        html: whether HTML in the texts becomes plain text; see `Tidying`.
+        mojibake: whether what was read in a wrong encoding is read in the right one, likewise.
+        unicode: the Unicode form that texts are brought to, likewise.
         leaks: what is done where a stated split shows validation or test queries in another split:
             `refuse` is an error, `keep` says so and leaves the split as it is published, `repair`
             leaves out what would show them: the test stays as it is, training and validation give
@@ -89,10 +94,14 @@ class Preparation:
     shared_documents: bool = False
     mask: str = "contacts"
     leaks: str = "refuse"
+    html: bool = False
+    mojibake: bool = False
+    unicode: str | None = None
 
     def __post_init__(self) -> None:
         check_shares(self.validation_share, self.test_share)
         Masker(self.mask)
+        self._tidying()
         if self.leaks not in LEAKS:
             raise UserError(f"data.leaks to be {', '.join(LEAKS)}", repr(self.leaks), "refuse is the usual one.")
         if self.near_duplicates not in ("normalised", "minhash"):
@@ -157,7 +166,14 @@ class Preparation:
             # Made by hand.
             return dataset
         # An option that came later than the data set was as it is by default.
-        later = {"shared_documents": False, "mask": "none", "leaks": "keep"}
+        later = {
+            "shared_documents": False,
+            "mask": "none",
+            "leaks": "keep",
+            "html": False,
+            "mojibake": False,
+            "unicode": None,
+        }
         recorded = plain_values(later | dataset.info["options"], "data.") | {"split_seed": dataset.info["seed"]}
         wanted = plain_values(self._options(), "data.") | {"split_seed": seed}
         other = [key for key in wanted | recorded if wanted.get(key) != recorded.get(key)]
@@ -174,10 +190,21 @@ class Preparation:
             )
         return dataset
 
+    def masked_examples(self) -> list[tuple[str, str, str]]:
+        """Kind, before and after of some masked pieces, with the personal part hidden; none if the source is gone."""
+        try:
+            return masked_examples(self.reader, self.columns, Masker(self.mask))
+        except UserError:
+            # What was prepared may be all that is kept.
+            return []
+
     def command(self, verb: str, seed: int = 1, *more: str) -> str:
         """A command line that prepares this data set, or trains on it."""
         own = {"name": self.name, "licence": self.licence, "source": self.source}
         return data_command(verb, Path(self.folder), own | {"options": self._options(), "seed": seed}, None, *more)
+
+    def _tidying(self) -> Tidying:
+        return Tidying(self.html, self.mojibake, self.unicode)
 
     def _info(self, inputs: list[Path], seed: int) -> dict[str, Any]:
         """`dataset.json`, but for what only the rows can say."""
@@ -204,7 +231,7 @@ class Preparation:
         """All that the rows say."""
         with progress() as follow:
             batches = follow(self.reader.batches(self.columns.names()))
-            intake = take_in(batches, self.columns, spool, rejected, Masker(self.mask), self.max_rows)
+            intake = take_in(batches, self.columns, spool, rejected, Masker(self.mask), self.max_rows, self._tidying())
         propose_lists(intake.list_styles, self.columns)
         if len(intake.positives.read()) == 0:
             remedy = "Check that data.columns.* name what holds them."

@@ -9,9 +9,11 @@ from typing import Any
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.clean import clean, is_missing, values_of
 from hr_retrieval.prepare.columns import JOINT, Columns, several
+from hr_retrieval.prepare.tidy import Tidying
 from hr_retrieval.privacy.masker import MASKED, Masker
 
 _SPLITS: dict[str, int] = dict(SPLITS.items()) | dict.fromkeys(("valid", "val", "dev"), SPLITS["validation"])
+_UNTOUCHED = Tidying()
 _WORD = re.compile(r"[^\W_]")
 
 
@@ -40,12 +42,15 @@ class Record:
     masked: Counter[str] = field(default_factory=Counter)
 
 
-def read_record(row: Mapping[str, Any], columns: Columns, masker: Masker, corpus_only: bool = False) -> Record | str:
+def read_record(
+    row: Mapping[str, Any], columns: Columns, masker: Masker, tidying: Tidying = _UNTOUCHED, corpus_only: bool = False
+) -> Record | str:
     """Read a row, or say why it cannot be used.
 
     Args:
         masker: of the texts. A group or an id that is an e-mail address is a fault: masked, all
             would be one.
+        tidying: what is mended in the texts first.
         corpus_only: whether the row only brings documents, and so needs no anchor.
     """
     split: int | None = None
@@ -56,7 +61,7 @@ def read_record(row: Mapping[str, Any], columns: Columns, masker: Masker, corpus
     masked: Counter[str] = Counter()
 
     def texts(names: str | Sequence[str] | None) -> tuple[list[str], list[str]]:
-        return _texts(row, several(names), columns, masker, masked)
+        return _texts(row, several(names), columns, masker, masked, tidying)
 
     anchors, anchor_faults = texts(columns.anchor)
     if not anchors and not corpus_only:
@@ -99,7 +104,12 @@ def split_number(name: Any) -> int | None:
 
 
 def _texts(
-    row: Mapping[str, Any], names: Sequence[str], columns: Columns, masker: Masker, masked: Counter[str]
+    row: Mapping[str, Any],
+    names: Sequence[str],
+    columns: Columns,
+    masker: Masker,
+    masked: Counter[str],
+    tidying: Tidying,
 ) -> tuple[list[str], list[str]]:
     """The distinct texts of the named columns in order, and what is wrong with the other values."""
     texts: dict[str, None] = {}
@@ -114,7 +124,7 @@ def _texts(
                 faults.append(f"{name}: not a text")
                 continue
             # Before the lines become one: a name stands on the first.
-            text = clean(masker.masked(value, masked))
+            text = clean(masker.masked(tidying(value), masked))
             placeholder = columns.placeholders.get(text.casefold())
             if placeholder is not None:
                 faults.append(f"{name}: the placeholder {placeholder}")

@@ -42,7 +42,10 @@ search: install ## index the built-in corpus with the newest run of `make train`
 	@grep -q '"table": [0-9]' $(INDEX)/index.json 2>/dev/null || $(BIN)/python -m hr_retrieval.index encoder=$(RUN) corpus=$(CORPUS) output=$(INDEX)
 	$(BIN)/python -m hr_retrieval.serve index=$(INDEX) $(ARGS)
 
-fuzz: install ## ten thousand requests of all sorts to the service
+FUZZED ?= 100000
+
+fuzz: install ## ten thousand requests of all sorts to the service, a hundred thousand files to the readers
+	HF_HUB_OFFLINE=1 FUZZED=$(FUZZED) $(BIN)/python -m pytest -n 0 tests/prepare/readers/test_fuzzed.py
 	HF_HUB_OFFLINE=1 FUZZED=10000 $(BIN)/python -m pytest -n 0 tests/serve/test_app.py -k all_sorts
 
 test: lint ## lint, types and the test suite, offline

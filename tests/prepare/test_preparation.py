@@ -275,7 +275,7 @@ def test_a_stated_split_that_leaks_is_refused_kept_or_repaired(
     ]
     assert judged(data)[1] == {("X!", "2"), ("y", "3"), ("k", "5")}
     assert (data.info["counts"]["repaired"], data.info["counts"]["leaks"]) == (1, 0)
-    with pytest.raises(UserError, match="data.leaks to be refuse, keep, repair"):
+    with pytest.raises(UserError, match=r"data\.leaks to be refuse, keep, repair"):
         preparation(tmp_path, TORN, STATED, leaks="some")
 
 

@@ -27,8 +27,6 @@ def test_html_becomes_text_and_other_texts_stay(markup: str, text: str) -> None:
 
 
 def test_what_was_read_in_a_wrong_encoding_is_read_in_the_right_one() -> None:
-    broken = "Повар горячего цеха — опыт 3 года".encode().decode("cp1251", "replace").replace("\ufffd", "?")
-    assert "Повар" in Tidying(mojibake=True)("Повар".encode().decode("cp1251", "ignore")) or broken
     assert Tidying(mojibake=True)("CafÃ© manager") == "Café manager"
     assert Tidying(mojibake=True)("Повар — café") == "Повар — café"
 
@@ -36,7 +34,7 @@ def test_what_was_read_in_a_wrong_encoding_is_read_in_the_right_one() -> None:
 def test_the_unicode_form_is_chosen() -> None:
     assert Tidying(unicode="NFC")("и\u0306") == "й"
     assert Tidying(unicode="NFKC")("ﬁle ①") == "file 1"
-    with pytest.raises(UserError, match="data.unicode to be NFC or NFKC, or null; got 'NFX'"):
+    with pytest.raises(UserError, match=r"data\.unicode to be NFC or NFKC, or null; got 'NFX'"):
         Tidying(unicode="NFX")
 
 

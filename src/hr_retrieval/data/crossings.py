@@ -46,7 +46,7 @@ def crossings(dataset: PreparedDataset, shared_documents: bool = False) -> list[
     return found
 
 
-def _shared(dataset: PreparedDataset, shared_documents: bool) -> Iterator[tuple[str, Rows, Codes]]:
+def _shared(dataset: PreparedDataset, shared_documents: bool) -> Iterator[tuple[str, Rows, Rows | Codes]]:
     """Of each kind pairs of a query and the code of what it has."""
     everyone = np.arange(dataset.query_count)
     owners = np.repeat(everyone, np.diff(dataset.positive_offsets))
@@ -61,7 +61,7 @@ def _shared(dataset: PreparedDataset, shared_documents: bool) -> Iterator[tuple[
     yield "group", everyone, np.asarray(dataset.query_group)
 
 
-def _crossing(dataset: PreparedDataset, kind: str, owners: Rows, codes: Codes, counted: Mask) -> Crossing | None:
+def _crossing(dataset: PreparedDataset, kind: str, owners: Rows, codes: Rows | Codes, counted: Mask) -> Crossing | None:
     # What stands alone has a negative code.
     owners, codes = owners[codes >= 0], codes[codes >= 0]
     if not len(codes):

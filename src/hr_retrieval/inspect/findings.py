@@ -83,7 +83,7 @@ def findings(
     info, counts = dataset.info, dataset.info.get("counts", {})
     sampled = {table: _sampled(dataset, table) for table in ("queries", "corpus")}
     positives, negatives = (np.diff(offsets) for offsets in (dataset.positive_offsets, dataset.negative_offsets))
-    splits = {}
+    splits: dict[str, tuple[int, int, int]] = {}
     for name, number in SPLITS.items():
         own = dataset.query_split == number
         splits[name] = (int(own.sum()), int(positives[own].sum()), int(negatives[own].sum()))
@@ -132,7 +132,7 @@ def _lengths(encoder: Tokeniser, texts: list[str], kind: Any) -> Lengths:
 def _languages(dataset: PreparedDataset, sampled: dict[str, Any]) -> dict[str, dict[str, float]]:
     rows, texts = sampled["queries"]
     splits = dataset.query_split[rows]
-    sides = {
+    sides: dict[str, list[str]] = {
         name: [text for text, own in zip(texts, splits, strict=True) if own == number]
         for name, number in SPLITS.items()
     }

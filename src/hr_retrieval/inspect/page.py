@@ -55,12 +55,12 @@ def sections(found: Findings, words: Words) -> Iterator[Section]:
         False,
     )
     if found.lengths:
-        heads = ("side", "shortest", "median", "95 %", "longest read", "cut")
+        columns = ("side", "shortest", "median", "95 %", "longest read", "cut")
         rows = [
             [words(side), *(f"{value:,}" for value in own.quantiles), f"{own.cut:.1%}"]
             for side, own in found.lengths.items()
         ]
-        yield words("Length in tokens"), [[*map(words, heads)], *rows], 1, False
+        yield words("Length in tokens"), [[*map(words, columns)], *rows], 1, False
     scripts = list(dict.fromkeys(name for own in found.languages.values() for name in own))
     rows = [[words(side), *(f"{own.get(name, 0):.1%}" for name in scripts)] for side, own in found.languages.items()]
     yield words("Languages"), [["", *map(words, scripts)], *rows], 1, False

@@ -24,7 +24,7 @@ from hr_retrieval.prepare.list_styles import ListStyles
 from hr_retrieval.prepare.readers.reader import RawBatch, Rejected
 from hr_retrieval.prepare.record import Record, read_record
 from hr_retrieval.prepare.rejections import RejectedWriter
-from hr_retrieval.prepare.tidy import Tidying
+from hr_retrieval.prepare.tidy import UNTOUCHED, Tidying
 from hr_retrieval.privacy.masker import Masker
 from hr_retrieval.text import normalise
 
@@ -91,7 +91,7 @@ def take_in(
     rejected: RejectedWriter,
     masker: Masker,
     max_rows: int | None = None,
-    tidying: Tidying = Tidying(),
+    tidying: Tidying = UNTOUCHED,
 ) -> Intake:
     """Read and clean the rows, at most so many; what they say goes to files in `folder`."""
     documents, queries, pairs = _Spool(folder, "documents"), _Spool(folder, "queries"), _Pairs(folder)

@@ -9,11 +9,10 @@ from typing import Any
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.clean import clean, is_missing, values_of
 from hr_retrieval.prepare.columns import JOINT, Columns, several
-from hr_retrieval.prepare.tidy import Tidying
+from hr_retrieval.prepare.tidy import UNTOUCHED, Tidying
 from hr_retrieval.privacy.masker import MASKED, Masker
 
 _SPLITS: dict[str, int] = dict(SPLITS.items()) | dict.fromkeys(("valid", "val", "dev"), SPLITS["validation"])
-_UNTOUCHED = Tidying()
 _WORD = re.compile(r"[^\W_]")
 
 
@@ -43,7 +42,7 @@ class Record:
 
 
 def read_record(
-    row: Mapping[str, Any], columns: Columns, masker: Masker, tidying: Tidying = _UNTOUCHED, corpus_only: bool = False
+    row: Mapping[str, Any], columns: Columns, masker: Masker, tidying: Tidying = UNTOUCHED, corpus_only: bool = False
 ) -> Record | str:
     """Read a row, or say why it cannot be used.
 

@@ -14,9 +14,10 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 # Elements at whose ends words end; and those that hold no text.
-_BLOCKS = frozenset(
-    "p br div ul ol li table tr td th h1 h2 h3 h4 h5 h6 hr section article header footer blockquote pre".split()
-)  # noqa: SIM905
+_BLOCKS = frozenset((
+    "p", "br", "div", "ul", "ol", "li", "table", "tr", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "section", "article",
+    "header", "footer", "blockquote", "pre",
+))  # fmt: skip
 _NO_TEXT = frozenset(("script", "style", "head", "template"))
 
 
@@ -58,6 +59,9 @@ class Tidying:
         if self.html and _MARKUP.search(text):
             text = plain_text(text)
         return text if self.unicode is None else unicodedata.normalize(self.unicode, text)  # type: ignore[arg-type]
+
+
+UNTOUCHED = Tidying()
 
 
 def plain_text(markup: str) -> str:

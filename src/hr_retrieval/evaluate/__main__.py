@@ -18,7 +18,8 @@ def main(config: DictConfig) -> None:
     output = Path(config.output)
     data = Path(config.data.folder)
     options = (config.split, config.corpus, config.identical_text, config.base, config.counterfactuals)
-    report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing)), output)
+    long = (config.passages, config.overlap)
+    report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing), *long), output)
 
 
 if __name__ == "__main__":

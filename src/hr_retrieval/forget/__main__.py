@@ -63,10 +63,10 @@ def _in_folder(folder: Path, person: "Person", apply: bool) -> None:
 
 def _in_index(folder: Path, person: "Person", apply: bool) -> None:
     from hr_retrieval.index.indexing import change
-    from hr_retrieval.store.searcher import table_place
+    from hr_retrieval.store.manifest import Manifest
     from hr_retrieval.store.table import PassageTable
 
-    table = PassageTable(table_place(folder))
+    table = PassageTable(Manifest.read(folder).table_place(folder))
     texts = table.read(
         [name for name in table.schema.names if name not in ("vector", "digest", "begin", "end")]
     ).to_pylist()

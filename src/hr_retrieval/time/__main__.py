@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> None:
     """Time one encoder."""
     # torch takes seconds to import; `--help` needs none of it.
+    from hr_retrieval.extras import ONNX, check_extra
     from hr_retrieval.time.texts import Texts
     from hr_retrieval.time.timing import report, take_timings
 
     output, folder = Path(config.output), config.data.folder
     texts = Texts.of(Path(folder), config.texts) if folder else _builtin(config.texts)
-    report(take_timings(config.encoder, output, texts, config.texts, config.repeats), output)
+    if config.onnx:
+        for package in ONNX:
+            check_extra(package, "onnx")
+    report(take_timings(config.encoder, output, texts, config.texts, config.repeats, config.onnx), output)
 
 
 def _builtin(count: int) -> "Texts":

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hr_retrieval.errors import UserError, said
 from hr_retrieval.extras import check_extra
@@ -86,8 +86,8 @@ class SqlReader:
                         connection = connection.execution_options(
                             postgresql_readonly=True, isolation_level="REPEATABLE READ"
                         )
-                    found = connection.execution_options(stream_results=True, yield_per=BATCH_ROWS).exec_driver_sql(
-                        str(self.query)
+                    found = connection.execution_options(stream_results=True, yield_per=BATCH_ROWS).execute(
+                        self._statement()
                     )
                     if not found.returns_rows:
                         raise UserError(
@@ -99,7 +99,7 @@ class SqlReader:
                     check_columns(Path(name), columns, wanted, "Name them in the query: SELECT title AS anchor, ...")
                     places = {key: columns.index(key) for key in wanted}
                     row = 0
-                    for part in found.partitions():
+                    for part in found.partitions(BATCH_ROWS):
                         values = [{key: line[place] for key, place in places.items()} for line in part]
                         yield RawBatch(name, range(row, row + len(values)), values)
                         row += len(values)
@@ -119,6 +119,12 @@ class SqlReader:
                 "a text that is none",
                 "Write postgresql://user@host:5432/base or sqlite:///file.db.",
             ) from None
+
+    def _statement(self) -> Any:
+        from sqlalchemy import text
+
+        # A colon begins no parameter here.
+        return text(str(self.query).replace(":", r"\:"))
 
     @contextmanager
     def _told(self, name: str, secret: str | None) -> Iterator[None]:

@@ -84,7 +84,9 @@ def test_what_options_build_on_is_no_option_itself(group: str) -> None:
     assert raised.value.options == GROUPS[group]
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "export", "compare", "merge", "time", "index", "search", "serve"])
+@pytest.mark.parametrize(
+    "verb", ["evaluate", "export", "compare", "merge", "time", "index", "search", "serve", "forget"]
+)
 def test_the_help_of_a_verb_without_options_offers_none(verb: str) -> None:
     help_text = composed(verb).hydra.help
     assert "GROUPS" not in help_text.template

@@ -19,9 +19,22 @@ LAYERS = (
     {"data"},
     {"runs"},
     {"sweep", "baselines"},
-    {"ranking", "resumes"},
+    {"ranking", "resumes", "privacy"},
     {"store"},
-    {"prepare", "train", "evaluate", "compare", "export", "merge", "time", "index", "search", "serve"},
+    {
+        "prepare",
+        "train",
+        "evaluate",
+        "compare",
+        "export",
+        "merge",
+        "time",
+        "index",
+        "search",
+        "serve",
+        "forget",
+        "inspect",
+    },
 )
 HEIGHTS = {name: height for height, names in enumerate(LAYERS) for name in names}
 COMMANDS = LAYERS[-1]

@@ -27,6 +27,26 @@ class PrepareConfig:
 
 
 @dataclass
+class InspectConfig:
+    """What `inspect` reads.
+
+    Attributes:
+        data: an option of `data=`, prepared first if it is missing, or `data.folder` of a prepared
+            data set.
+        split_seed: as of `prepare`.
+        encoder: by whose tokens lengths are counted; null leaves them out.
+        language: of the page, en or ru.
+        output: the HTML file; by default outputs/inspect/<name>.html.
+    """
+
+    data: Any = MISSING
+    split_seed: int = 1
+    encoder: str | None = "builtin:all-MiniLM-L6-v2"
+    language: str = "en"
+    output: str | None = None
+
+
+@dataclass
 class TrainConfig:
     """What `train` reads; each group's own keys are the signature of what it builds.
 
@@ -62,6 +82,21 @@ class TrainConfig:
     trainer: Any = MISSING
     callbacks: Any = field(default_factory=dict)
     logger: Any = field(default_factory=dict)
+
+
+@dataclass
+class ForgetConfig:
+    """What `forget` reads.
+
+    Attributes:
+        find: what tells the person: names, addresses, telephone numbers, ids.
+        folders: prepared data sets, indexes and run directories.
+        apply: whether what is found is taken out; otherwise it is only said.
+    """
+
+    find: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    apply: bool = False
 
 
 Sampler = Enum("Sampler", "tpe random grid")
@@ -241,6 +276,8 @@ def leaves(node: Any, path: str = "") -> dict[str, Any]:
 
 _store = ConfigStore.instance()
 _store.store(name="prepare_schema", node=PrepareConfig)
+_store.store(name="inspect_schema", node=InspectConfig)
+_store.store(name="forget_schema", node=ForgetConfig)
 _store.store(name="train_schema", node=TrainConfig)
 _store.store(group="hydra/sweeper", name="optuna_schema", node=SweepConfig)
 _store.store(name="export_schema", node=ExportConfig)

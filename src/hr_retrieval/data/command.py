@@ -25,6 +25,9 @@ _OPTIONS = {
     "HhReader": "hh",
     "TrecReader": "trec",
     "MtebReader": "mteb",
+    "SqlReader": "sql",
+    "XlsxReader": "xlsx",
+    "ResumeReader": "resumes",
 }
 
 

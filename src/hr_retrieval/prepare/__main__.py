@@ -32,6 +32,10 @@ def _prepare(preparation: "Preparation", config: DictConfig) -> None:
         print(f"rejected   {number:>10,} rows: {reason}")
     for reason, number in counts["skipped_values"].items():
         print(f"left out   {number:>10,} values: {reason}")
+    if counts["repaired"]:
+        print(f"left out   {counts['repaired']:>10,} queries that would show measured ones")
+    for kind, number in counts["masked"].items():
+        print(f"masked     {number:>10,} pieces: {kind}")
     print(
         f"The data set is in {dataset.folder}; rejected rows with their reasons are in {dataset.folder / 'rejected.parquet'}."
     )

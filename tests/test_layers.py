@@ -12,7 +12,7 @@ SOURCE = Path(hr_retrieval.__file__).parent
 # From below. What stands in one line is of equal height, and does not import each other.
 LAYERS = (
     {"errors"},
-    {"files", "text", "markdown", "processes", "extras"},
+    {"files", "text", "markdown", "processes", "program", "extras"},
     {"config"},
     {"retrieval"},
     {"encoder", "objective"},
@@ -22,9 +22,10 @@ LAYERS = (
     {"ranking", "resumes"},
     {"store"},
     {"prepare", "train", "evaluate", "compare", "export", "merge", "time", "index", "search", "serve"},
+    {"__main__"},
 )
 HEIGHTS = {name: height for height, names in enumerate(LAYERS) for name in names}
-COMMANDS = LAYERS[-1]
+COMMANDS = LAYERS[-2]
 # What these may import at most, themselves aside.
 NARROW = {
     "errors": set[str](),

@@ -22,6 +22,7 @@ from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.export import __main__ as export
 from hr_retrieval.objective.mixing import AnchorMixing
 from hr_retrieval.prepare import __main__ as prepare
+from hr_retrieval.program import called
 from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.runs.directory import Run
@@ -338,7 +339,7 @@ def test_prepare_reads_the_original_pickle_and_train_prepares_by_itself(command:
     pd.DataFrame(rows, columns=["position", "description"]).to_pickle("train.pkl")
     printed = command(prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine")
     assert "data/prepared/mine" in printed
-    assert "Prepare it again: python -m hr_retrieval.prepare data=pickle" in command(
+    assert f"Prepare it again: {called('prepare')} data=pickle" in command(
         prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine"
     )
     command(

@@ -86,7 +86,12 @@ class SweepConfig:
 
 @dataclass
 class ExportConfig:
-    """What `export` reads."""
+    """What `export` reads.
+
+    Attributes:
+        run: the run directory, whose best checkpoint is taken.
+        output: a new folder.
+    """
 
     run: str = MISSING
     output: str = MISSING

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from hr_retrieval.config.command import entry_point
+from hr_retrieval.config.overrides import word
 from hr_retrieval.config.sources import data_nodes
+from hr_retrieval.data.command import recorded
+from hr_retrieval.program import called, shell_word
 
 if TYPE_CHECKING:
     from hr_retrieval.prepare.preparation import Preparation
 
 
-@entry_point("prepare")
+@entry_point("prepare", recorded)
 def main(config: DictConfig) -> None:
     """Prepare one source, or each of several."""
     # pyarrow and pandas take a second to import; `--help` needs neither.
@@ -32,10 +35,10 @@ def _prepare(preparation: "Preparation", config: DictConfig) -> None:
         print(f"rejected   {number:>10,} rows: {reason}")
     for reason, number in counts["skipped_values"].items():
         print(f"left out   {number:>10,} values: {reason}")
-    print(
-        f"The data set is in {dataset.folder}; rejected rows with their reasons are in {dataset.folder / 'rejected.parquet'}."
-    )
-    print(f"Next: {preparation.command('train', config.split_seed)}")
+    print(f"The data set is in {dataset.folder}.")
+    if counts["rejected"]:
+        print(f"Rejected rows, each with its reason, are in {dataset.folder / 'rejected.parquet'}.")
+    print(f"Next: {called('train')} {shell_word(word('data.folder', str(dataset.folder)))}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
+from hr_retrieval.program import called, shown_path
 from hr_retrieval.sweep.trial import trial_of_this_job
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def end_pruned(trainer: pl.Trainer, folder: Path) -> NoReturn:
 
     message = (
         f"Given up at step {trainer.global_step}: other trials were better by then. "
-        f"To train on all the same: python -m hr_retrieval.train resume={folder}"
+        f"To train on all the same: {called('train')} resume={shown_path(folder)}"
     )
     log.warning(message)
     raise optuna.TrialPruned(message)

@@ -13,7 +13,7 @@ SOURCE = Path(hr_retrieval.__file__).parent
 LAYERS = (
     {"errors"},
     {"files", "text", "markdown", "processes", "program", "extras"},
-    {"config"},
+    {"config", "pages"},
     {"retrieval"},
     {"encoder", "objective"},
     {"data"},

@@ -64,6 +64,7 @@ def test_a_prepared_folder_knows_its_options(tmp_path: Path, monkeypatch: pytest
         *("data.columns.anchor=Должность", "data.columns.positive=text", "split_seed=3"),
         *("seed=2", "data.folder=data/prepared/мои", "model=tiny"),
     ]
+    assert recorded(["-m", "data.folder=data/prepared/мои"])[:2] == ["-m", "data=csv"]
     for more in ("data=esco", "resume=run"):
         assert recorded([more, "data.folder=data/prepared/мои"]) == [more, "data.folder=data/prepared/мои"]
     assert recorded(["data.folder=nowhere"]) == ["data.folder=nowhere"]

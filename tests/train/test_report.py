@@ -1,11 +1,13 @@
 """Tests of what a finished run says."""
 
+import re
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
+from hr_retrieval.program import called
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.train.report import log_final, report
 
@@ -13,6 +15,7 @@ FIGURES = {"mrr": 0.5, "pass@1": 0.25, "recall@10": 1.0, "map": 0.1}
 CONFIG = OmegaConf.create(
     {
         "seed": 3,
+        "datamodule": {"folder": "data/prepared/мои"},
         "output": "somewhere",
         "model": {
             "loss": {"_target_": "hr_retrieval.objective.triplet.TripletLoss", "margin": 0.1},
@@ -45,6 +48,7 @@ def test_the_report_says_figures_places_and_what_comes_next(
     encoder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run(tmp_path / "a [bold] run", CONFIG)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Run, "measured_checkpoint", lambda run: run.folder / "best.ckpt")
     summary = {
         "trained": FIGURES,
@@ -52,15 +56,23 @@ def test_the_report_says_figures_places_and_what_comes_next(
         "queries": 12,
         "documents": 34,
         "corpus": "34 of 90 documents",
+        "verdict": "It is better.",
+        "stopped": "Stopped behind epoch 2, step 28: enough.",
+        "intervals": {"trained": [0.4, 0.6]},
         "encoder": encoder,
     }
     summary["checkpoint"] = "the best checkpoint, of step 28"
     report(run, summary, 61.4)
     said = capsys.readouterr().out
     assert "12 test queries, each ranked over 34 of 90 documents" in said
-    assert "zero-shot" not in said
-    assert [word for word in said.split() if word.replace(".", "").isdigit()][3:6] == ["0.5000", "0.2500", "1.0000"]
-    assert f"{tmp_path / 'a [bold] run'}  (61 s)" in said
+    assert "before training" not in said
+    assert re.search(r"trained +│ 0\.5000 \(0\.4000 to 0\.6000\) │ 0\.2500 │ +1\.0000", said)
+    assert "It is better.\nStopped behind epoch 2, step 28: enough.\n" in said
+    # From where the user is, and quoted where it must be.
+    assert "Run directory   a [bold] run  (61 s)" in said
     assert (encoder is not None) == ("SentenceTransformer('a [bold] run/encoder')" in said)
-    assert said.count("the best checkpoint, of step 28") == (2 if encoder else 1)
-    assert f"resume={tmp_path / 'a [bold] run'}" in said
+    assert f"{called('train')} resume='a [bold] run' trainer.max_epochs=10\n" in said
+    assert (
+        f"{called('evaluate')} encoder='a [bold] run' data.folder=data/prepared/мои output='evaluations/a [bold] run'"
+        in said
+    )

@@ -63,9 +63,14 @@ def recorded(arguments: Sequence[str]) -> list[str]:
     if "options" not in info:
         # Made by hand: of its source nothing is known.
         own = {"name": info.get("name", folder.resolve().name), "licence": info.get("licence", "unknown")}
-        return [*(word(f"data.{key}", value) for key, value in own.items()), "data.source=null", *arguments]
-    known = (word for word in _words(folder, info, None) if not word.startswith("data.folder="))
-    return [*known, *arguments]
+        return _before([*(word(f"data.{key}", value) for key, value in own.items()), "data.source=null"], arguments)
+    return _before([word for word in _words(folder, info, None) if not word.startswith("data.folder=")], arguments)
+
+
+def _before(words: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """The words before the first override: what a user says himself wins, and options such as -m stay in front."""
+    place = next(number for number, argument in enumerate(arguments) if re.match(r"[+~\w][^ ]*=", argument))
+    return [*arguments[:place], *words, *arguments[place:]]
 
 
 def _words(folder: Path, info: Mapping[str, Any], changes: Mapping[str, Any] | None) -> list[str]:

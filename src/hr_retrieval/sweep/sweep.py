@@ -237,7 +237,7 @@ class Sweep:
         again = " hydra.sweeper.retry_failed=true" if failed else ""
         console.print(
             f"Best run  {self.folder / str(run[0].number)}\n"
-            f"Next      compare: {called('compare')} 'runs={shown_path(self.folder)}/**' output=comparisons/{self.folder.name}\n"
+            f"Next      compare: {called('compare')} 'runs={shown_path(self.folder)}/**'\n"
             f"          go on: the same command with hydra.sweep.dir={self.folder} hydra.sweeper.n_trials=...{again}",
             soft_wrap=True,
             highlight=False,

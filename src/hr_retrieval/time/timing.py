@@ -29,6 +29,8 @@ from hr_retrieval.time.texts import QUERIES, Texts
 log = logging.getLogger(__name__)
 
 DEPTHS = (1, 5)
+# Documents by which the time of all is estimated.
+_SAMPLE = 64
 
 Clock = Callable[[], float]
 Result = TypeVar("Result")
@@ -96,6 +98,11 @@ def take_timings(
     return summary
 
 
+def usual_count() -> int:
+    """Documents that take a minute or so on what this machine has."""
+    return 10_000 if torch.cuda.is_available() else 1_000
+
+
 def report(summary: Mapping[str, Any], folder: Path) -> None:
     """Print the table, and where the files are."""
     print(markdown(summary), folder / "timings.json", folder / "timings.md", sep="\n")
@@ -134,7 +141,12 @@ def _rows(encoder: Encoder, queries: list[str], documents: list[str], repeats: i
     """Encoding in each precision, then search over the embeddings in float32."""
     embeddings = {}
     for precision in get_args(Precision):
-        log.info("encoding in %s", precision)
+        # A few texts say how long all of them will take.
+        sample = documents[:_SAMPLE]
+        begun = time.perf_counter()
+        encoder.encode(sample, "document", precision=precision)
+        expected = (time.perf_counter() - begun) * len(documents) / len(sample)
+        log.info("encoding %s documents in %s, about %.0f s", f"{len(documents):,}", precision, expected)
 
         def one(call: int, precision: Precision = precision) -> Tensor:
             return encoder.encode([queries[call % len(queries)]], "query", precision=precision).cpu()

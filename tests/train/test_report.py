@@ -2,13 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger
 
 from hr_retrieval.program import called
 from hr_retrieval.runs.directory import Run
+from hr_retrieval.train.board import Board
 from hr_retrieval.train.report import log_final, report
 
 FIGURES = {"mrr": 0.5, "pass@1": 0.25, "recall@10": 1.0, "map": 0.1}
@@ -18,7 +20,9 @@ CONFIG = OmegaConf.create(
         "datamodule": {"folder": "data/prepared/мои"},
         "output": "somewhere",
         "model": {
-            "loss": {"_target_": "hr_retrieval.objective.triplet.TripletLoss", "margin": 0.1},
+            "encoder": {"name_or_path": "builtin:all-MiniLM-L6-v2"},
+            "loss": {"_target_": "hr_retrieval.objective.triplet.TripletLoss", "form": "smooth", "margin": 0.1},
+            "mixing": {"_target_": "hr_retrieval.objective.mixing.AnchorNegativeMixing"},
             "mini_batch": None,
         },
         "optimizer": {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-4},
@@ -26,21 +30,34 @@ CONFIG = OmegaConf.create(
 )
 
 
-def test_a_table_of_runs_names_classes_and_what_runs_are_compared_by(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = {"model.loss": "TripletLoss", "optimizer": "Adam", "seed": 3, "model.loss.margin": 0.1}
-    shown |= {"model.mini_batch": "None", "optimizer.lr": 1e-4}
-    finals = {"final/mrr": 0.5, "final/pass@1": 0.25, "final/recall@10": 1.0}
-    for logger, expected in (
-        (CSVLogger(tmp_path), [shown | {"output": "somewhere"}]),
-        (TensorBoardLogger(tmp_path), [shown, finals]),
-    ):
-        given: list[object] = []
-        monkeypatch.setattr(logger, "log_hyperparams", lambda *values, given=given: given.extend(values))
-        monkeypatch.setattr(logger, "finalize", given.append)
-        log_final(logger, CONFIG, {"trained": FIGURES})
-        assert given == [*expected, "success"]
+def test_a_table_of_runs_has_what_runs_are_told_apart_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = ["data.folder=x", "seed=3", "model.loss.margin=0.1", "output=somewhere", "optimizer=adam"]
+    board, rows = Board(tmp_path), list[Any]()
+    monkeypatch.setattr(board, "log_trial", lambda *values: rows.extend(values))
+    log_final(board, CONFIG, {"trained": FIGURES}, overrides)
+    settings, figures, name = rows
+    # The usual ones under short names, then what was set beside them.
+    assert settings == {
+        "encoder": "all-MiniLM-L6-v2",
+        "data": "мои",
+        "mixing": "anchor_negative",
+        "lr": 1e-4,
+        "seed": 3,
+        "model.loss.margin": 0.1,
+        "optimizer": "Adam",
+    }
+    assert figures == {"test/mrr": 0.5, "test/pass@1": 0.25, "test/recall@10": 1.0}
+    assert name.startswith("anchor_negative lr=0.0001 seed=3 margin=0.1 optimizer=Adam all-MiniLM-L6-v2 мои (")
+
+
+def test_another_logger_gets_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger, given = CSVLogger(tmp_path), list[Any]()
+    monkeypatch.setattr(logger, "log_hyperparams", given.append)
+    monkeypatch.setattr(logger, "finalize", given.append)
+    log_final(logger, CONFIG, {"trained": FIGURES}, [])
+    assert given[0]["model.loss"] == "TripletLoss"
+    assert given[0]["output"] == "somewhere"
+    assert given[1] == "success"
 
 
 @pytest.mark.parametrize("encoder", ["a [bold] run/encoder", None])

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -20,6 +20,9 @@ from hr_retrieval.files import whole_folder
 from hr_retrieval.markdown import Rows, markdown_table, number
 from hr_retrieval.retrieval.significance import Spread
 from hr_retrieval.runs.figures import FinishedRun
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Settings, and values of each, that a title names.
 _NAMED = 3
@@ -74,6 +77,14 @@ def _short_table(comparison: Comparison) -> Rows:
         mean = own.figures.get(metric)
         rows.append((-np.inf if mean is None else mean, [own.name, "-", "-", number(mean, ".4f"), "-", "-", "-", "-"]))
     return [row for _, row in sorted(rows, key=lambda placed: -placed[0])]
+
+
+def table_of_groups(comparison: Comparison) -> "pd.DataFrame":
+    """What the terminal shows, for a notebook."""
+    import pandas as pd
+
+    header, *body = _short_table(comparison)
+    return pd.DataFrame(body, columns=list(header)).set_index("group")
 
 
 def markdown(comparison: Comparison) -> str:

@@ -39,16 +39,16 @@ def empty_figure(title: str, x_label: str, legend: Sequence[str] = ()) -> go.Fig
 
 
 def intervals(title: str, rows: Mapping[str, tuple[float, Sequence[float] | None]]) -> go.Figure:
-    """A dot for each name, with a bar from the lower to the upper bound, the first one at the top."""
+    """A dot for each name, with a bar from the lower to the upper bound, the first one at the top and in colour."""
     figure = empty_figure(title, "")
     names = list(rows)[::-1]
-    for number, name in enumerate(names):
+    for name in names:
         mean, bounds = rows[name]
         arrays = {"array": [bounds[1] - mean], "arrayminus": [mean - bounds[0]]} if bounds else {}
         told = f" ({bounds[0]:.4f} to {bounds[1]:.4f})" if bounds else ""
         figure.add_scatter(
             x=[mean], y=[lines_of(name, 16)], mode="markers", hoverinfo="text", hovertext=f"{lines_of(name)}<br>{mean:.4f}{told}",
-            marker={"size": 10, "color": COLOURS[0] if number == 0 else "#808080"}, error_x={"type": "data", **arrays},
+            marker={"size": 10, "color": COLOURS[0] if name == names[-1] else "#808080"}, error_x={"type": "data", **arrays},
             showlegend=False,
         )  # fmt: skip
     return figure.update_layout(height=figure.layout.margin.t + figure.layout.margin.b + 48 * len(names))

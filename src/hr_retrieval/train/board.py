@@ -100,10 +100,11 @@ def shown_scalars(metrics: Mapping[str, float]) -> dict[str, float]:
     return result
 
 
-def trial_name(encoder: str, data: str, overrides: Mapping[str, Any], now: datetime) -> str:
-    """What a row of the table of runs is called: encoder, data, what was set, and when."""
-    told = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in overrides.items()]
-    return f"{' '.join([encoder, data, *told])} ({now:%d %b %H:%M:%S})"
+def trial_name(encoder: str, data: str, settings: Mapping[str, Any], now: datetime) -> str:
+    """What a row of the table of runs is called, of which TensorBoard shows the beginning: what was set comes first."""
+    told = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in settings.items() if key != "mixing"]
+    mixing = [str(settings["mixing"])] if "mixing" in settings else []
+    return f"{' '.join([*mixing, *told, encoder, data])} ({now:%d %b %H:%M:%S})"
 
 
 def _boards(trainer: pl.Trainer) -> list[Board]:

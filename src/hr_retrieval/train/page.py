@@ -22,7 +22,7 @@ _FILES = {
     "encoder": "the trained encoder", "tensorboard": "for tensorboard --logdir",
 }  # fmt: skip
 _SETTINGS = (
-    "model.encoder.max_length", "model.loss.form", "model.mixing._target_", "optimizer.lr", "datamodule.batch_size",
+    "model.encoder.name_or_path", "model.encoder.max_length", "model.loss.form", "optimizer.lr", "datamodule.batch_size",
     "trainer.max_epochs", "trainer.precision", "seed",
 )  # fmt: skip
 

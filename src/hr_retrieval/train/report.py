@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # Keys of the command line by which runs are not told apart.
 _ASIDE = re.compile(
-    r"(output|project|run_name|resume|export|test|zero_shot|lexical|hydra|callbacks|logger)\b.*|data\b.*|trainer\.enable.*"
+    r"(output|project|run_name|resume|export|test|zero_shot|lexical|hydra|callbacks|logger)\b.*|data\b.*|trainer\.(enable|log_every).*"
 )
 
 
@@ -133,7 +133,7 @@ def log_final(logger: Logger, config: DictConfig, summary: dict[str, Any], overr
         of_sources = [f"{source}/{name}" for source in summary.get("sources", {}) for name in HEADLINE]
         names = [*HEADLINE, *of_sources] if summary["trained"] else []
         final = {f"test/{name}": summary["trained"][name] for name in names}
-        logger.log_trial(settings, final, trial_name(encoder, data, given, datetime.now()))
+        logger.log_trial(settings, final, trial_name(encoder, data, _usual(flat) | given, datetime.now()))
         _log_ranking(logger, summary.get("ranking"))
     else:
         logger.log_hyperparams(flat)
@@ -141,11 +141,16 @@ def log_final(logger: Logger, config: DictConfig, summary: dict[str, Any], overr
 
 
 def _usual(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """What most runs are compared by, under short names."""
-    keys = {
-        "mixing": "model.mixing", "loss": "model.loss.form", "lr": "optimizer.lr", "batch_size": "datamodule.batch_size", "seed": "seed",
-    }  # fmt: skip
-    return {name: flat[key] for name, key in keys.items() if key in flat}
+    """What most runs are compared by, under short names: TensorBoard shows five columns unasked, by the alphabet."""
+    mixing = str(flat.get("model.mixing", ""))
+    found = {"lr": flat.get("optimizer.lr"), "mixing": _option_of(mixing), "seed": flat.get("seed")}
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def _option_of(mixing: str) -> str:
+    """What the class of a strategy is called on a command line: `anchor_negative` for `AnchorNegativeMixing`."""
+    name = mixing.removesuffix("Mixing")
+    return "none" if name == "No" else re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _given(overrides: Sequence[str], flat: Mapping[str, Any]) -> dict[str, Any]:

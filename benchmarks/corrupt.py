@@ -1,9 +1,8 @@
 """A copy of a prepared data set with fewer or wrong training pairs: what methods are worth under less or worse data.
 
-    python -m benchmarks.corrupt --data data/prepared/esco_titles --output data/prepared/esco_noise
-    --noise 0.3 python -m benchmarks.corrupt --data data/prepared/esco_titles --output
-    data/prepared/esco_tenth --share 0.1 python -m hr_retrieval.train
-    data.folder=data/prepared/esco_noise data.name=esco_noise ...
+    python -m benchmarks.corrupt --data data/prepared/esco_titles --output data/prepared/esco_noise --noise 0.3
+    python -m benchmarks.corrupt --data data/prepared/esco_titles --output data/prepared/esco_tenth --share 0.1
+    python -m hr_retrieval.train data.folder=data/prepared/esco_noise data.name=esco_noise ...
 
 `noise` is the share of the training queries whose pairs point to the documents of another training
 query of that share (a permutation of the pairs, so that no document becomes more frequent); such a

@@ -1,7 +1,6 @@
 """The table of the mixing ablation: each arm at the rate that validation chose, with its test figures.
 
-    python -m benchmarks.mixing --runs 'multirun/mixing_ablation/**' 'outputs/peers/**' --output
-    docs/mixing
+    python -m benchmarks.mixing --runs 'multirun/mixing_ablation/**' 'outputs/peers/**' --output tables/mixing
 
 Reads run directories (and what `benchmarks.peers` wrote). An arm is a loss with a mixing and
 whatever else was set differently; each arm of a data set is shown at the learning rate with the

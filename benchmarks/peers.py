@@ -1,9 +1,9 @@
 """Training with sentence-transformers on a prepared data set: the same backbone, pairs, batch,
 length and number of steps.
 
-    pip install -c constraints.txt -e '.[builtin,peers]' python -m benchmarks.peers --data
-    data/prepared/esco_titles --output outputs/peers/esco_titles --seeds 1 2 3 python -m
-    benchmarks.peers ... --losses smooth --our-batches
+    pip install -c constraints.txt -e '.[builtin,peers]'
+    python -m benchmarks.peers --data data/prepared/esco_titles --output outputs/peers/esco_titles --seeds 1 2 3
+    python -m benchmarks.peers ... --losses smooth --our-batches
 
 The peer trains with its own trainer: our smooth form (`MultipleNegativesRankingLoss`, batches
 without duplicates, both directions as ours) or its cosine `TripletLoss` with one random negative of

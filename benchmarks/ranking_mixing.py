@@ -1,8 +1,7 @@
 """What mixing at ranking time costs: beside an evaluation without it, and as the corpus grows.
 
-python -m benchmarks.ranking_mixing the ratio at 10,000 x 10,000: a few minutes on two cores python
--m benchmarks.ranking_mixing --sizes 1000 10000 100000 1000000 the growth; the last one needs a GPU,
-or hours
+    python -m benchmarks.ranking_mixing                             the ratio at 10,000 x 10,000: minutes
+    python -m benchmarks.ranking_mixing --sizes 1000 10000 100000   the growth; 1000000 takes a GPU, or hours
 
 The ratio is of whole evaluations: encoding (the built-in MiniLM, titles of eight words), exact
 ranks in both directions and all metrics, with the composition that `ranking/mixing=auto` offers at

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hr_retrieval.config.build import buildable
 from hr_retrieval.config.schema import config_dir
+from hr_retrieval.config.sources import data_nodes
 from hr_retrieval.config.startup import check_hydra
 from hr_retrieval.train import resolvers
 
@@ -71,7 +72,8 @@ def test_an_option_composes_may_be_built_and_fits_what_it_builds(group: str, opt
 @pytest.mark.parametrize("verb", ["train", "prepare"])
 def test_a_source_composes_for_training_too(verb: str) -> None:
     for option in GROUPS["data"]:
-        assert composed(verb, f"data={option}").data._target_ == "hr_retrieval.prepare.preparation.Preparation"
+        nodes = data_nodes(composed(verb, f"data={option}").data)
+        assert {node["_target_"] for node in nodes} == {"hr_retrieval.prepare.preparation.Preparation"}
 
 
 @pytest.mark.parametrize("group", ["data", "model"])
@@ -95,9 +97,9 @@ def test_the_yaml_of_a_strategy_names_every_option_with_its_default() -> None:
 
 @pytest.mark.parametrize("option", GROUPS["data"])
 def test_the_yaml_of_a_reader_names_every_option_with_its_default(option: str) -> None:
-    config = OmegaConf.to_container(composed("prepare", f"data={option}").data, resolve=False)
-    assert isinstance(config, dict)
-    for part in (config, config["reader"], config["columns"]):
+    nodes = data_nodes(composed("prepare", f"data={option}").data)
+    configs: list[Any] = [OmegaConf.to_container(node, resolve=False) for node in nodes]
+    for part in (part for config in configs for part in (config, config["reader"], config["columns"])):
         parameters = inspect.signature(get_object(part["_target_"])).parameters
         own = {str(key): value for key, value in part.items() if key != "_target_"}
         assert set(own) == set(parameters)

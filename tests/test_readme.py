@@ -31,7 +31,8 @@ VERBS = {
 SMALL = (
     "model.encoder.name_or_path=tiny", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
 )  # fmt: skip
-FEW = "data.max_rows=300"
+FEW = ("data.max_rows=300",)
+FEW_OF_EACH = ("data.onet_work.max_rows=300", "data.esco_occupations.max_rows=300")
 TRIALS = "hydra.sweeper.n_trials=2"
 BRIEF = ("texts=50", "repeats=2")
 
@@ -71,7 +72,7 @@ def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
         for place in range(20)
     ]
     (tmp_path / "vacancies.csv").write_text("title;description\n" + "".join(rows), encoding="utf-8")
-    command(train.main, *SMALL, FEW, "output=outputs/default/2026-01-31_12-00-00")
+    command(train.main, *SMALL, *FEW, "output=outputs/default/2026-01-31_12-00-00")
     ran = [line for line in commands() if line.startswith("python")]
     for line in ran:
         _, _, verb, *arguments = shlex.split(line, comments=True)
@@ -80,12 +81,13 @@ def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
             if any(argument.startswith("resume=") for argument in arguments):
                 small = SMALL[2:3]
             else:
+                few = FEW_OF_EACH if "experiment=quickstart" in arguments else FEW
                 own = any(argument.startswith(("data=csv", "data.folder=")) for argument in arguments)
-                small = SMALL if own else (*SMALL, FEW)
+                small = SMALL if own else (*SMALL, *few)
             if "hydra/sweeper=optuna" in arguments:
                 small = (*small, TRIALS)
         elif "data=csv" not in arguments and verb == "hr_retrieval.prepare":
-            small = (FEW,)
+            small = FEW
         elif verb == "hr_retrieval.time":
             small = BRIEF
         printed = command(VERBS[verb], *arguments, *small)

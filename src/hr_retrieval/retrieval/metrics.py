@@ -3,12 +3,12 @@
 With the ranks `r_1 < r_2 < ... < r_R` of the `R` relevant documents of a query, at full depth
 unless cut off:
 
-    mrr 1 / r_1 (Voorhees, TREC-8, 1999); mrr@10 is 0 where r_1 > 10 pass@k 1 if r_1 <= k, else 0
-    (also success@k, hit rate, accuracy@k) recall@k |{i : r_i <= k}| / R ndcg@10 sum_{i : r_i <= 10}
-    1 / log2(1 + r_i), over the same for the ranks 1 ... min(R, 10)
-                                                                (Järvelin and Kekäläinen, TOIS
-                                                                2002), gains are 0 or 1
-    map         sum_i i / r_i / R                               (Buckley and Voorhees, SIGIR 2000)
+    mrr         1 / r_1 (Voorhees, TREC-8, 1999); mrr@10 is 0 where r_1 > 10
+    pass@k      1 if r_1 <= k, else 0; also success@k, hit rate, accuracy@k
+    recall@k    |{i : r_i <= k}| / R
+    ndcg@10     sum_{i : r_i <= 10} 1 / log2(1 + r_i), over the same for the ranks 1 ... min(R, 10)
+                (Järvelin and Kekäläinen, TOIS 2002), gains are 0 or 1
+    map         sum_i i / r_i / R (Buckley and Voorhees, SIGIR 2000)
     r_precision |{i : r_i <= R}| / R
 
 `mrr >= pass@1` for every query. A query without a relevant document has no ranks: it is left out

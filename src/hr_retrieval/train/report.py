@@ -93,11 +93,13 @@ def places(this_run: Run, summary: dict[str, Any], seconds: float) -> list[str]:
     if summary["encoder"]:
         encoder = shown_path(Path(summary["encoder"]))
         lines.append(f"Encoder         {encoder}  (in Python: SentenceTransformer({encoder!r}))")
-    if isinstance(data, str):
-        lines += [
-            f"Next, measure   {called('evaluate')} encoder={run} data.folder={shell_word(data)}",
-            f"      search    {called('index')} encoder={run} corpus={shell_word(data)} output=indexes/{folder_name(folder)}",
-        ]
+    folders = [] if data is None else [data] if isinstance(data, str) else list(data)
+    for number, one in enumerate(folders):
+        begin = "      measure   " if number else "Next, measure   "
+        lines.append(f"{begin}{called('evaluate')} encoder={run} data.folder={shell_word(one)}")
+    if folders:
+        corpus = f"corpus={shell_word(folders[0])} output=indexes/{folder_name(folder)}"
+        lines.append(f"      search    {called('index')} encoder={run} {corpus}")
     return [
         *lines,
         f"      compare   {called('compare')} 'runs={Path(folder).parent}/*'",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -31,10 +32,18 @@ class Board(TensorBoardLogger):
     * Validation figures come first. Test figures are in the table of runs alone, since they are one
       dot each; so are Lightning's own epochs nowhere.
     * A figure that has always been 0 is not shown, and one learning rate stands for all equal ones.
+
+    Args:
+        save_dir: where the folder is written.
+        name: of the folder.
+        version: of a folder within it; empty for none.
+        default_hp_metric: whether a row of HParams stands there from the beginning, at -1.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(
+        self, save_dir: str | Path, name: str = "tensorboard", version: str = "", default_hp_metric: bool = False
+    ) -> None:
+        super().__init__(save_dir, name=name, version=version, default_hp_metric=default_hp_metric)
         self.training = False
         self._seen: set[str] = set()
 

@@ -31,6 +31,9 @@ def main() -> None:
         for cell in notebook.cells:
             # When a cell ran says nothing, and makes a change of each line.
             cell.metadata.pop("execution", None)
+            if cell.cell_type == "code":
+                # Warnings name paths of the machine.
+                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         nbformat.write(notebook, path)
         print(f"{path.name}: {len(notebook.cells)} cells")
 

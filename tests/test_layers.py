@@ -12,8 +12,8 @@ SOURCE = Path(hr_retrieval.__file__).parent
 # From below. What stands in one line is of equal height, and does not import each other.
 LAYERS = (
     {"errors"},
-    {"files", "text", "markdown", "processes", "extras"},
-    {"config"},
+    {"files", "text", "markdown", "processes", "program", "extras"},
+    {"config", "pages"},
     {"retrieval"},
     {"encoder", "objective"},
     {"data"},
@@ -35,9 +35,10 @@ LAYERS = (
         "forget",
         "inspect",
     },
+    {"__main__"},
 )
 HEIGHTS = {name: height for height, names in enumerate(LAYERS) for name in names}
-COMMANDS = LAYERS[-1]
+COMMANDS = LAYERS[-2]
 # What these may import at most, themselves aside.
 NARROW = {
     "errors": set[str](),

@@ -11,6 +11,7 @@ from hr_retrieval.evaluate import __main__ as evaluate
 from hr_retrieval.export import __main__ as export
 from hr_retrieval.merge import __main__ as merge
 from hr_retrieval.prepare import __main__ as prepare
+from hr_retrieval.runs import __main__ as runs
 from hr_retrieval.time import __main__ as time
 from hr_retrieval.train import __main__ as train
 from tests.conftest import Command
@@ -25,6 +26,7 @@ VERBS = {
     "hr_retrieval.compare": compare.main,
     "hr_retrieval.merge": merge.main,
     "hr_retrieval.time": time.main,
+    "hr_retrieval.runs": runs.main,
 }
 SMALL = (
     "model.encoder.name_or_path=tiny", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
@@ -44,7 +46,9 @@ def commands(name: str = "README.md") -> list[str]:
 
 def test_the_russian_readme_has_the_same_commands_and_options() -> None:
     assert commands("README.ru.md") == commands()
-    options = [re.findall(r"^\| `(.*?)` \|", (ROOT / name).read_text(encoding="utf-8"), re.M) for name in READMES]
+    options = [
+        re.findall(r"^\* `([\w./…]+=?[^`]*)`", (ROOT / name).read_text(encoding="utf-8"), re.M) for name in READMES
+    ]
     assert options[0] == options[1] != []
 
 
@@ -78,7 +82,8 @@ def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
                 small = SMALL[2:3]
             else:
                 few = FEW_OF_EACH if "experiment=quickstart" in arguments else FEW
-                small = SMALL if "data=csv" in arguments else (*SMALL, *few)
+                own = any(argument.startswith(("data=csv", "data.folder=")) for argument in arguments)
+                small = SMALL if own else (*SMALL, *few)
             if "hydra/sweeper=optuna" in arguments:
                 small = (*small, TRIALS)
         elif "data=csv" not in arguments and verb == "hr_retrieval.prepare":

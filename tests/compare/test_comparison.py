@@ -138,8 +138,8 @@ def test_a_sweep_is_compared_by_one_command(command: Command, toy_dataset: Path,
         assert (table[name]["runs"], table[name]["seeds"]) == ("2", "2")
         best = [best_validation(folder) for folder in folders[2 * number : 2 * number + 2]]
         assert float(table[name]["validation_mean"]) == pytest.approx(statistics.mean(best))
-        assert f"| {name} | 2 | 2 | {statistics.mean(best):.4f} ±" in printed
-        assert f"| {statistics.mean(figures):.4f} ±" in printed
+        assert re.search(rf"│ {re.escape(name)} +│ +2 │ +{statistics.mean(best):.4f} ±", printed)
+        assert f" {statistics.mean(figures):.4f} ±" in printed
         assert all(0 < summary["training_seconds"] < summary["seconds"] for summary in summaries)
         training = statistics.mean(summary["training_seconds"] for summary in summaries)
         assert float(table[name]["training_seconds"]) == pytest.approx(training)
@@ -147,7 +147,10 @@ def test_a_sweep_is_compared_by_one_command(command: Command, toy_dataset: Path,
     systems = json.loads((tmp_path / "measured" / "metrics.json").read_text())["systems"]
     for system in ("BM25", "character TF-IDF"):
         assert float(table[system]["map_mean"]) == pytest.approx(systems[system]["metrics"]["map"])
-        assert f"| {system} | - | - | - | {systems[system]['metrics']['map']:.4f} |" in printed
+        assert re.search(rf"│ {system} +│ +- │ +- │ +{systems[system]['metrics']['map']:.4f} │", printed)
+    # In words, and not as Markdown.
+    assert "than model.encoder.name_or_path=tiny, model.mixing=none: model.encoder" in printed
+    assert "| --- |" not in printed
     assert "Chosen by validation map (" in printed
     assert table[name]["p_queries"]
     document = (tmp_path / "out" / "comparison.md").read_text()
@@ -338,7 +341,7 @@ def test_a_config_inside_of_a_run_is_no_run(tmp_path: Path) -> None:
 
 def test_validations_within_an_epoch_are_spread_over_it(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs" / "a")
-    rows = ["step,epoch,validation/mrr,train/loss", "0,0,0.1,", "5,0,0.2,", "7,0,,0.5", "10,0,0.3,", "20,1,0.4,"]
+    rows = ["step,epoch,validation/mrr,train/loss", "0,0,0.1,", "5,1,0.2,", "7,1,,0.5", "10,1,0.3,", "20,2,0.4,"]
     (run / "metrics.csv").write_text("\n".join(rows) + "\n")
     compared(tmp_path)
     (course,) = charts(tmp_path / "out")[0]["data"]

@@ -59,8 +59,11 @@ def test_names_that_are_marks_stay_text(tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / f"b{seed}", seed, mixing=ANCHOR, margin=0.3, zero_shot=None)
     page = page_of(tmp_path)
     assert page.tags.count("script") == 2
-    assert not {"img", "b", "link", "a", "iframe"} & set(page.tags)
-    assert not any({"src", "href", "onerror"} & set(attributes) for attributes in page.attributes)
+    assert not {"img", "b", "link", "iframe"} & set(page.tags)
+    assert not any({"src", "onerror"} & set(attributes) for attributes in page.attributes)
+    # Links lead to the runs, from where the page lies.
+    links = {str(attributes["href"]) for attributes in page.attributes if "href" in attributes}
+    assert {(tmp_path / "out" / link).resolve() for link in links} == set((tmp_path / "runs").iterdir())
     assert any(HOSTILE in text for text in page.texts)
     drawing = page.scripts[-1]
     assert "<" not in drawing
@@ -123,9 +126,9 @@ def test_a_curve_is_the_mean_over_seeds_with_their_deviation(tmp_path: Path) -> 
     """
     courses = {1: [0.2, 0.4, 0.5], 2: [0.3, 0.5], 3: [0.7]}
     for seed, course in courses.items():
-        rows = [f"{5 * epoch + 5},{epoch},{value},0.1," for epoch, value in enumerate(course)]
+        rows = [f"{5 * epoch + 5},{epoch + 1},{value},0.1," for epoch, value in enumerate(course)]
         write_run(tmp_path / "runs" / f"a{seed}", seed, validation=rows, zero_shot=None)
-    write_run(tmp_path / "runs" / "again", 3, validation=["5,0,0.9,0.1,"], zero_shot=None)
+    write_run(tmp_path / "runs" / "again", 3, validation=["5,1,0.9,0.1,"], zero_shot=None)
     band, mean = charts(compare([str(tmp_path / "runs" / "**")], lexical=False))[0].data
     first = [0.2, 0.3, 0.8]
     assert list(mean.x) == [1, 2, 3]

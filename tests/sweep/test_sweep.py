@@ -17,6 +17,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from hr_retrieval.config.schema import Pruner, Sampler, SweepConfig
 from hr_retrieval.errors import UserError
+from hr_retrieval.program import called
 from hr_retrieval.sweep.search_space import SearchSpace
 from hr_retrieval.sweep.sweep import Launch, Sweep
 from hr_retrieval.sweep.trial import trial_of_this_job
@@ -296,7 +297,7 @@ def test_a_train_sweep_prunes_fails_and_finds(command: "Command", toy_dataset: P
     printed = command(train.main, *options)
     assert "1 complete, 1 pruned, 2 failed" in printed
     assert "optimizer.lr=0.001  model.loss.margin=0.2" in printed
-    assert f"python -m hr_retrieval.train resume={tmp_path / 's' / '2'}" in printed
+    assert f"{called('train')} resume=s/2" in printed
     assert "model.loss.margin" in (tmp_path / "s" / "1" / "error.txt").read_text()
     # Nothing is left to do; a typing error is no failed trial, and a wrong setting no traceback.
     assert "1 complete, 1 pruned, 2 failed" in command(train.main, *options)

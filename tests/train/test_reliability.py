@@ -22,6 +22,7 @@ import torch
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
+from hr_retrieval.program import called
 from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.checkpointing import StepCheckpoint
@@ -230,10 +231,7 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(
         start(*OPTIONS, "output=run", prepare=terminate_at, values=(RetrievalModule, name, count)), tmp_path
     )
     assert printed.startswith("exit 143")
-    assert (
-        f"Stopped by SIGTERM at step {step}. Go on with: python -m hr_retrieval.train resume={tmp_path / 'run'}"
-        in printed
-    )
+    assert f"Stopped by SIGTERM at step {step}. Go on with: {called('train')} resume=run" in printed
     assert "Traceback" not in printed
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "interrupted.ckpt")["global_step"] == step
     assert "Run directory" in ended(start("resume=run"), tmp_path)
@@ -272,7 +270,7 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(
         start(*OPTIONS, "output=run", prepare=interrupt_at, values=(RetrievalModule, "training_step", 5)), tmp_path
     )
     assert printed.startswith("exit 130")
-    assert f"Stopped by Ctrl-C at step 5. Go on with: python -m hr_retrieval.train resume={tmp_path / 'run'}" in printed
+    assert f"Stopped by Ctrl-C at step 5. Go on with: {called('train')} resume=run" in printed
     assert "Traceback" not in printed
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "interrupted.ckpt")["global_step"] == 5
     assert "Run directory" in ended(start("resume=run"), tmp_path)

@@ -1,5 +1,6 @@
 """The command line from end to end, on a toy data set with an encoder of random weights."""
 
+import csv
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.export import __main__ as export
 from hr_retrieval.objective.mixing import AnchorMixing
 from hr_retrieval.prepare import __main__ as prepare
+from hr_retrieval.program import called
 from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.train import __main__ as train
@@ -53,7 +55,15 @@ def test_a_run_leaves_everything_it_promises(command: Command, toy: Path, tmp_pa
         header
     )
     assert OmegaConf.load(run / "config.yaml").optimizer.lr == 1e-3
-    for promised in ("zero-shot", "trained", "12 test queries", str(run), "tensorboard --logdir", "resume="):
+    for promised in (
+        "before training",
+        "trained",
+        "BM25",
+        "12 test queries",
+        f"outputs/p/{run.name}",
+        "--logdir",
+        "resume=",
+    ):
         assert promised in printed
 
 
@@ -63,22 +73,30 @@ def test_tensorboard_s_table_of_runs_has_the_keys_that_matter_and_the_final_figu
     command(train.main, *TOY, "trainer.max_epochs=1", "zero_shot=false", "export=false", "seed=3", "output=run")
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
-    keys = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert keys["seed"].number_value == 3
-    assert keys["model.loss"].string_value == "TripletLoss"
-    assert keys["model.loss.form"].string_value == "smooth"
-    assert keys["optimizer"].string_value == "Adam"
-    assert {"optimizer.lr", "model.loss.margin", "datamodule.batch_size", "trainer.max_epochs", "data.name"} <= set(
-        keys
-    )
-    assert not [key for key in keys if "folder" in key or "dir" in key or key.startswith("logger")]
+    row = HParamsPluginData.FromString(content).session_start_info
+    assert row.hparams["seed"].number_value == 3
+    assert row.hparams["encoder"].string_value == "tiny"
+    assert row.hparams["mixing"].string_value == "anchor"
+    assert row.hparams["trainer.max_epochs"].number_value == 1
+    assert row.group_name.startswith("anchor lr=0.0001 seed=3 max_epochs=1 ")
+    assert not [key for key in row.hparams if "folder" in key or "dir" in key or key.startswith("logger")]
     trained = json.loads((tmp_path / "run" / "summary.json").read_text())["trained"]
     for name in ("mrr", "pass@1", "recall@10"):
-        assert events.Scalars(f"final/{name}")[-1].value == pytest.approx(trained[name])
+        assert events.Scalars(f"test/{name}")[-1].value == pytest.approx(trained[name])
+    # One count of steps: the validation is at the step after which it was made, as in the log.
+    shown = set(events.Tags()["scalars"])
+    assert {event.step for event in events.Scalars("Validation/mrr")} == {int(steps_made(tmp_path / "run"))}
+    assert not [name for name in shown if name == "epoch" or name.startswith(("lr-", "guard/", "final/"))]
     # What the options of configs/callbacks write, too.
     assert {"scores/margin", "scores/best_positive", "scores/hardest_negative"} == set(events.Tags()["histograms"])
-    assert "worst_queries/text_summary" in events.Tags()["tensors"]
+    assert {"worst_queries/text_summary", "best_queries/text_summary"} <= set(events.Tags()["tensors"])
     assert (tmp_path / "run" / "tensorboard" / "projector" / "best_validation" / "tensors.tsv").exists()
+
+
+def steps_made(run: Path) -> str:
+    """The step of the last validation, as `metrics.csv` has it."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return [row["step"] for row in csv.DictReader(file) if row.get("validation/mrr")][-1]
 
 
 def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, toy: Path, tmp_path: Path) -> None:
@@ -305,7 +323,7 @@ def test_prepare_reads_the_original_pickle_and_train_prepares_by_itself(command:
     pd.DataFrame(rows, columns=["position", "description"]).to_pickle("train.pkl")
     printed = command(prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine")
     assert "data/prepared/mine" in printed
-    assert "Prepare it again: python -m hr_retrieval.prepare data=pickle" in command(
+    assert f"Prepare it again: {called('prepare')} data=pickle" in command(
         prepare.main, "data=pickle", "data.reader.path=train.pkl", "data.name=mine"
     )
     command(
@@ -398,7 +416,7 @@ def test_the_mpnet_command_runs_on_a_small_xlm_r_in_the_sentence_transformers_la
         train.main, "model=mpnet", "model.encoder.name_or_path=small", "trainer.max_epochs=2", "data.folder=toy",
         "datamodule.batch_size=8", "trainer.enable_progress_bar=false", "model.mini_batch=4", "output=run",
     )  # fmt: skip
-    assert "zero-shot" in printed
+    assert "before training" in printed
     assert (tmp_path / "run" / "encoder" / "modules.json").exists()
 
 

@@ -57,10 +57,10 @@ def lexical_baselines(
     guard = Guard(dataset, identical_text=identical_text)
     measured = evaluation_set(dataset, guard, "test", corpus, queries)
     ids = dataset.ids_at("queries", measured.query_rows[measured.relevance.counts.numpy() > 0])
-    return [Baseline(name, ids, values) for name, values in _values(dataset, measured).items()]
+    return [Baseline(name, ids, values) for name, values in lexical_values(dataset, measured).items()]
 
 
-def _values(dataset: PreparedDataset, measured: EvaluationSet) -> dict[str, Values]:
+def lexical_values(dataset: PreparedDataset, measured: EvaluationSet) -> dict[str, Values]:
     """Metrics of each query that has a relevant document, by system."""
     relevance = measured.relevance
     queries = dataset.texts_at("queries", measured.query_rows)

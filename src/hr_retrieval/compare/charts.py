@@ -1,13 +1,11 @@
 """A comparison as charts: validation by epoch, and test figures by settings and by seconds."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import cycle
 from pathlib import Path
-from textwrap import TextWrapper
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,27 +14,15 @@ from hr_retrieval.compare.comparison import Comparison
 from hr_retrieval.compare.groups import Group
 from hr_retrieval.compare.settings import shown_value, value_of, values_of
 from hr_retrieval.markdown import number
+from hr_retrieval.pages.chart import COLOURS, LETTERS, LINE, empty_figure, lines_of
 from hr_retrieval.retrieval.significance import Spread, spread
 from hr_retrieval.runs.figures import FinishedRun, validation_curve
 
-# Okabe and Ito, Color universal design, 2008, told apart by the colour-blind too; grey and brown in
-# place of their black and yellow, which are not seen in the dark and in the light.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#808080", "#8c6d1f")
 # Beyond the colours: the mark in a chart, the same in a table, and the line.
 _SHAPES = (("circle", "●", "solid"), ("square", "■", "dash"), ("triangle-up", "▲", "dot"))
 # Numbers of a key above which a chart gives them a scale, and how far apart they lie where it is
 # one of their logarithms.
 _PLACES, _LOG_FROM = 8, 20.0
-# Pixels, and characters on a line of a chart that fits a telephone.
-_HEIGHT, _LINE, _LETTERS = 320, 18, 44
-_CLEAR = "rgba(0,0,0,0)"
-_GRID = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False, "automargin": True}
-
-
-class _Wrapper(TextWrapper):
-    """Breaks names as they are written here: behind a mark, but not within a number."""
-
-    wordsep_re = re.compile(r"(\s+|\S*?(?:[,=(/_]|[.-](?=[A-Za-z])))")
 
 
 @dataclass(frozen=True)
@@ -64,14 +50,14 @@ def charts(comparison: Comparison) -> list[go.Figure]:
 
 def looked(groups: Sequence[Group]) -> list[tuple[Group, Look]]:
     """Each group with its look."""
-    looks = [Look(colour, *shape) for shape in _SHAPES for colour in _COLOURS]
+    looks = [Look(colour, *shape) for shape in _SHAPES for colour in COLOURS]
     return list(zip(groups, cycle(looks), strict=False))
 
 
 def _by_epoch(comparison: Comparison) -> go.Figure:
     metric = comparison.metric
     title = f"Validation {metric} by epoch (0: before training), mean ± sd over seeds"
-    figure = _figure(title, "epoch", comparison.groups)
+    figure = empty_figure(title, "epoch", [group.name for group in comparison.groups])
     for group, look in looked(comparison.groups):
         course = _course(group, metric)
         seeds = max((one.n for one in course.values()), default=0)
@@ -84,7 +70,7 @@ def _by_epoch(comparison: Comparison) -> go.Figure:
                 legendgroup=group.name, showlegend=False,
             )  # fmt: skip
         hints = [
-            f"{_lines(group.name)}<br>epoch {epoch:.4g}: {one} ({one.n} of {seeds} seeds)"
+            f"{lines_of(group.name)}<br>epoch {epoch:.4g}: {one} ({one.n} of {seeds} seeds)"
             for epoch, one in course.items()
         ]
         # A mean of some seeds, because others stopped before, is hollow.
@@ -150,7 +136,7 @@ class _Setting:
 
 def _by_setting(comparison: Comparison, setting: _Setting) -> go.Figure:
     metric = comparison.metric
-    figure = _figure(f"Test {metric} by {setting.key}", setting.key, ())
+    figure = empty_figure(f"Test {metric} by {setting.key}", setting.key)
     for group, look in looked(comparison.groups):
         x = [setting.places[run.folder] for run in group.runs]
         _add(figure, group, look, x, [run.trained[metric] for run in group.runs], _hints(group, metric))
@@ -164,13 +150,13 @@ def _by_setting(comparison: Comparison, setting: _Setting) -> go.Figure:
     ]
     figure.add_scatter(
         x=list(range(len(means))), y=means, mode="markers", hoverinfo="text",
-        hovertext=[f"{_lines(tick)}<br>mean {mean:.4f}" for tick, mean in zip(setting.ticks, means, strict=True)],
+        hovertext=[f"{lines_of(tick)}<br>mean {mean:.4f}" for tick, mean in zip(setting.ticks, means, strict=True)],
         marker={"symbol": "line-ew", "size": 40, "line": {"width": 2, "color": "#808080"}}, showlegend=False,
     )  # fmt: skip
-    width = max(8, _LETTERS // len(means))
+    width = max(8, LETTERS // len(means))
     return figure.update_xaxes(
         tickvals=list(range(len(means))),
-        ticktext=[_lines(tick, width) for tick in setting.ticks],
+        ticktext=[lines_of(tick, width) for tick in setting.ticks],
         range=[-0.5, len(means) - 0.5],
     )
 
@@ -183,7 +169,7 @@ def _by_all_settings(comparison: Comparison, settings: Sequence[_Setting]) -> go
     metric, runs = comparison.metric, [run for group in comparison.groups for run in group.runs]
     figures = _Setting(f"test {metric}", None, False, {run.folder: run.trained[metric] for run in runs})
     axes = [*settings, figures]
-    figure = _figure(f"Test {metric} of each run by all settings", "", ())
+    figure = empty_figure(f"Test {metric} of each run by all settings", "")
     for group, look in looked(comparison.groups):
         for run, hint in zip(group.runs, _hints(group, metric), strict=True):
             y = [axis.height(axis.places[run.folder]) for axis in axes]
@@ -191,13 +177,13 @@ def _by_all_settings(comparison: Comparison, settings: Sequence[_Setting]) -> go
     ticks = [(x, axis.height(value), text) for x, axis in enumerate(axes) for value, text in axis.written().items()]
     across, up, texts = zip(*ticks, strict=True)
     figure.add_scatter(
-        x=across, y=up, text=[_lines(text, 16) for text in texts], mode="text", textposition="middle left", cliponaxis=False,
+        x=across, y=up, text=[lines_of(text, 16) for text in texts], mode="text", textposition="middle left", cliponaxis=False,
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
-    names = [_lines(axis.key, 16) for axis in axes]
+    names = [lines_of(axis.key, 16) for axis in axes]
     # Many axes have room for their texts; where the page has not, the chart scrolls.
     figure.update_layout(width=150 * len(axes) if len(axes) > 3 else None)
-    above = _LINE * max(name.count("<br>") + 1 for name in names)
+    above = LINE * max(name.count("<br>") + 1 for name in names)
     figure.update_layout(height=figure.layout.height + above, margin_t=figure.layout.margin.t + above)
     figure.update_xaxes(tickvals=list(range(len(axes))), ticktext=names, side="top", range=[-0.9, len(axes) - 0.8])
     return figure.update_yaxes(visible=False, range=[-0.15, 1.15])
@@ -205,7 +191,9 @@ def _by_all_settings(comparison: Comparison, settings: Sequence[_Setting]) -> go
 
 def _by_seconds(comparison: Comparison) -> go.Figure:
     metric = comparison.metric
-    figure = _figure(f"Test {metric} of each run by its seconds", "seconds", comparison.groups)
+    figure = empty_figure(
+        f"Test {metric} of each run by its seconds", "seconds", [group.name for group in comparison.groups]
+    )
     for group, look in looked(comparison.groups):
         x = [run.seconds for run in group.runs]
         _add(figure, group, look, x, [run.trained[metric] for run in group.runs], _hints(group, metric))
@@ -215,26 +203,10 @@ def _by_seconds(comparison: Comparison) -> go.Figure:
 def _hints(group: Group, metric: str) -> list[str]:
     """What is said of each run at the pointer."""
     return [
-        f"{_lines(str(run.folder))}<br>{_lines(group.name)}<br>seed {run.seed}: test {escape(metric, quote=False)} "
+        f"{lines_of(str(run.folder))}<br>{lines_of(group.name)}<br>seed {run.seed}: test {escape(metric, quote=False)} "
         f"{run.trained[metric]:.4f}, {number(run.seconds, '.0f')} s"
         for run in group.runs
     ]
-
-
-def _figure(title: str, x_label: str, legend: Sequence[Group]) -> go.Figure:
-    """An empty chart with room below for the names of the groups."""
-    lines = sum(_lines(group.name).count("<br>") + 1 for group in legend)
-    top, bottom = 44 + _LINE * (_lines(title).count("<br>") + 1), 60 + _LINE * lines + 10 * bool(lines)
-    figure = go.Figure()
-    figure.update_layout(
-        template="none", paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, font_size=12, hovermode="closest",
-        title={"text": f"<b>{_lines(title)}</b>", "font_size": 14, "x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad_t": 34},
-        height=_HEIGHT + top + bottom, margin={"l": 50, "r": 20, "t": top, "b": bottom},
-        legend={"yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left", "bgcolor": _CLEAR},
-        hoverlabel={"bgcolor": "#333", "bordercolor": "#808080", "align": "left"}, showlegend=bool(legend),
-        modebar={"bgcolor": _CLEAR, "color": "#808080", "activecolor": "#0072b2"},
-    )  # fmt: skip
-    return figure.update_xaxes(title_text=_lines(x_label), title_standoff=8, **_GRID).update_yaxes(**_GRID)
 
 
 def _add(
@@ -248,14 +220,9 @@ def _add(
     symbols: Sequence[str] | None = None,
 ) -> None:
     """Points of a group in its colour; the legend has each group once."""
-    known = any(trace.name == _lines(group.name) for trace in figure.data)
+    known = any(trace.name == lines_of(group.name) for trace in figure.data)
     figure.add_scatter(
-        x=x, y=y, name=_lines(group.name), mode="lines+markers" if joined else "markers",
+        x=x, y=y, name=lines_of(group.name), mode="lines+markers" if joined else "markers",
         line={"color": look.colour, "dash": look.dash}, marker={"color": look.colour, "size": 8, "symbol": symbols or look.symbol},
         hovertext=hints, hoverinfo="text", legendgroup=group.name, showlegend=not known,
     )  # fmt: skip
-
-
-def _lines(text: str, width: int = _LETTERS) -> str:
-    """Plain text on lines of that width at most, in which Plotly sees no marks of its own."""
-    return "<br>".join(escape(line, quote=False) for line in _Wrapper(width).wrap(text))

@@ -28,6 +28,7 @@ class Comparison:
         chosen: the group with the best mean on validation; `None` for a single group, or where a
             run has no such figure.
         remarks: what a reader must know, a sentence each.
+        base: what differences are from; `None` for each group's encoder before training.
         data: name of the prepared data set, which is that of its folder.
         by: keys whose equal values make a group.
         varying: keys that vary between runs, seeds aside.
@@ -40,6 +41,7 @@ class Comparison:
     baselines: tuple[Baseline, ...]
     chosen: Group | None
     remarks: tuple[str, ...]
+    base: Group | None
     data: str
     by: tuple[str, ...]
     varying: tuple[str, ...]
@@ -85,7 +87,7 @@ def compare(
     told = [*remarks(compared, base, data, varying), *choice(chosen, compared, metric), *told]
     told += [lost for own in baselines for lost in losses(own, compared, metric)]
     return Comparison(
-        metric, metrics, tuple(compared), tuple(baselines), chosen, tuple(told), ", ".join(data), tuple(keys), tuple(varying),
+        metric, metrics, tuple(compared), tuple(baselines), chosen, tuple(told), base, ", ".join(data), tuple(keys), tuple(varying),
         tuple(unfinished),
     )  # fmt: skip
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from hr_retrieval.baselines.figures import Baseline
 from hr_retrieval.compare.groups import Difference, Group, by_seed
 from hr_retrieval.retrieval.significance import crossed_test, holm, randomisation_test
-from hr_retrieval.runs.figures import FinishedRun
+from hr_retrieval.runs.figures import FinishedRun, query_values
 
 _TRAINED, _ZERO_SHOT = "per_query.parquet", "per_query_zero_shot.parquet"
 
@@ -65,7 +64,7 @@ def _query_values(
     ids: dict[Path, list[str]] = {}
     values: dict[Path, npt.NDArray[np.float64]] = {}
     for run in runs:
-        own = _of_queries(run.folder / file, metric)
+        own = query_values(run.folder / file, metric)
         if own is None:
             return None
         ids[run.folder], values[run.folder] = own
@@ -73,22 +72,3 @@ def _query_values(
     if any(other != first for other in ids.values()):
         return None
     return first, np.stack(by_seed(runs, lambda run: values[run.folder]))
-
-
-def _of_queries(path: Path, metric: str) -> tuple[list[str], npt.NDArray[np.float64]] | None:
-    """Ids and values of one run; of several sources those of one (`<source>/<metric>`), or of all by
-    their weights in the mean.
-    """
-    names = pq.read_schema(path).names if path.is_file() else []
-    several = "weight" in names
-    source, _, own = metric.rpartition("/") if several and metric not in names else ("", "", metric)
-    if own not in names:
-        return None
-    table = pq.read_table(path, columns=["query_id", own, *(["weight"] if several else [])])
-    ids, values = table["query_id"].to_pylist(), table[own].to_numpy()
-    if not several:
-        return ids, values
-    if not source:
-        return ids, values * table["weight"].to_numpy()
-    kept = [place for place, one in enumerate(ids) if one.startswith(f"{source}/")]
-    return ([ids[place] for place in kept], values[kept]) if kept else None

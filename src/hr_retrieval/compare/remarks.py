@@ -8,6 +8,10 @@ from hr_retrieval.compare.groups import Group
 from hr_retrieval.compare.settings import values_of
 from hr_retrieval.markdown import number
 from hr_retrieval.retrieval.significance import holm
+from hr_retrieval.retrieval.verdict import SIGNIFICANT
+
+# Groups of a kind that a verdict names.
+_NAMED = 4
 
 
 def remarks(groups: Sequence[Group], base: Group | None, data: Sequence[str], varying: Sequence[str]) -> list[str]:
@@ -40,6 +44,33 @@ def remarks(groups: Sequence[Group], base: Group | None, data: Sequence[str], va
     if untested:
         told.append(f"Not tested, without figures of the same queries on both sides: {'; '.join(untested)}.")
     return told
+
+
+def verdict(groups: Sequence[Group], base: Group | None, metric: str) -> str:
+    """Which groups are better than what they are compared with, by how much and how sure, in one sentence or two."""
+    kinds: dict[str, list[str]] = {
+        "better": [],
+        "worse": [],
+        "neither better nor worse, beyond chance,": [],
+        "not tested": [],
+    }
+    for group in groups:
+        if group.difference is None:
+            continue
+        one, p, over = group.difference, group.difference.p_seeds, "over seeds and queries"
+        if p is None:
+            p, over = one.p_queries, "over queries"
+        kind = list(kinds)[3 if p is None else 2 if p >= SIGNIFICANT else 0 if one.mean > 0 else 1]
+        kinds[kind].append(
+            f"{group.name} ({one.mean:+.4f} {metric}" + ("" if p is None else f", p = {p:.4f} {over}") + ")"
+        )
+    against = "before training" if base is None else base.name
+    told = []
+    for kind, names in kinds.items():
+        shown = names if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
+        if names:
+            told.append(f"{kind.capitalize()}{'' if kind == 'not tested' else f' than {against}'}: {'; '.join(shown)}.")
+    return " ".join(told)
 
 
 def choice(chosen: Group | None, groups: Sequence[Group], metric: str) -> list[str]:

@@ -4,18 +4,25 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from hr_retrieval.compare.comparison import Comparison
 from hr_retrieval.compare.groups import Group
 from hr_retrieval.compare.page import page
+from hr_retrieval.compare.remarks import verdict
 from hr_retrieval.compare.settings import shown_value, values_of
 from hr_retrieval.files import whole_folder
 from hr_retrieval.markdown import Rows, markdown_table, number
 from hr_retrieval.retrieval.significance import Spread
 from hr_retrieval.runs.figures import FinishedRun
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Settings, and values of each, that a title names.
 _NAMED = 3
@@ -31,19 +38,53 @@ def write(comparison: Comparison, folder: Path) -> None:
         (partial / "comparison.md").write_text(_document(comparison), encoding="utf-8")
         (partial / "comparison.csv").write_text(_csv(comparison), encoding="utf-8")
         (partial / "comparison.html").write_text(
-            page(comparison, _title(comparison), _table(comparison), _run_table(comparison)), encoding="utf-8"
+            page(comparison, _title(comparison), _table(comparison), _run_table(comparison), folder), encoding="utf-8"
         )
 
 
 def report(comparison: Comparison, folder: Path) -> None:
-    """Print the table, what a reader must know, and where the files are."""
-    print(markdown(comparison))
+    """Print what is better, a table, what a reader must know, and where the files are."""
+    rows = _short_table(comparison)
+    # Names are not broken, and figures neither.
+    width = sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True)) + 1
+    table = Table(*rows[0])
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows[1:]:
+        table.add_row(*map(escape, row))
+    print(_title(comparison))
+    Console(width=max(80, width)).print(table)
+    print(verdict(comparison.groups, comparison.base, comparison.metric))
     for remark in comparison.remarks:
         print(remark)
     for run in comparison.unfinished:
         print(f"Unfinished, not compared: {run}")
     for name in ("comparison.md", "comparison.csv", "comparison.html"):
         print(folder / name)
+
+
+def _short_table(comparison: Comparison) -> Rows:
+    """What a terminal has room for."""
+    metric = comparison.metric
+    header = ["group", "seeds", "validation", f"test {metric}", "before", "difference", "p (queries)", "p (seeds)"]
+    rows = [(np.inf, header)]
+    for group in comparison.groups:
+        figure, before, measured = group.figures[metric], group.zero_shot.get(metric), group.validation.get(metric)
+        chosen = " (chosen)" * (group is comparison.chosen)
+        told = [str(figure.n), (str(measured) if measured else "-") + chosen, str(figure), number(before, ".4f")]
+        rows.append((figure.mean, [group.name, *told, *_difference(group)]))
+    for own in comparison.baselines:
+        mean = own.figures.get(metric)
+        rows.append((-np.inf if mean is None else mean, [own.name, "-", "-", number(mean, ".4f"), "-", "-", "-", "-"]))
+    return [row for _, row in sorted(rows, key=lambda placed: -placed[0])]
+
+
+def table_of_groups(comparison: Comparison) -> "pd.DataFrame":
+    """What the terminal shows, for a notebook."""
+    import pandas as pd
+
+    header, *body = _short_table(comparison)
+    return pd.DataFrame(body, columns=list(header)).set_index("group")
 
 
 def markdown(comparison: Comparison) -> str:
@@ -115,6 +156,7 @@ def _document(comparison: Comparison) -> str:
     unfinished = [f"- {folder}" for folder in comparison.unfinished]
     parts = [
         f"# {_title(comparison)}",
+        verdict(comparison.groups, comparison.base, comparison.metric),
         markdown(comparison),
         *comparison.remarks,
         f"## Runs, by {comparison.metric}",

@@ -2,9 +2,10 @@
 
 import functools
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from hr_retrieval.config.build import check_targets
+from hr_retrieval.config.help import help_text
 from hr_retrieval.config.message import message
 from hr_retrieval.config.overrides import quoted
 from hr_retrieval.config.schema import config_dir
@@ -27,8 +29,13 @@ from hr_retrieval.errors import UserError
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
-def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], Callable[[], None]]:
+def entry_point(
+    name: str, given: Callable[[Sequence[str]], list[str]] = list
+) -> Callable[[Callable[[DictConfig], float | None]], Callable[[], None]]:
     """Turn `verb(config)` into a command line over `configs/<name>.yaml`.
+
+    `given` may add what the arguments imply. A command that failed before it made anything leaves
+    no folder.
 
     What the verb returns is what a sweep optimises. An exception ends the command with status 1 and
     one message; where the message does not say it all, the traceback is in a file that it names.
@@ -51,8 +58,11 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], C
                 # its own line about it.
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
-                failures.append((error, _own_folder()))
+                failures.append((error, _begun_folder()))
                 return None
+            except (KeyboardInterrupt, SystemExit):
+                _begun_folder()
+                raise
 
         command = hydra.main(version_base="1.3", config_path=config_dir(), config_name=name)(job)
 
@@ -60,10 +70,12 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], float | None]], C
         def main() -> None:
             arguments, asked[_FULL_ERROR] = sys.argv, os.environ.get(_FULL_ERROR)
             failures.clear()
-            sys.argv = [arguments[0], *map(quoted, arguments[1:])]
             try:
                 with _variable(_FULL_ERROR, "1"):
-                    sys.argv[1:] = composable(sys.argv[1:])
+                    sys.argv = [arguments[0], *composable([quoted(word) for word in given(arguments[1:])])]
+                    if {"--help", "-h"} & set(sys.argv[1:]):
+                        print(help_text(name, [word for word in sys.argv[1:] if not word.startswith("-")]), flush=True)
+                        return
                     check_startup(name, sys.argv[1:])
                     command()
                 if failures:
@@ -119,10 +131,21 @@ def _settings(config: DictConfig) -> DictConfig:
     return settings
 
 
-def _own_folder() -> Path | None:
-    """The run directory, where Hydra made one for this job alone."""
+def _begun_folder() -> Path | None:
+    """The run directory, where Hydra made one for this job alone; one that holds Hydra's files alone is removed."""
     settings = HydraConfig.get()
-    return Path(settings.runtime.output_dir) if settings.output_subdir else None
+    if not settings.output_subdir or settings.mode == RunMode.MULTIRUN:
+        return None
+    folder = Path(settings.runtime.output_dir)
+    if not {path.name for path in folder.iterdir()} <= {settings.output_subdir, f"{settings.job.name}.log"}:
+        return folder
+    shutil.rmtree(folder)
+    # Those above that were made for it, which hold nothing else.
+    for parent in folder.parents:
+        if not parent.is_relative_to(Path.cwd() / "outputs") or any(parent.iterdir()):
+            break
+        parent.rmdir()
+    return None
 
 
 def _end_unread() -> NoReturn:

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import re
 import tempfile
 import traceback
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from hr_retrieval.config.overrides import is_sweep, word
 from hr_retrieval.errors import UserError
+from hr_retrieval.program import shell_word
 
 _RELEASE = "Free some room, or name another disk; a run goes on with resume=<run>."
 _ELSEWHERE = "Name another file or folder, or change who may use this one."
@@ -58,6 +61,8 @@ def message(error: Exception, arguments: Sequence[str], folder: Path | None) -> 
     told = _unwrapped(error)
     if isinstance(told, UserError):
         return str(told)
+    if listed := _listed(error, list(arguments)):
+        return str(listed)
     if isinstance(error, OverrideParseException):
         return str(_unparsed(error, list(arguments)))
     if isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError):
@@ -83,12 +88,26 @@ def _unparsed(error: OverrideParseException, arguments: list[str]) -> UserError:
     """An argument that is no override, though quotes were tried."""
     place = arguments.index(error.override) if error.override in arguments else 0
     if "=" not in error.override and place and "=" in arguments[place - 1]:
-        remedy = f"Quote a value with spaces: '{arguments[place - 1]} {error.override}'."
-    elif "=" in error.override:
-        remedy = "Close every bracket and quote; a value that means them as they are needs quotes: 'key=\"a [b\"'."
-    else:
+        remedy = f"Quote a value with spaces: {shell_word(f'{arguments[place - 1]} {error.override}')}"
+    elif not re.match(r"[\w+~./@:$-]+=", error.override, re.ASCII):
         remedy = "See --help for the keys."
+    else:
+        key, _, value = error.override.partition("=")
+        remedy = f"Close every bracket and quote; if they are part of the text: {shell_word(word(key, value))}"
     return UserError("key=value", error.override, remedy)
+
+
+def _listed(error: Exception, arguments: list[str]) -> UserError | None:
+    """An argument with a comma, which parts the values of a sweep, where no sweep was asked for."""
+    if "Ambiguous value for argument" not in str(error):
+        return None
+    sweeps = [one for one in arguments if is_sweep(one)]
+    key, _, value = (sweeps or [""])[0].partition("=")
+    return UserError(
+        "one value, or -m for a sweep over several",
+        f"{key}={value}",
+        f"If the comma is part of the text: {shell_word(word(key, value))} For a list: {shell_word(f'{key}=[{value}]')}",
+    )
 
 
 def _unknown(error: OmegaConfBaseException) -> UserError:

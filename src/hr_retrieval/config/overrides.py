@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -27,6 +28,44 @@ def quoted(argument: str) -> str:
         return argument
     mended = found[1] + _quoted_value(found[2].strip())
     return mended if _parses(mended) else argument
+
+
+def word(key: str, value: Any) -> str:
+    """`key=value` as a user may write it: Hydra's quotes stand only where the command line does not add them."""
+    plain = f"{key}={value}"
+    return plain if isinstance(value, str) and _read(plain) == value else f"{key}={spoken(value)}"
+
+
+def _read(argument: str) -> Any:
+    """What the command line takes an argument for; `None` where it is no value."""
+    try:
+        override = OverridesParser.create().parse_override(quoted(argument))
+    except HydraException:
+        return None
+    value = None if override.is_sweep_override() else override.value()
+    return value.text if isinstance(value, QuotedString) else value
+
+
+def spoken(value: Any) -> str:
+    """A value as Hydra's command line reads it back."""
+    if isinstance(value, list):
+        return f"[{','.join(map(spoken, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if not isinstance(value, str):
+        return str(value)
+    # What begins like a number or is a word of Hydra's own would be read as something else.
+    if re.fullmatch(r"[A-Za-z_./][\w./-]*", value, re.ASCII) and value.casefold() not in (
+        "null", "true", "false", "nan", "inf",
+    ):  # fmt: skip
+        return value
+    escaped = re.sub(r'(\\*)(?="|$)', r"\1\1", value).replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def is_sweep(argument: str) -> bool:
+    """Whether an argument gives several values to go over."""
+    return _parses(quoted(argument)) and OverridesParser.create().parse_override(quoted(argument)).is_sweep_override()
 
 
 def _parses(override: str) -> bool:

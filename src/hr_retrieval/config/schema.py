@@ -57,8 +57,11 @@ class TrainConfig:
             several seeds share one split.
         resume: a run directory to go on with; its own config holds, and plain values may be changed
             beside it (`runs/resuming.py`).
-        output: the run directory; by default a new `outputs/<project>/<time>`.
+        run_name: what stands behind the time in the name of the run directory; by default the
+            encoder and the data set.
+        output: the run directory; by default a new `outputs/<project>/<time>_<run_name>`.
         zero_shot: whether the encoder is measured before training too.
+        lexical: whether BM25 and character n-grams are measured with it, on the test queries.
         test: whether the test split is measured, before and after.
         export: whether the best encoder is written to `<run>/encoder`.
         ranking: `ranking.mixing` are the strategies of mixing at ranking time whose strengths
@@ -69,8 +72,10 @@ class TrainConfig:
     seed: int = 1
     split_seed: int = 1
     resume: str | None = None
+    run_name: str | None = None
     output: str | None = None
     zero_shot: bool = True
+    lexical: bool = True
     test: bool = True
     export: bool = True
     data: Any = MISSING
@@ -124,7 +129,7 @@ class ExportConfig:
     """What `export` reads.
 
     Attributes:
-        run: a run directory.
+        run: the run directory, whose best checkpoint is taken.
         format: `sentence-transformers`; `onnx`, one graph from token ids to unit vectors; or
             `onnx-int8`, the same with weights of 8 bits.
         measured: whether what 8 bits cost is measured on the test split of the run.
@@ -172,7 +177,7 @@ class EvaluateConfig:
         passages: `max` or `mean` ranks long documents by their passages, as an index does; null by
             what the encoder reads of them at once.
         overlap: tokens that the passages of a long text share.
-        output: a new folder.
+        output: a new folder; by default `evaluations/<time>_<encoder>_<data>`.
     """
 
     encoder: str = MISSING
@@ -185,7 +190,18 @@ class EvaluateConfig:
     ranking: Any = MISSING
     passages: str | None = None
     overlap: int = 32
-    output: str = MISSING
+    output: str | None = None
+
+
+@dataclass
+class RunsConfig:
+    """What `runs` reads.
+
+    Attributes:
+        runs: a glob of run directories, or a list of such; `**` goes through all folders below.
+    """
+
+    runs: Any = field(default_factory=lambda: ["outputs/**", "multirun/**"])
 
 
 @dataclass
@@ -201,7 +217,7 @@ class CompareConfig:
         metric: what is compared, as `summary.json` names it.
         lexical: whether BM25 and character TF-IDF are measured on the same test queries, where the
             runs' data still lie there.
-        output: a new folder.
+        output: a new folder; by default `comparisons/<time>`.
     """
 
     runs: Any = field(default_factory=lambda: ["outputs/**", "multirun/**"])
@@ -209,7 +225,7 @@ class CompareConfig:
     baseline: str | None = None
     metric: str = "mrr"
     lexical: bool = True
-    output: str = MISSING
+    output: str | None = None
 
 
 @dataclass
@@ -245,19 +261,20 @@ class TimeConfig:
     Attributes:
         encoder: as of `evaluate`.
         data: `data.folder` is a prepared data set; null takes the built-in ESCO texts.
-        texts: documents that are encoded and searched; repeated where there are fewer.
+        texts: documents that are encoded and searched; repeated where there are fewer. By default
+            10,000 on a GPU, and 1,000 on a CPU.
         repeats: calls of all that is short; all documents are encoded once.
         onnx: whether the encoder is timed as an ONNX graph too, in 32 and in 8 bits; needs the extra
             `onnx`.
-        output: a new folder.
+        output: a new folder; by default `timings/<time>_<encoder>`.
     """
 
     encoder: str = MISSING
     data: TimedTexts = field(default_factory=TimedTexts)
-    texts: int = 10_000
+    texts: int | None = None
     repeats: int = 100
     onnx: bool = False
-    output: str = MISSING
+    output: str | None = None
 
 
 def config_dir() -> str:
@@ -282,6 +299,7 @@ _store.store(name="train_schema", node=TrainConfig)
 _store.store(group="hydra/sweeper", name="optuna_schema", node=SweepConfig)
 _store.store(name="export_schema", node=ExportConfig)
 _store.store(name="evaluate_schema", node=EvaluateConfig)
+_store.store(name="runs_schema", node=RunsConfig)
 _store.store(name="compare_schema", node=CompareConfig)
 _store.store(name="merge_schema", node=MergeConfig)
 _store.store(name="time_schema", node=TimeConfig)

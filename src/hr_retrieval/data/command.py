@@ -1,15 +1,17 @@
 """Command lines that prepare a data set, or use it, as a user would have to write them."""
 
 import re
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from hr_retrieval.config.overrides import word
 from hr_retrieval.config.schema import config_dir
+from hr_retrieval.files import read_json
+from hr_retrieval.program import called, shell_word
 
 # The option of the group `data` by the class of the reader.
 _OPTIONS = {
@@ -44,6 +46,38 @@ def data_command(
         changes: options that are to be others, by dotted key.
         more: further arguments.
     """
+    return " ".join([called(verb), *map(shell_word, [*_words(folder, info, changes), *more])])
+
+
+def recorded(arguments: Sequence[str]) -> list[str]:
+    """The arguments, before them the options that a prepared data set which they name knows itself by.
+
+    `data.folder=data/prepared/mine` alone is all that a training on it needs. Where `data=` is
+    given too, that is meant; and a run that goes on has its data.
+    """
+    given = [re.fullmatch(r"data\.folder=(.+)", word) for word in arguments]
+    folders = [Path(found[1].strip("\"'")) for found in given if found]
+    if len(folders) != 1 or any(re.match(r"(data|resume)=", word) for word in arguments):
+        return list(arguments)
+    (folder,) = folders
+    if not (folder / "corpus.parquet").is_file():
+        return list(arguments)
+    info = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
+    if "options" not in info:
+        # Made by hand: of its source nothing is known.
+        own = {"name": info.get("name", folder.resolve().name), "licence": info.get("licence", "unknown")}
+        return _before([*(word(f"data.{key}", value) for key, value in own.items()), "data.source=null"], arguments)
+    return _before([word for word in _words(folder, info, None) if not word.startswith("data.folder=")], arguments)
+
+
+def _before(words: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """The words before the first override: what a user says himself wins, and options such as -m stay in front."""
+    place = next(number for number, argument in enumerate(arguments) if re.match(r"[+~\w][^ ]*=", argument))
+    return [*arguments[:place], *words, *arguments[place:]]
+
+
+def _words(folder: Path, info: Mapping[str, Any], changes: Mapping[str, Any] | None) -> list[str]:
+    """The overrides that describe a data set: those that differ from its option's defaults."""
     reader = dict(info["options"]["reader"])
     option = _option(str(info["name"]), reader.pop("class"))
     options = {key: info[key] for key in ("name", "licence", "source") if info.get(key) is not None}
@@ -53,10 +87,10 @@ def data_command(
     files = (Path(config_dir()) / f"{name}.yaml" for name in ("data_base", f"data/{option}"))
     usual = OmegaConf.merge(*map(OmegaConf.load, files))
     before = plain_values(OmegaConf.to_container(usual, resolve=False)) | {"folder": f"data/prepared/{info['name']}"}
-    words = [f"data={option}", *(f"data.{key}={spoken(value)}" for key, value in own.items() if value != before[key])]
+    words = [f"data={option}", *(word(f"data.{key}", value) for key, value in own.items() if value != before[key])]
     if info["seed"] != 1:
         words.append(f"split_seed={info['seed']}")
-    return " ".join([f"python -m hr_retrieval.{verb}", *map(shlex.quote, [*words, *more])])
+    return words
 
 
 def _option(name: str, reader: str) -> str:
@@ -80,20 +114,3 @@ def plain_values(options: Any, path: str = "") -> dict[str, Any]:
         elif key not in ("_target_", "defaults"):
             plain[f"{path}{key}"] = value
     return plain
-
-
-def spoken(value: Any) -> str:
-    """A value as Hydra's command line reads it back."""
-    if isinstance(value, list):
-        return f"[{','.join(map(spoken, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if not isinstance(value, str):
-        return str(value)
-    # What begins like a number or is a word of Hydra's own would be read as something else.
-    if re.fullmatch(r"[A-Za-z_./][\w./-]*", value, re.ASCII) and value.casefold() not in (
-        "null", "true", "false", "nan", "inf",
-    ):  # fmt: skip
-        return value
-    escaped = re.sub(r'(\\*)(?="|$)', r"\1\1", value).replace('"', '\\"')
-    return f'"{escaped}"'

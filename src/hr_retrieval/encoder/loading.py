@@ -130,7 +130,7 @@ def choose_pooling(pooling: str | None, module: Any) -> Pooling:
 
 def choose_length(max_length: int | None, loaded: Any) -> int:
     """Tokens read of each text, special tokens included."""
-    table, own = _positions(loaded[0].auto_model), own_length(loaded)
+    table, own = positions(loaded[0].auto_model), own_length(loaded)
     chosen = own if max_length is None else max_length
     if chosen is None:
         raise UserError("a model that says how much it reads", "one that does not", "Set max_length.")
@@ -144,7 +144,7 @@ def choose_length(max_length: int | None, loaded: Any) -> int:
 
 def own_length(loaded: Any) -> int | None:
     """What the folder says that the model reads; None if it says nothing."""
-    limits = (_positions(loaded[0].auto_model), loaded.max_seq_length)
+    limits = (positions(loaded[0].auto_model), loaded.max_seq_length)
     return min((limit for limit in limits if limit is not None and limit < 1 << 30), default=None)
 
 
@@ -187,7 +187,7 @@ def _kind_of(name: str) -> Kind | None:
     return next((kind for kind, names in _PROMPTS.items() if name.lower() in names), None)
 
 
-def _positions(transformer: Any) -> int | None:
+def positions(transformer: Any) -> int | None:
     """How many positions the transformer has for tokens; None if it has no table of them."""
     for module in transformer.modules():
         table = getattr(module, "position_embeddings", None)

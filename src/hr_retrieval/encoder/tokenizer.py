@@ -50,6 +50,12 @@ class FolderTokenizer:
         flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
         return Ragged.from_lengths(torch.from_numpy(flat), lengths), cut
 
+    def lengths(self, texts: list[str]) -> list[int]:
+        """Tokens of each text if nothing were cut."""
+        whole = self.copy()
+        whole.no_truncation()
+        return [len(encoding.ids) for encoding in whole.encode_batch_fast(texts)]
+
     def copy(self) -> Tokenizer:
         """A tokenizer of the same ids, to be set otherwise."""
         return Tokenizer.from_str(self._tokenizer.to_str())

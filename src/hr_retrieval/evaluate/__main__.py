@@ -14,9 +14,10 @@ def main(config: DictConfig) -> None:
     from hr_retrieval.evaluate.evaluation import evaluate
     from hr_retrieval.evaluate.report import report
     from hr_retrieval.ranking.options import asked_mixing
+    from hr_retrieval.runs.folder import output_folder
 
-    output = Path(config.output)
     data = Path(config.data.folder)
+    output = output_folder(config.output, "evaluations", [config.encoder.rsplit(":", 1)[-1], str(data)])
     options = (config.split, config.corpus, config.identical_text, config.base, config.counterfactuals)
     long = (config.passages, config.overlap)
     report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing), *long), output)

@@ -11,6 +11,7 @@ from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate.slices import query_slices
 from hr_retrieval.evaluate.summary import seen_in_training
+from hr_retrieval.program import called
 
 KINDS = ("language", "length", "title", "relevant documents")
 _VALUES = ("mrr", "pass@1")
@@ -35,7 +36,7 @@ def query_table(evaluation: Path, data: Path) -> pd.DataFrame:
         raise UserError(
             f"per_query.parquet of an evaluation in {evaluation}",
             "none",
-            "Write it with python -m hr_retrieval.evaluate.",
+            f"Write it with {called('evaluate')}.",
         )
     dataset, rows = PreparedDataset.open(data), pq.read_table(path).to_pylist()
     closest = [min(zip(row["ranks"], row["relevant_ids"], strict=True)) for row in rows]

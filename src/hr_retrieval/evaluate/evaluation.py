@@ -18,9 +18,10 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate.base import before_training
 from hr_retrieval.evaluate.fairness import counterfactuals as pairs
-from hr_retrieval.evaluate.fairness.cases import MEASURED, SCANNED, Ranked
+from hr_retrieval.evaluate.fairness.cases import MEASURED, SCANNED, Kind, Ranked
 from hr_retrieval.evaluate.fairness.report import model_card_section
 from hr_retrieval.evaluate.fairness.wordlists import WordList, builtin_lists, read_lists
+from hr_retrieval.evaluate.page import page
 from hr_retrieval.evaluate.per_query import write_per_query
 from hr_retrieval.evaluate.summary import (
     BEFORE,
@@ -69,9 +70,10 @@ def evaluate(
     passages: str | None = None,
     overlap: int = 32,
 ) -> dict[str, Any]:
-    """Measure an encoder; write `metrics.json`, `run.trec` and `per_query.parquet`; return what `metrics.json` holds.
+    """Measure an encoder; write what was found; return what `metrics.json` holds.
 
-    Where counterfactual pairs are measured, `counterfactuals.md` is a section for the model card.
+    `metrics.json`, `summary.html`, `run.trec` and `per_query.parquet` are written; where
+    counterfactual pairs are measured, `counterfactuals.md` is a section for the model card.
 
     The texts that are ranked and their embeddings are held in memory.
 
@@ -141,6 +143,7 @@ def evaluate(
         if lists:
             section = model_card_section(summary["counterfactuals"]["results"])
             (partial / "counterfactuals.md").write_text(section, encoding="utf-8")
+        (partial / "summary.html").write_text(page(summary), encoding="utf-8")
     return summary
 
 
@@ -244,8 +247,18 @@ def _counterfactuals(lists: Sequence[WordList], ranked: Ranked, encoder: Encoder
         "at_most": {"queries_scanned": SCANNED, "measured": MEASURED},
         "confidence": CONFIDENCE,
         "lists": {own.name: {"sides": list(own.sides), "sha256": own.fingerprint} for own in occurring},
-        "results": pairs.measure(occurring, ranked, encoder.encode, CONFIDENCE),
+        "results": pairs.measure(occurring, ranked, _told(encoder), CONFIDENCE),
     }
+
+
+def _told(encoder: Encoder) -> pairs.Encode:
+    """Encodes the texts that counterfactual pairs need anew, most of the time of an evaluation, and says how many."""
+
+    def encode(texts: list[str], kind: Kind) -> Tensor:
+        log.info("counterfactual pairs: encoding %s texts (counterfactuals=null leaves them out)", f"{len(texts):,}")
+        return encoder.encode(texts, kind, show_progress=sys.stdout.isatty())
+
+    return encode
 
 
 def _values(ranks: Tensor, relevance: Relevance) -> Values:

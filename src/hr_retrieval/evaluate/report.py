@@ -1,13 +1,15 @@
 """What an evaluation found, on the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from hr_retrieval.evaluate.fairness.report import remark, table_rows
+from hr_retrieval.evaluate.fairness.report import COLUMNS, remark, table_rows, verdicts
+from hr_retrieval.markdown import Rows
 from hr_retrieval.retrieval import HEADLINE
 
 
@@ -26,6 +28,9 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
     console.print(
         f"Mixing at ranking time: {summary['mixing']['words']}.", highlight=False, soft_wrap=True, markup=False
     )
+    console.print(
+        "Encoded in float32; a run measures in its own trainer.precision, which may differ in the third digit."
+    )
     table = Table("", *(f"{name} (95 % interval)" if name == "mrr" else name for name in HEADLINE))
     for column in table.columns[1:]:
         column.justify = "right"
@@ -35,12 +40,17 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
         cells = [f"{means['mrr']:.4f} ({low:.4f} to {high:.4f})", *(f"{means[metric]:.4f}" for metric in HEADLINE[1:])]
         table.add_row(name, *cells)
     console.print(table)
-    lines = list(summary["remarks"])
+    said = [summary["verdict"], *summary["remarks"]]
+    console.print("\n".join(filter(None, said)), soft_wrap=True, highlight=False, markup=False)
+    console.print(_wide(slice_rows(summary), 2))
+    lines = []
     if "counterfactuals" in summary:
         results = summary["counterfactuals"]["results"]
-        console.print(_counterfactual_table(results))
-        lines += [remark(results), f"Section for a model card    {folder / 'counterfactuals.md'}"]
+        if rows := table_rows(results):
+            Console(width=200).print(_wide([COLUMNS, *rows], 3))
+        lines += [*verdicts(results), remark(results), f"Section for a model card    {folder / 'counterfactuals.md'}"]
     lines += [
+        f"To look at                  {folder / 'summary.html'}",
         f"Metrics, intervals, slices  {folder / 'metrics.json'}",
         f"TREC run of the encoder     {folder / 'run.trec'}",
         f"Ranks of each query         {folder / 'per_query.parquet'}",
@@ -48,10 +58,22 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
 
 
-def _counterfactual_table(results: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table("pairs", "changed", "direction")
-    for name in ("queries", "RBO", "|rank shift|", "shift of 1/rank"):
-        table.add_column(name, justify="right")
-    for row in table_rows(results):
-        table.add_row(*row)
+def slice_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """MRR of each system for each kind of queries, with a header."""
+    systems = list(summary["systems"])
+    body = [
+        [kind, name, f"{own['queries']:,}", *(f"{own[system]['mrr']:.4f}" for system in systems)]
+        for kind, parts in summary["slices"].items()
+        for name, own in parts.items()
+    ]
+    return [["slice", "of which", "queries", *systems], *body]
+
+
+def _wide(rows: Rows, text: int) -> Table:
+    """A table whose cells stay on one line; so many columns stand to the left."""
+    table = Table()
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, justify="left" if number < text else "right", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*map(escape, row))
     return table

@@ -13,7 +13,8 @@ from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.evaluate.slices import Mask, query_slices
 from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.retrieval.relevance import Relevance
-from hr_retrieval.retrieval.significance import bootstrap_interval, randomisation_test
+from hr_retrieval.retrieval.significance import bootstrap_interval
+from hr_retrieval.retrieval.verdict import verdict
 from hr_retrieval.text import normalise
 
 # `ENCODER` is with the mixing at ranking time that was chosen for it, `PLAIN` the same without,
@@ -34,7 +35,6 @@ CONFIDENCE = 0.95
 # Metrics with an interval.
 _INTERVALS = (*HEADLINE, "ndcg@10", "map")
 _SLICED = ("mrr", "pass@1")
-_SIGNIFICANT = 0.05
 
 Values = dict[str, npt.NDArray[np.float64]]
 
@@ -51,7 +51,7 @@ class Texts:
 def summary_of(
     dataset: PreparedDataset, measured: EvaluationSet, texts: Texts, values: Mapping[str, Values]
 ) -> dict[str, Any]:
-    """Counts, figures with intervals, slices, and a sentence for each system that the encoder loses to."""
+    """Counts, figures with intervals, slices, and whether the encoder is better than the others."""
     has_relevant = (texts.relevance.counts > 0).numpy()
     return {
         "split": measured.split,
@@ -66,7 +66,8 @@ def summary_of(
         "data": {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint},
         "confidence": CONFIDENCE,
         "systems": {name: {"metrics": means(own), "intervals": _intervals(own)} for name, own in values.items()},
-        "remarks": _remarks(values),
+        "verdict": _verdict(values),
+        "remarks": [],
         "slices": _slices(dataset, texts, np.flatnonzero(has_relevant), values),
     }
 
@@ -79,19 +80,9 @@ def _intervals(values: Values) -> dict[str, list[float]]:
     return {name: list(bootstrap_interval(values[name], CONFIDENCE)) for name in _INTERVALS}
 
 
-def _remarks(values: Mapping[str, Values]) -> list[str]:
-    """One plain sentence for each system that the encoder loses to."""
-    remarks, own = [], values[ENCODER]["mrr"]
-    for name, other in values.items():
-        if other["mrr"].mean() <= own.mean():
-            continue
-        p_value = randomisation_test(own, other["mrr"])
-        verdict = "no more than chance may explain" if p_value >= _SIGNIFICANT else "a significant difference"
-        remarks.append(
-            f"The encoder loses to {name}: MRR {own.mean():.4f} against {other['mrr'].mean():.4f}, {verdict} "
-            f"(p = {p_value:.4f}, randomisation test)."
-        )
-    return remarks
+def _verdict(values: Mapping[str, Values]) -> str:
+    others = {name: own["mrr"] for name, own in values.items() if name != ENCODER}
+    return verdict("the encoder", values[ENCODER]["mrr"], others, "mrr")
 
 
 def _slices(

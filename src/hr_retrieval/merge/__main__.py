@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from hr_retrieval.config.command import entry_point
+from hr_retrieval.program import called
 
 
 @entry_point("merge")
@@ -21,7 +22,7 @@ def main(config: DictConfig) -> None:
         print(f"{member.name:<{width}}  validation {soup.metric} {member.figure:.4f}  {taken}".rstrip())
     print(f"{'the mean of those in':<{width}}  validation {soup.metric} {soup.figure:.4f}")
     print(f"The encoder is in {output}; what it was merged from is in {output / 'merge.json'}.")
-    print(f"Next: python -m hr_retrieval.evaluate encoder={output} data.folder=<prepared> output=<folder>")
+    print(f"Next: {called('evaluate')} encoder={output} data.folder=<prepared> output=<folder>")
 
 
 if __name__ == "__main__":

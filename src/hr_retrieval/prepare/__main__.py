@@ -5,13 +5,20 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from hr_retrieval.config.command import entry_point
+from hr_retrieval.config.overrides import word
 from hr_retrieval.config.sources import data_nodes
+from hr_retrieval.data.command import recorded
+from hr_retrieval.program import called, shell_word
 
 if TYPE_CHECKING:
     from hr_retrieval.prepare.preparation import Preparation
 
 
-@entry_point("prepare")
+# Characters of the texts that are shown.
+_SHOWN = 80
+
+
+@entry_point("prepare", recorded)
 def main(config: DictConfig) -> None:
     """Prepare one source, or each of several."""
     # pyarrow and pandas take a second to import; `--help` needs neither.
@@ -36,10 +43,14 @@ def _prepare(preparation: "Preparation", config: DictConfig) -> None:
         print(f"left out   {counts['repaired']:>10,} queries that would show measured ones")
     for kind, number in counts["masked"].items():
         print(f"masked     {number:>10,} pieces: {kind}")
-    print(
-        f"The data set is in {dataset.folder}; rejected rows with their reasons are in {dataset.folder / 'rejected.parquet'}."
-    )
-    print(f"Next: {preparation.command('train', config.split_seed)}")
+    for kind, number in counts["merged"].items():
+        print(f"merged     {number:>10,} {kind}")
+    query, document = (next(iter(dataset.texts(table)))[0][:_SHOWN] for table in ("queries", "corpus"))
+    print(f"A query: {query!r}; a document: {document!r}")
+    print(f"The data set is in {dataset.folder}.")
+    if counts["rejected"]:
+        print(f"Rejected rows, each with its reason, are in {dataset.folder / 'rejected.parquet'}.")
+    print(f"Next: {called('train')} {shell_word(word('data.folder', str(dataset.folder)))}")
 
 
 if __name__ == "__main__":

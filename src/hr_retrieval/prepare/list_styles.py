@@ -1,14 +1,14 @@
 """Columns whose cells look as if each held several texts, though each is read as one."""
 
 import logging
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from hr_retrieval.data.command import spoken
+from hr_retrieval.config.overrides import word
 from hr_retrieval.prepare.clean import bracketed, parts_of
 from hr_retrieval.prepare.columns import Columns
+from hr_retrieval.program import shell_word
 
 log = logging.getLogger(__name__)
 
@@ -73,5 +73,5 @@ def propose_lists(styles: Mapping[str, str], columns: Columns) -> None:
             "text of its own: %s",
             name,
             _STYLES[style],
-            " ".join(shlex.quote(f"data.columns.{key}={spoken(value)}") for key, value in keys.items()),
+            " ".join(shell_word(word(f"data.columns.{key}", value)) for key, value in keys.items()),
         )

@@ -8,8 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hr_retrieval.config.overrides import word
 from hr_retrieval.data.arrays import Codes, Places
-from hr_retrieval.data.command import data_command, plain_values, spoken, usual_source
+from hr_retrieval.data.command import data_command, plain_values, usual_source
 from hr_retrieval.data.crossings import crossings
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.rows import write_rows
@@ -335,5 +336,5 @@ class Preparation:
         folder = Path(self.folder)
         if same_source(info, self._options()):
             return f"Prepare it again: {self.command('prepare', seed, 'replace=true')}"
-        command = self.command("prepare", seed, f"replace={spoken(name_of(folder, info))}")
+        command = self.command("prepare", seed, word("replace", name_of(folder, info)))
         return f"Name another data.folder; or, if that data set may be lost: {command}"

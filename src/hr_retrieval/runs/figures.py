@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
 from hr_retrieval.config.schema import leaves
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import renamed
+from hr_retrieval.program import shell_word, shown_path
 from hr_retrieval.runs.directory import Run
 
 # What the figures depend on beside the data: other values measure something else.
@@ -59,7 +63,7 @@ def read_runs(globs: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
     Raises:
         UserError: no finished run is there, or one was not measured on test.
     """
-    folders = _run_folders(globs)
+    folders = run_folders(globs)
     unfinished = [folder for folder in folders if not (folder / "summary.json").is_file()]
     finished = [_finished(folder) for folder in folders if folder not in unfinished]
     if not finished:
@@ -72,7 +76,7 @@ def read_runs(globs: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
     return finished, unfinished
 
 
-def _run_folders(globs: Sequence[str]) -> list[Path]:
+def run_folders(globs: Sequence[str]) -> list[Path]:
     """Folders with a config.yaml, sorted; what lies inside of a run (a logger's copy, say) is none."""
     found: list[Path] = []
     matches = {Path(match) for pattern in globs for match in glob.glob(pattern, recursive=True)}
@@ -144,13 +148,15 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def check_same_data(runs: Sequence[FinishedRun]) -> None:
     """Raise `UserError` unless all runs were measured on the same queries and documents."""
     first = runs[0]
+    by_data: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        by_data.setdefault(run.data, []).append(run)
+    if len(by_data) > 1:
+        told = [f"{len(own)} of {_data_name(own[0])} (such as {shown_path(own[0].folder)})" for own in by_data.values()]
+        most = max(by_data.values(), key=len)
+        globs = shell_word(f"runs=[{','.join(shown_path(run.folder) for run in most)}]")
+        raise UserError("runs on the same data", ", ".join(told), f"Name those of one data set: {globs}")
     for run in runs[1:]:
-        if run.data != first.data:
-            raise UserError(
-                "runs on the same data",
-                f"data {first.data} in {first.folder} and {run.data} in {run.folder}",
-                "Compare runs of one prepared data set: narrow runs=.",
-            )
         for key in _MEASURED_BY:
             values = [one.settings.get(key) for one in (first, run)]
             if values[0] != values[1]:
@@ -159,6 +165,11 @@ def check_same_data(runs: Sequence[FinishedRun]) -> None:
                     f"{values[0]} in {first.folder} and {values[1]} in {run.folder}",
                     "Figures over other documents or queries cannot be compared: narrow runs=.",
                 )
+
+
+def _data_name(run: FinishedRun) -> str:
+    """What the run's data are called, and so much of their fingerprint as tells two of one name apart."""
+    return f"{Path(str(run.settings.get('datamodule.folder'))).name} ({run.data[:8]})"
 
 
 def common_metrics(runs: Sequence[FinishedRun]) -> list[str]:
@@ -176,6 +187,25 @@ def validation_curve(path: Path, metric: str) -> list[tuple[float, float]]:
     curve = [(0.0, float(row[f"validation/{metric}"])) for row in rows if row["step"] == "0"]
     for row in trained:
         seen[row["epoch"]] += 1
-        epochs = int(row["epoch"]) + seen[row["epoch"]] / in_epoch[row["epoch"]]
+        epochs = int(row["epoch"]) - 1 + seen[row["epoch"]] / in_epoch[row["epoch"]]
         curve.append((epochs, float(row[f"validation/{metric}"])))
     return curve
+
+
+def query_values(path: Path, metric: str) -> tuple[list[str], npt.NDArray[np.float64]] | None:
+    """Ids and values of the queries of one `per_query*.parquet`; of several sources those of one
+    (`<source>/<metric>`), or of all by their weights in the mean; `None` without the file or metric.
+    """
+    names = pq.read_schema(path).names if path.is_file() else []
+    several = "weight" in names
+    source, _, own = metric.rpartition("/") if several and metric not in names else ("", "", metric)
+    if own not in names:
+        return None
+    table = pq.read_table(path, columns=["query_id", own, *(["weight"] if several else [])])
+    ids, values = table["query_id"].to_pylist(), table[own].to_numpy()
+    if not several:
+        return ids, values
+    if not source:
+        return ids, values * table["weight"].to_numpy()
+    kept = [place for place, one in enumerate(ids) if one.startswith(f"{source}/")]
+    return ([ids[place] for place in kept], values[kept]) if kept else None

@@ -8,6 +8,7 @@ from typing import Any
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, write_json
+from hr_retrieval.program import called
 from hr_retrieval.retrieval.mixing import Composition
 
 FILE = "index.json"
@@ -62,7 +63,7 @@ class Manifest:
             raise UserError(
                 f"an index folder with {FILE}",
                 got,
-                "Make one: python -m hr_retrieval.index encoder=<run or folder> corpus=<documents> output=<folder>.",
+                f"Make one: {called('index')} encoder=<run or folder> corpus=<documents> output=<folder>.",
             )
         content = read_json(path)
         version = content.get("version") if isinstance(content, Mapping) else None

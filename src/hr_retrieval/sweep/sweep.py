@@ -24,6 +24,7 @@ from rich.text import Text
 
 from hr_retrieval.config.schema import Sampler, SweepConfig
 from hr_retrieval.errors import UserError
+from hr_retrieval.program import called, shown_path
 from hr_retrieval.sweep.search_space import SearchSpace
 from hr_retrieval.sweep.trial import open_journal, open_study, trial_override
 
@@ -236,7 +237,7 @@ class Sweep:
         again = " hydra.sweeper.retry_failed=true" if failed else ""
         console.print(
             f"Best run  {self.folder / str(run[0].number)}\n"
-            f"Next      compare: python -m hr_retrieval.compare 'runs={self.folder}/**' output=...\n"
+            f"Next      compare: {called('compare')} 'runs={shown_path(self.folder)}/**'\n"
             f"          go on: the same command with hydra.sweep.dir={self.folder} hydra.sweeper.n_trials=...{again}",
             soft_wrap=True,
             highlight=False,

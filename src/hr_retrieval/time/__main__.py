@@ -16,15 +16,18 @@ def main(config: DictConfig) -> None:
     """Time one encoder."""
     # torch takes seconds to import; `--help` needs none of it.
     from hr_retrieval.extras import ONNX, check_extra
+    from hr_retrieval.runs.folder import output_folder
     from hr_retrieval.time.texts import Texts
-    from hr_retrieval.time.timing import report, take_timings
+    from hr_retrieval.time.timing import report, take_timings, usual_count
 
-    output, folder = Path(config.output), config.data.folder
-    texts = Texts.of(Path(folder), config.texts) if folder else _builtin(config.texts)
+    folder = config.data.folder
+    output = output_folder(config.output, "timings", [config.encoder.rsplit(":", 1)[-1]])
+    count = usual_count() if config.texts is None else config.texts
+    texts = Texts.of(Path(folder), count) if folder else _builtin(count)
     if config.onnx:
         for package in ONNX:
             check_extra(package, "onnx")
-    report(take_timings(config.encoder, output, texts, config.texts, config.repeats, config.onnx), output)
+    report(take_timings(config.encoder, output, texts, count, config.repeats, config.onnx), output)
 
 
 def _builtin(count: int) -> "Texts":

@@ -34,6 +34,8 @@ from hr_retrieval.time.texts import QUERIES, Texts
 log = logging.getLogger(__name__)
 
 DEPTHS = (1, 5)
+# Documents by which the time of all is estimated.
+_SAMPLE = 64
 
 Clock = Callable[[], float]
 Encode = Callable[[list[str], Kind], Tensor]
@@ -109,6 +111,11 @@ def take_timings(
     return summary
 
 
+def usual_count() -> int:
+    """Documents that take a minute or so on what this machine has."""
+    return 10_000 if torch.cuda.is_available() else 1_000
+
+
 def report(summary: Mapping[str, Any], folder: Path) -> None:
     """Print the table, and where the files are."""
     print(markdown(summary), folder / "timings.json", folder / "timings.md", sep="\n")
@@ -149,9 +156,14 @@ def _rows(
     """Encoding in each precision and, where asked for, as a graph; then search over the embeddings in float32."""
     embeddings = {}
     precisions = {precision: _by_torch(encoder, precision) for precision in get_args(Precision)}
+    # A few texts say how long all of them will take.
+    sample = documents[:_SAMPLE]
     with _graphs(encoder, onnx) as graphs:
         for name, encode in {**precisions, **graphs}.items():
-            log.info("encoding in %s", name)
+            begun = time.perf_counter()
+            encode(sample, "document")
+            expected = (time.perf_counter() - begun) * len(documents) / len(sample)
+            log.info("encoding %s documents in %s, about %.0f s", f"{len(documents):,}", name, expected)
 
             def one(call: int, encode: Encode = encode) -> Tensor:
                 return encode([queries[call % len(queries)]], "query")

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateF
 
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.errors import UserError
+from hr_retrieval.extras import check_extra
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.train.module import RetrievalModule
 
@@ -51,6 +52,8 @@ def check_trainer(config: DictConfig) -> None:
         raise UserError(
             f"trainer.{name} as it is by default", str(keys[name]), "A run needs its validation; leave the key out."
         )
+    if any(str(one._target_).endswith(".WandbLogger") for one in config.logger.values() if one):
+        check_extra("wandb", "wandb")
     _check_limits(keys)
     _check_length(keys)
     _check_precision(keys)

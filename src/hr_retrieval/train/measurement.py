@@ -1,7 +1,9 @@
 """What a run measures: the test split with the encoder as it came, and with the best checkpoint."""
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
+from hr_retrieval.baselines.figures import lexical_values
+from hr_retrieval.baselines.systems import BASELINES
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.evaluation_set import EvaluationSet
-from hr_retrieval.data.source import corpora, ids_at
+from hr_retrieval.data.source import corpora, ids_at, mean_of
+from hr_retrieval.data.tables import Split
 from hr_retrieval.files import read_json, whole_file, write_json
+from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.retrieval.metrics import Embedded
 from hr_retrieval.runs.checkpoints import progress
 from hr_retrieval.runs.directory import Run, encoder_weights
@@ -25,24 +32,98 @@ from hr_retrieval.train.shown import shown_texts
 log = logging.getLogger(__name__)
 
 
-def measure_zero_shot(
+# Documents above which words are not counted for a baseline unasked: `evaluate` does it.
+_LEXICAL_DOCUMENTS = 200_000
+# Tokens below which starting up takes more time than encoding.
+_TELLING = 50_000
+
+
+@dataclass(frozen=True)
+class Before:
+    """What there is before training.
+
+    Attributes:
+        zero_shot: test figures of the encoder as it came; `None` where they were not asked for.
+        lexical: likewise of each of `BASELINES`, by name; empty where they were not measured.
+        seconds_a_token: of the first measurement; `None` where none was made just now.
+    """
+
+    zero_shot: dict[str, float] | None
+    lexical: dict[str, dict[str, float]]
+    seconds_a_token: float | None = None
+
+
+def measure_before(
     this_run: Run, trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
-) -> dict[str, float] | None:
-    """The encoder's figures before training; a resumed run reads what it measured when it began."""
+) -> Before:
+    """The encoder as it came, and rankings by shared words; a resumed run reads what it measured when it began."""
     path = this_run.folder / "zero_shot.json"
     if path.exists():
-        content: dict[str, float] = read_json(path)
-        return content
+        content = read_json(path)
+        # A run of an older version measured no words.
+        return Before(content, read_json(_lexical_path(this_run)) if _lexical_path(this_run).exists() else {})
     if not this_run.config.zero_shot:
-        return None
+        return Before(None, {})
+    begun = time.monotonic()
     trainer.validate(module, datamodule, verbose=False)
+    tokens = _tokens(datamodule, "validation")
     if not this_run.config.test:
-        return None
+        return Before(None, {}, _speed(begun, tokens))
     figures, values, _ = _test(trainer, module, datamodule)
+    speed = _speed(begun, tokens + _tokens(datamodule, "test"))
+    lexical: dict[str, dict[str, float]] = {}
     if trainer.is_global_zero:
+        lexical = _measure_lexical(this_run, datamodule) if this_run.config.lexical else {}
         _write_query_values(this_run.folder / "per_query_zero_shot.parquet", values, datamodule)
+        write_json(_lexical_path(this_run), lexical)
         write_json(path, figures)
-    return figures
+        log.info("Before training, on the test queries: %s", _told({"the encoder as it came": figures, **lexical}))
+    return Before(figures, lexical, speed)
+
+
+def _speed(begun: float, tokens: int) -> float | None:
+    """Seconds a token since then; `None` where so few say nothing."""
+    return (time.monotonic() - begun) / tokens if tokens >= _TELLING else None
+
+
+def _lexical_path(this_run: Run) -> Path:
+    return this_run.folder / "lexical.json"
+
+
+def _measure_lexical(this_run: Run, datamodule: RetrievalDataModule) -> dict[str, dict[str, float]]:
+    """Rankings by shared words of the same queries and documents; their values by query go to a file of their own."""
+    evaluations = datamodule.evaluation_sets("test")
+    documents = sum(len(one.document_rows) for one in evaluations)
+    if documents > _LEXICAL_DOCUMENTS:
+        log.info("BM25 and character n-grams are not measured over %d documents; evaluate measures them", documents)
+        return {}
+    begun = time.monotonic()
+    sources = datamodule.sources
+    found = [lexical_values(source.dataset, one) for source, one in zip(sources, evaluations, strict=True)]
+    result = {}
+    for name in BASELINES:
+        own = [{metric: float(values.mean()) for metric, values in one[name].items()} for one in found]
+        result[name] = mean_of(sources, own)
+        values = [{metric: torch.from_numpy(one) for metric, one in each[name].items()} for each in found]
+        path = this_run.folder / f"per_query_{name.lower().replace(' ', '_')}.parquet"
+        _write_query_values(path, values, datamodule)
+    log.debug("words were counted in %.1f s", time.monotonic() - begun)
+    return result
+
+
+def _told(figures: Mapping[str, Mapping[str, float]]) -> str:
+    return "; ".join(
+        f"{name} {', '.join(f'{metric} {own[metric]:.4f}' for metric in HEADLINE)}" for name, own in figures.items()
+    )
+
+
+def _tokens(datamodule: RetrievalDataModule, split: Split) -> int:
+    """Tokens that a measurement encodes."""
+    return sum(
+        int(table.lengths(rows).sum())
+        for sides, one in zip(datamodule.tokens, datamodule.evaluation_sets(split), strict=True)
+        for table, rows in zip(sides, (one.query_rows, one.document_rows), strict=True)
+    )
 
 
 def measure_trained(

@@ -60,7 +60,9 @@ class MetricsFile(Callback):
 
     def _write(self, trainer: pl.Trainer, *prefixes: str) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefixes)}
-        row: dict[str, Any] = {"step": trainer.global_step, "epoch": trainer.current_epoch, **values}
+        # Counted from 1, as everywhere that a user looks; 0 is before training.
+        epoch = trainer.current_epoch + 1 if trainer.state.fn == "fit" else 0
+        row: dict[str, Any] = {"step": trainer.global_step, "epoch": epoch, **values}
         if set(row) <= set(self.columns):
             with self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self.columns).writerow(row)

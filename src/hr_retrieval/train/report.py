@@ -2,29 +2,33 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from rich.console import Console
 from rich.table import Table
 
 from hr_retrieval.config.schema import leaves
+from hr_retrieval.program import called, shell_word, shown_path
 from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.runs.ranking import sentences
+from hr_retrieval.train.board import Board, trial_name
+from hr_retrieval.train.opening import duration, short_name
+from hr_retrieval.train.verdict import figures_of
 
 log = logging.getLogger(__name__)
 
-# The keys of a config in TensorBoard's table of runs.
-SHOWN_KEYS = re.compile(
-    r"seed|split_seed|data\.(\w+\.)?name|(optimizer|scheduler)(\..+)?|model\.(?!encoder).+"
-    r"|model\.encoder\.(name_or_path|pooling|max_length|dimensions|dropout)"
-    r"|ranking\.mixing|datamodule\.(batch_size|positives_per_anchor|negatives_per_anchor|sources\..+)"
-    r"|trainer\.(precision|max_\w+|limit_train_batches|gradient_clip_val|accumulate_grad_batches|devices)"
+# Keys of the command line by which runs are not told apart.
+_ASIDE = re.compile(
+    r"(output|project|run_name|resume|export|test|zero_shot|lexical|hydra|callbacks|logger)\b.*|data\b.*|trainer\.(enable|log_every).*"
 )
 
 
@@ -58,52 +62,124 @@ class EpochReport(Callback):
 
 
 def report(this_run: Run, summary: dict[str, Any], seconds: float) -> None:
-    """Print the figures before and after training, and where everything is."""
+    """Print the figures beside those without training, what they mean, where everything is, and what comes next."""
     console = Console(width=120)
     if summary["trained"]:
         console.print(f"{summary['queries']:,} test queries, each ranked over {summary['corpus']}, exact ranks:")
-        table = Table("")
-        for name in HEADLINE:
-            table.add_column(name, justify="right")
-        for row in ("zero_shot", "without_mixing", "trained"):
-            if summary.get(row):
-                table.add_row(row.replace("_", "-"), *(f"{summary[row][name]:.4f}" for name in HEADLINE))
-                for source in summary.get("sources", {}):
-                    table.add_row(f"  {source}", *(f"{summary[row][f'{source}/{name}']:.4f}" for name in HEADLINE))
+        table = Table("", f"{HEADLINE[0]} (95 % interval)", *HEADLINE[1:])
+        for column in table.columns[1:]:
+            column.justify = "right"
+        intervals = summary.get("intervals", {})
+        for name, figures in figures_of(summary).items():
+            bounds = f" ({intervals[name][0]:.4f} to {intervals[name][1]:.4f})" if name in intervals else ""
+            table.add_row(name, f"{figures[HEADLINE[0]]:.4f}{bounds}", *(f"{figures[one]:.4f}" for one in HEADLINE[1:]))
+            for source in summary.get("sources", {}):
+                table.add_row(f"  {source}", *(f"{figures[f'{source}/{one}']:.4f}" for one in HEADLINE))
         console.print(table)
-    console.print("\n".join(sentences(summary.get("ranking"))), soft_wrap=True, highlight=False, markup=False)
-    folder = this_run.folder
-    lines = [
-        f"Run directory   {folder}  ({seconds:.0f} s)",
-        f"Checkpoint      {this_run.measured_checkpoint()}  ({summary['checkpoint']})",
-        f"TensorBoard     tensorboard --logdir {folder / 'tensorboard'}",
-    ]
-    if summary["encoder"]:
-        lines.append(
-            f"Encoder         {summary['encoder']}  ({summary['checkpoint']}; SentenceTransformer({summary['encoder']!r}) loads it)"
-        )
-    lines.append(f"Next            go on: python -m hr_retrieval.train resume={folder} trainer.max_epochs=...")
+    told = [summary.get("verdict"), summary.get("stopped"), *sentences(summary.get("ranking"))]
+    console.print("\n".join(filter(None, told)), soft_wrap=True, highlight=False, markup=False)
+    lines = places(this_run, summary, seconds)
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
 
 
-def log_final(logger: Logger, config: DictConfig, summary: dict[str, Any]) -> None:
-    """The hyper-parameters beside the final figures, in the loggers that show them together."""
+def places(this_run: Run, summary: dict[str, Any], seconds: float) -> list[str]:
+    """Where everything is, and the commands that come next, as they can be pasted."""
+    folder = shown_path(this_run.folder)
+    run, data = shell_word(folder), this_run.config.datamodule.folder if "datamodule" in this_run.config else None
+    lines = [
+        f"Run directory   {folder}  ({duration(seconds)})",
+        f"Checkpoint      {shown_path(this_run.measured_checkpoint())}  ({summary['checkpoint']})",
+    ]
+    if summary["encoder"]:
+        encoder = shown_path(Path(summary["encoder"]))
+        lines.append(f"Encoder         {encoder}  (in Python: SentenceTransformer({encoder!r}))")
+    folders = [] if data is None else [data] if isinstance(data, str) else list(data)
+    for number, one in enumerate(folders):
+        begin = "      measure   " if number else "Next, measure   "
+        lines.append(f"{begin}{called('evaluate')} encoder={run} data.folder={shell_word(one)}")
+    if folders:
+        corpus = f"corpus={shell_word(folders[0])} output=indexes/{folder_name(folder)}"
+        lines.append(f"      search    {called('index')} encoder={run} {corpus}")
+    return [
+        *lines,
+        f"      compare   {called('compare')} 'runs={Path(folder).parent}/*'",
+        f"      go on     {called('train')} resume={run} trainer.max_epochs={_more(this_run.config)}",
+        f"      look      tensorboard --logdir {run}, or {folder}/summary.html in a browser",
+    ]
+
+
+def folder_name(folder: str) -> str:
+    """What an output is called after a run: its folder, in a sweep with that of the sweep."""
+    path = Path(folder)
+    return shell_word(f"{path.parent.name}-{path.name}" if path.name.isdigit() else path.name)
+
+
+def _more(config: DictConfig) -> int:
+    """Twice the epochs that a run had."""
+    epochs = OmegaConf.select(config, "trainer.max_epochs")
+    return 2 * epochs if epochs and epochs > 0 else 10
+
+
+def log_final(logger: Logger, config: DictConfig, summary: dict[str, Any], overrides: Sequence[str]) -> None:
+    """The hyper-parameters beside the final figures, in the loggers that show them together.
+
+    Args:
+        overrides: of the command line, which say by what a run differs from others.
+    """
     plain = leaves(OmegaConf.to_container(config, resolve=True))
-    # TensorBoard has no place for what is none.
     flat = _named({key: "None" if value is None else value for key, value in plain.items()})
-    if isinstance(logger, TensorBoardLogger):
+    if isinstance(logger, Board):
+        given = _given(overrides, flat)
+        encoder, data = short_name(str(flat["model.encoder.name_or_path"])), _data(config)
+        settings = {"encoder": encoder, "data": data, **_usual(flat), **given}
         of_sources = [f"{source}/{name}" for source in summary.get("sources", {}) for name in HEADLINE]
         names = [*HEADLINE, *of_sources] if summary["trained"] else []
-        final = {f"final/{name}": summary["trained"][name] for name in names}
-        # Its table has a column for each: what a run is compared by, and not where its files lie.
-        logger.log_hyperparams({key: value for key, value in flat.items() if SHOWN_KEYS.fullmatch(key)}, final)
+        final = {f"test/{name}": summary["trained"][name] for name in names}
+        logger.log_trial(settings, final, trial_name(encoder, data, _usual(flat) | given, datetime.now()))
         _log_ranking(logger, summary.get("ranking"))
     else:
         logger.log_hyperparams(flat)
     logger.finalize("success")
 
 
-def _log_ranking(logger: TensorBoardLogger, ranking: dict[str, Any] | None) -> None:
+def _usual(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What most runs are compared by, under short names: TensorBoard shows five columns unasked, by the alphabet."""
+    mixing = str(flat.get("model.mixing", ""))
+    found = {"lr": flat.get("optimizer.lr"), "mixing": _option_of(mixing), "seed": flat.get("seed")}
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def _option_of(mixing: str) -> str:
+    """What the class of a strategy is called on a command line: `anchor_negative` for `AnchorNegativeMixing`."""
+    name = mixing.removesuffix("Mixing")
+    return "none" if name == "No" else re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _given(overrides: Sequence[str], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What was set beside that, by its key; of a group, its option."""
+    usual = {
+        "seed",
+        "model",
+        "model/mixing",
+        "model.loss.form",
+        "optimizer.lr",
+        "datamodule.batch_size",
+        "datamodule.folder",
+    }
+    found = {}
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        if key not in usual and not _ASIDE.fullmatch(key) and not key.startswith("model.encoder.name"):
+            found[key] = flat.get(key, override.get_value_element_as_str())
+    return found
+
+
+def _data(config: DictConfig) -> str:
+    folder = config.datamodule.folder
+    return "+".join(Path(one).name for one in ([folder] if isinstance(folder, str) else folder))
+
+
+def _log_ranking(logger: Board, ranking: dict[str, Any] | None) -> None:
     """What mixing at ranking time is worth: in words, and in figures with (step 1) and without it (step 0)."""
     logger.experiment.add_text("ranking/mixing", "\n\n".join(sentences(ranking)))
     for split in ("validation", "test"):

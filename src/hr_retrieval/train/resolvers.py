@@ -2,7 +2,10 @@
 and the folders of the data.
 """
 
-from omegaconf import OmegaConf
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import ListConfig, OmegaConf
 
 from hr_retrieval.config.sources import folders
 
@@ -14,12 +17,19 @@ def register() -> None:
     OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, use_cache=True, replace=True)
 
 
-def _run_folder(resume: str | None, output: str | None, project: str) -> str:
+def _run_folder(
+    resume: str | None, output: str | None, project: str, name: str | None, encoder: str, folder: Any
+) -> str:
     # Run directories are read by what reads checkpoints too: torch takes seconds to import,
     # `--help` needs none of it.
-    from hr_retrieval.runs.folder import run_folder
+    from hr_retrieval.runs.folder import name_of, run_folder
 
-    return str(run_folder(resume, output, project))
+    return str(run_folder(resume, output, project, name or name_of([encoder.rsplit(":", 1)[-1], *several(folder)])))
+
+
+def several(folder: str | Sequence[str] | ListConfig) -> list[str]:
+    """One folder, or several, as a list."""
+    return [folder] if isinstance(folder, str) else [str(one) for one in folder]
 
 
 def _fastest_precision(accelerator: str = "auto") -> str:

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from hr_retrieval.config.build import build
@@ -24,18 +24,22 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.files import write_json
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO
 from hr_retrieval.runs.directory import Run, check_new
+from hr_retrieval.train.bar import Bar
 from hr_retrieval.train.check import check_callbacks, check_export, check_negatives, check_sweep, check_trainer
 from hr_retrieval.train.corpus import check_corpus
 from hr_retrieval.train.distributed import check_processes, first_process_first, process_group
-from hr_retrieval.train.measurement import measure_trained, measure_zero_shot
+from hr_retrieval.train.measurement import Before, measure_before, measure_trained
 from hr_retrieval.train.memory import BatchSize, keep_freed_memory
 from hr_retrieval.train.mining import check_mining
 from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.opening import say_data, say_model, say_training
+from hr_retrieval.train.page import write_page
 from hr_retrieval.train.ranking import check_ranking
-from hr_retrieval.train.report import log_final, report
+from hr_retrieval.train.report import log_final, places, report
 from hr_retrieval.train.resume import clear_for, resumed_run
-from hr_retrieval.train.stopping import StayStopped, end_pruned, say_done, trial_report
+from hr_retrieval.train.stopping import StayStopped, end_pruned, say_done, trial_report, why_stopped
 from hr_retrieval.train.termination import TerminationCheckpoint, end_terminated
+from hr_retrieval.train.verdict import intervals_of, verdict
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +121,13 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
 
         # Zero-shot, fit, measure, export.
         with size.explained(module.mini_batch, datamodule.batch_size):
-            zero_shot = measure_zero_shot(this_run, trainer, module, datamodule)
+            datamodule.setup("fit")
+            if trainer.is_global_zero:
+                say_model(encoder, trainer.strategy.root_device.type, trainer.precision)
+                say_data(datamodule, encoder)
+            before = measure_before(this_run, trainer, module, datamodule)
+            if trainer.is_global_zero:
+                say_training(trainer, module, datamodule, before.seconds_a_token)
             fit_begun = time.monotonic()
             _fit(trainer, module, datamodule, newest[0] if newest else None)
             training_seconds = time.monotonic() - fit_begun
@@ -125,16 +135,23 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
                 say_done(trainer, stay)
             if any(one.pruned for one in trial):
                 end_pruned(trainer, folder)
+            stopped = why_stopped(trainer, stay)
+            if trainer.is_global_zero:
+                log.info("%s", stopped)
             trained = measure_trained(this_run, trainer, module, datamodule)
             # The earlier part of a resumed run was not timed.
             seconds = (None, None) if resumed else (time.monotonic() - begun, training_seconds)
-            summary = _summary(this_run, datamodule, zero_shot, trained, *seconds)
+            summary = _summary(this_run, datamodule, before, trained, stopped, *seconds)
             if trainer.is_global_zero:
+                if summary["trained"]:
+                    summary |= {"intervals": intervals_of(folder, summary), "verdict": verdict(folder, summary)}
                 _finish(this_run, trainer, summary)
 
     # The report.
     if trainer.is_global_zero:
-        report(this_run, summary, time.monotonic() - begun)
+        elapsed = time.monotonic() - begun
+        write_page(this_run, summary, places(this_run, summary, elapsed))
+        report(this_run, summary, elapsed)
     return _best_value(config, trainer)
 
 
@@ -154,11 +171,17 @@ def _silence() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True", category=UserWarning)
     # Callbacks that were taken out beside `resume=`.
     warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`", category=UserWarning)
+    # Of a short run and of one that goes on, which ours say in their own words.
+    warnings.filterwarnings("ignore", message="The number of training batches", category=UserWarning)
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists", category=UserWarning)
+    warnings.filterwarnings("ignore", message="The '.*_dataloader' does not have many workers", category=UserWarning)
 
 
 def _trainer(config: DictConfig, *added: pl.Callback) -> pl.Trainer:
     callbacks = [build(callback) for callback in config.callbacks.values() if callback]
     check_callbacks(callbacks)
+    if config.trainer.get("enable_progress_bar", True) and not any(isinstance(one, ProgressBar) for one in callbacks):
+        callbacks.append(Bar())
     loggers = [build(logger) for logger in config.logger.values() if logger]
     if not loggers:
         # Lightning refuses this one where nothing would take down what it says.
@@ -187,7 +210,6 @@ def _module(config: DictConfig, encoder: Encoder) -> RetrievalModule:
     module: RetrievalModule = build(
         config.model, encoder=encoder, optimizer=config.optimizer, scheduler=config.scheduler
     )
-    log.info("encoder: %s", ", ".join(f"{name} {value}" for name, value in encoder.describe().items() if value != ""))
     return module
 
 
@@ -198,16 +220,7 @@ def _fit(
     if trainer.limit_val_batches:
         for source, ranked in zip(datamodule.sources, datamodule.evaluation_sets("validation"), strict=True):
             name = f" of {source.name}" if len(datamodule.sources) > 1 else ""
-            log.info("validation%s: %d queries, each ranked over %s", name, len(ranked.query_rows), ranked.corpus)
-    cut = datamodule.cut_texts()
-    log.info(
-        "%d of %d queries and %d of %d documents are cut at %d tokens",
-        cut["queries_cut"],
-        cut["queries"],
-        cut["documents_cut"],
-        cut["documents"],
-        module.encoder.max_length,
-    )
+            log.info("Validation%s: %d queries, each ranked over %s", name, len(ranked.query_rows), ranked.corpus)
     # Behind all that prepares the data, whose blocks need not be kept.
     keep_freed_memory()
     trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
@@ -216,15 +229,18 @@ def _fit(
 def _summary(
     this_run: Run,
     datamodule: RetrievalDataModule,
-    zero_shot: dict[str, float] | None,
+    before: Before,
     trained: dict[str, Any],
+    stopped: str,
     seconds: float | None,
     training_seconds: float | None,
 ) -> dict[str, Any]:
     """What `summary.json` holds: figures, where they come from, and how long it took (rounded to 0.1 s)."""
     return {
-        "zero_shot": zero_shot,
+        "zero_shot": before.zero_shot,
+        "lexical": before.lexical,
         **trained,
+        "stopped": stopped,
         "encoder": str(this_run.folder / "encoder") if this_run.config.export else None,
         "data": datamodule.fingerprint,
         "parts": [str(part) for part in this_run.parts],
@@ -240,7 +256,7 @@ def _finish(this_run: Run, trainer: pl.Trainer, summary: dict[str, Any]) -> None
         # Anew also where it stands: it may be that of an earlier part.
         this_run.export(this_run.folder / "encoder", replace=True)
     for logger in trainer.loggers:
-        log_final(logger, this_run.config, summary)
+        log_final(logger, this_run.config, summary, HydraConfig.get().overrides.task)
 
 
 def _best_value(config: DictConfig, trainer: pl.Trainer) -> float | None:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
+from hr_retrieval.program import called, shown_path
 from hr_retrieval.sweep.trial import trial_of_this_job
 
 if TYPE_CHECKING:
@@ -85,6 +86,27 @@ def trial_report(config: DictConfig) -> list[TrialReport]:
     return [TrialReport(best.monitor, trial)] if trial and best else []
 
 
+def why_stopped(trainer: pl.Trainer, stay: StayStopped) -> str:
+    """When a training ended and why, in a sentence that counts as all others do."""
+    when = f"Stopped behind epoch {max(1, trainer.current_epoch)}, step {trainer.global_step}"
+    for stop in trainer.early_stopping_callbacks:
+        value = float(stop.best_score)
+        if stop.stopping_reason == EarlyStoppingReason.STOPPING_THRESHOLD:
+            now = float(trainer.callback_metrics[stop.monitor])
+            return (
+                f"{when}: good enough, {stop.monitor} {now:.4f} reaches stopping_threshold={stop.stopping_threshold}."
+            )
+        if stop.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED:
+            return f"{when}: {stop.wait_count} validations in a row without more {stop.monitor} than {value:.4f} (patience)."
+        if stop.stopping_reason != EarlyStoppingReason.NOT_STOPPED or stay.reason:
+            return f"{when}: {(stop.stopping_reason_message or stay.reason or '').rstrip('.')}."
+    if trainer.global_step == trainer.max_steps:
+        return f"{when}: trainer.max_steps={trainer.max_steps} is reached."
+    if trainer.max_epochs not in (None, -1) and trainer.current_epoch >= trainer.max_epochs:
+        return f"{when}: trainer.max_epochs={trainer.max_epochs} is reached."
+    return f"{when}: trainer.max_time is reached."
+
+
 def say_done(trainer: pl.Trainer, stay: StayStopped) -> None:
     """Say why a resumed run had nothing left to train, and what trains on."""
     if not trainer.is_global_zero:
@@ -107,7 +129,7 @@ def end_pruned(trainer: pl.Trainer, folder: Path) -> NoReturn:
 
     message = (
         f"Given up at step {trainer.global_step}: other trials were better by then. "
-        f"To train on all the same: python -m hr_retrieval.train resume={folder}"
+        f"To train on all the same: {called('train')} resume={shown_path(folder)}"
     )
     log.warning(message)
     raise optuna.TrialPruned(message)

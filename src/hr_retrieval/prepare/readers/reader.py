@@ -121,7 +121,7 @@ def check_columns(file: Path, found: Sequence[str], wanted: Sequence[str], remed
     missing = [name for name in wanted if name not in found]
     if missing:
         raise UserError(
-            f"the column {', '.join(map(repr, missing))} in {file}",
+            f"the column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))} in {file}",
             f"the columns {', '.join(map(repr, found))}",
             remedy,
         )

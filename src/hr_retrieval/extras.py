@@ -4,6 +4,9 @@ import importlib.util
 
 from hr_retrieval.errors import UserError
 
+# What the extra `onnx` brings.
+ONNX = ("onnx", "onnxscript", "onnxruntime")
+
 
 def check_extra(package: str, extra: str) -> None:
     """Raise `UserError`, with the command that installs it, unless a package of an extra is there."""

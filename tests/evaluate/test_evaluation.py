@@ -17,9 +17,10 @@ from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate import __main__ as verb
 from hr_retrieval.evaluate.evaluation import evaluate
-from hr_retrieval.evaluate.summary import BEFORE, ENCODER
+from hr_retrieval.evaluate.summary import BEFORE, BEGINNINGS, ENCODER
 from hr_retrieval.evaluate.trec import write_trec
 from hr_retrieval.retrieval.metrics import per_query
+from hr_retrieval.retrieval.mixing import Composition, DocumentMixing
 from hr_retrieval.retrieval.ranking import exact_ranking
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval
@@ -93,6 +94,39 @@ def measured_constant(folder: Path, encoder: Path, relevant_first: bool) -> dict
     judged = [{"query_id": f"q{name[1:].split('-')[0]}", "document_id": name, "relevance": 1} for name, _ in relevant]
     rewrite(folder, "qrels", judged)
     return evaluate(str(encoder), folder, folder / "out", corpus="all", base=None, counterfactuals=None)
+
+
+@pytest.mark.parametrize("pooled", ["max", "mean"])
+def test_long_texts_are_ranked_by_their_passages_as_in_a_plain_loop(
+    toy_dataset: Path, tmp_path: Path, pooled: str
+) -> None:
+    write_tiny(tmp_path / "tiny", max_length=24, layers=1)
+    encoder = Encoder(str(tmp_path / "tiny")).eval()
+    options = {"base": None, "counterfactuals": None, "passages": pooled, "overlap": 4}
+    found = evaluate(str(tmp_path / "tiny"), toy_dataset, tmp_path / "out", **options)
+    assert found["passages"] == {"pooled": pooled, "overlap": 4}
+    rows = [row for row in rows_of(toy_dataset, "queries") if row["split"] == "test"]
+    documents = rows_of(toy_dataset, "corpus")
+    documents.sort(key=lambda row: int(keys_of([row["text"]])[0, 0]))
+    spans = encoder.passages([row["text"] for row in documents], "document", 4)
+    assert min(map(len, spans)) >= 2
+    own = [
+        encoder.encode([row["text"][begin:end] for begin, end in places], "document")
+        for row, places in zip(documents, spans, strict=True)
+    ]
+    reciprocal = []
+    for row in rows:
+        assert len(encoder.passages([row["text"]], "query", 4)[0]) == 1
+        query = encoder.encode([row["text"]], "query")[0]
+        scores = [float(getattr(torch, pooled)(passages @ query)) for passages in own]
+        order = sorted(range(len(documents)), key=lambda place: (-scores[place], place))
+        first = min(place for place, number in enumerate(order) if documents[number]["group_id"] == row["group_id"])
+        reciprocal.append(1 / (1 + first))
+    systems = found["systems"]
+    assert systems[ENCODER]["metrics"]["mrr"] == pytest.approx(sum(reciprocal) / len(rows))
+    assert systems[BEGINNINGS]["metrics"] != systems[ENCODER]["metrics"]
+    plain = evaluate(str(tmp_path / "tiny"), toy_dataset, tmp_path / "plain", base=None, counterfactuals=None)
+    assert plain["systems"][ENCODER] == systems[BEGINNINGS]
 
 
 def test_a_constant_encoder_measures_what_chance_gives_whatever_the_order_of_rows(tmp_path: Path) -> None:
@@ -358,6 +392,9 @@ def test_bad_input_is_refused_and_leaves_nothing(toy_dataset: Path, tmp_path: Pa
         ("is no hub name", {"encoder": str(tmp_path / "missing")}),
         ("already holds something", {"output": tmp_path / "full"}),
         ("word lists .* in .*empty", {"counterfactuals": str(tmp_path / "empty")}),
+        ("passages to be max or mean", {"passages": "sum"}),
+        ("an overlap of passages from 0 to 63", {"passages": "max", "overlap": 100}),
+        ("passages or mixing", {"passages": "max", "mixing": Composition.of(DocumentMixing(k=3))}),
     ]
     for message, options in cases:
         with pytest.raises(UserError, match=message):

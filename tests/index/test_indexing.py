@@ -2,24 +2,22 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.parts import encode_parts
 from hr_retrieval.errors import UserError
 from hr_retrieval.index import indexing
 from hr_retrieval.index.corpus import Columns, Corpus
 from hr_retrieval.retrieval.index import top_k
 from hr_retrieval.retrieval.mixing import Composition, DocumentMixing, HubCorrection, LexicalMixing, QueryMixing
-from hr_retrieval.store.manifest import Manifest
-from hr_retrieval.store.searcher import Asked, Searcher, table_place
+from hr_retrieval.store.manifest import FILE, Manifest
+from hr_retrieval.store.searcher import Asked, Searcher
 from hr_retrieval.store.table import PassageTable
 from tests.conftest import TRADES, small_disk_at
 
@@ -53,13 +51,12 @@ def corpus(tmp_path: Path) -> Corpus:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Each text that is encoded, in order."""
     found: list[str] = []
-    encode = Encoder.encode
 
-    def counting(self: Encoder, texts: list[str], *rest: Any, **options: Any) -> torch.Tensor:
+    def counting(encoder: Encoder, texts: list[str], *rest: Any) -> Any:
         found.extend(texts)
-        return encode(self, texts, *rest, **options)
+        return encode_parts(encoder, texts, *rest)
 
-    monkeypatch.setattr(Encoder, "encode", counting)
+    monkeypatch.setattr(indexing, "encode_parts", counting)
     return found
 
 
@@ -149,37 +146,54 @@ def test_what_was_stopped_goes_on_and_encodes_nothing_twice(
     assert sorted(ids(hits)) == sorted(row["id"] for row in documents())
 
 
-def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
-    write(tmp_path / "v.jsonl", documents(600))
-    program = (
-        "import sys; from pathlib import Path; import hr_retrieval.index.corpus as c; c.BATCH = 8; "
-        "from hr_retrieval.index.indexing import make; from hr_retrieval.retrieval.mixing import Composition; "
-        "make(Path('index'), 'tiny', c.Corpus('v.jsonl', c.Columns()), mixing=Composition()); print('whole')"
-    )
-    stored = 0
-    for pause in (0.0, 0.4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        place = table_place(tmp_path / "index")
-        limit = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < limit and _stored(place) <= stored:
-            time.sleep(0.05)
-        time.sleep(pause)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        now = _stored(place)
-        assert now >= stored
-        stored = now
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
+# One Python that has all imported, and has touched neither the index nor its library, forks the
+# writers: the one of each seed is killed at a moment drawn by it, the last one ends by itself.
+KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+import hr_retrieval.index.corpus as corpus
+from hr_retrieval.index import indexing
+from hr_retrieval.retrieval.mixing import Composition
+
+torch.set_num_threads(1)
+corpus.BATCH = 8
+rows = indexing._rows
+
+def noted(documents, *rest):
+    with open("encoded", "a") as file:
+        file.write("".join(document.id + "\\n" for document in documents))
+    return rows(documents, *rest)
+
+indexing._rows = noted
+for seed in [*range(3), None]:
+    writer = os.fork()
+    if not writer:
+        indexing.make(Path("index"), "tiny", corpus.Corpus("v.jsonl", corpus.Columns()), mixing=Composition())
+        os._exit(0)
+    if seed is not None:
+        begun = time.monotonic()
+        size = os.path.getsize("encoded") if os.path.exists("encoded") else 0
+        # From the first new block on, or while the index is opened.
+        while seed % 2 and time.monotonic() < begun + 60 and (os.path.getsize("encoded") if os.path.exists("encoded") else 0) <= size:
+            time.sleep(0.005)
+        time.sleep(random.Random(seed).uniform(0, 0.5))
+        os.kill(writer, signal.SIGKILL)
+    status = os.waitpid(writer, 0)[1]
+sys.exit(status)
+"""
+
+
+def test_a_kill_at_any_moment_loses_nothing_and_encodes_no_more_than_its_block_again(tmp_path: Path) -> None:
+    write(tmp_path / "v.jsonl", documents(160))
+    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=True, capture_output=True)
     manifest = Manifest.read(tmp_path / "index")
-    table = PassageTable(table_place(tmp_path / "index"), version=manifest.table)
-    assert table.counts() == (600, 600)
-    assert set(table.digests()) == {row["id"] for row in documents(600)}
-
-
-def _stored(place: Path) -> int:
-    return PassageTable(place).counts()[0] if (place / "passages.lance" / "_versions").is_dir() else 0
+    table = PassageTable(manifest.table_place(tmp_path / "index"), version=manifest.table)
+    assert table.counts() == (manifest.documents, manifest.passages) == (160, 160)
+    assert set(table.digests()) == {row["id"] for row in documents(160)}
+    encoded = (tmp_path / "encoded").read_text().split()
+    assert set(encoded) == set(table.digests())
+    assert len(encoded) <= 160 + 3 * 8
 
 
 @pytest.mark.parametrize(
@@ -246,6 +260,23 @@ def test_a_corpus_beyond_exact_search_reports_its_recall(
         assert large.recall(["nurse 13"], asked) >= 0.8
         assert len(set(ids(one)) & set(ids(other))) >= 4
         assert other[0].metadata == one[0].metadata or ids(one)[0] != ids(other)[0]
+
+
+def test_the_table_may_lie_at_an_address(tmp_path: Path, corpus: Corpus) -> None:
+    address = f"file://{tmp_path}/store"
+    folder = made(tmp_path, corpus, place=address)
+    assert {path.name for path in folder.iterdir()} == {".lock", FILE}
+    assert Manifest.read(folder).place == address
+    indexing.change(folder, None, None, ["d0"])
+    elsewhere = Searcher(folder).search(["nurse 13"], Asked(k=100, hybrid="rank", explain=True))[0]
+    indexing.change(made(tmp_path / "own", corpus), None, None, ["d0"])
+    assert (
+        elsewhere
+        == Searcher(tmp_path / "own" / "index").search(["nurse 13"], Asked(k=100, hybrid="rank", explain=True))[0]
+    )
+    with pytest.raises(UserError, match="47 of another index"):
+        indexing.make(tmp_path / "other", "tiny", corpus, mixing=PLAIN, place=address)
+    assert not (tmp_path / "other" / FILE).exists()
 
 
 def test_hybrid_search_finds_what_words_alone_find(tmp_path: Path, corpus: Corpus) -> None:

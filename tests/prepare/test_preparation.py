@@ -245,20 +245,39 @@ def test_stated_ids_are_kept_and_made_ones_are_stable(tmp_path: Path) -> None:
         prepare(tmp_path / "twice", [row | {"j": "d"} for row in rows], columns)
 
 
-def test_a_stated_split_is_kept_and_its_leaks_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    columns = Columns("a", "p", split="s")
-    rows = [
-        {"a": "x", "p": "1", "s": "train"},
-        {"a": "X!", "p": "2", "s": "test"},
-        {"a": "y", "p": "3", "s": "dev"},
-        {"a": "z", "p": "4", "s": "other"},
-    ]
+STATED = Columns("a", "p", split="s")
+TORN = [
+    {"a": "x", "p": "1", "s": "train"},
+    {"a": "X!", "p": "2", "s": "test"},
+    {"a": "y", "p": "3", "s": "dev"},
+    {"a": "k", "p": "5", "s": "train"},
+    {"a": "z", "p": "4", "s": "other"},
+]
+
+
+def test_a_stated_split_that_leaks_is_refused_kept_or_repaired(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UserError, match=r"1 share a query text \(such as 'X!' and 'x'\)"):
+        prepare(tmp_path / "refused", TORN, STATED)
+    assert not (tmp_path / "refused" / "prepared").exists()
     with caplog.at_level(logging.WARNING):
-        data = prepare(tmp_path, rows, columns)
-    assert data.query_split.tolist() == [0, 2, 1]
+        data = prepare(tmp_path / "kept", TORN, STATED, leaks="keep")
+    assert data.query_split.tolist() == [0, 2, 1, 0]
     assert data.info["counts"]["leaks"] == 1
-    assert "1 validation or test queries" in caplog.text
+    assert "1 share a query text" in caplog.text
     assert data.info["counts"]["rejected"] == {"s: not train, validation or test": 1}
+    data = prepare(tmp_path / "repaired", TORN, STATED, leaks="repair")
+    # The test stays; what would show it goes.
+    assert [(row["text"], row["split"]) for row in table(data, "queries")] == [
+        ("X!", "test"),
+        ("y", "validation"),
+        ("k", "train"),
+    ]
+    assert judged(data)[1] == {("X!", "2"), ("y", "3"), ("k", "5")}
+    assert (data.info["counts"]["repaired"], data.info["counts"]["leaks"]) == (1, 0)
+    with pytest.raises(UserError, match=r"data\.leaks to be refuse, keep, repair"):
+        preparation(tmp_path, TORN, STATED, leaks="some")
 
 
 def test_minhash_finds_more_than_normalising_does(tmp_path: Path) -> None:
@@ -579,3 +598,22 @@ def test_the_way_to_a_split_that_is_empty(tmp_path: Path, split: str, other: str
     assert f"data.{split}_share" not in remedy
     assert f"data.{other}_share=0.0" in remedy
     assert remedy.endswith("replace=true")
+
+
+def test_nothing_that_is_written_holds_what_is_masked(tmp_path: Path) -> None:
+    secret = "Звоните: +7 912 345-67-89, anna@mail.ru"
+    rows = [*many(), {"a": "cook", "p": secret}, {"a": None, "p": secret}, {"a": "nurse", "p": "text 1", "n": secret}]
+    data = prepare(tmp_path, [*rows, {"a": "miner", "p": secret, "n": secret}])
+    assert data.info["counts"]["masked"] == {"e-mail": 4, "phone": 4}
+    assert [row["reason"] for row in table(data, "rejected")] == [
+        "a: missing",
+        "negative: the same text as a positive of its anchor",
+    ]
+    held = "".join(json.dumps(table(data, name), ensure_ascii=False) for name in ("corpus", "queries", "rejected"))
+    assert held.count("Звоните: [phone], [e-mail]") == 3
+    for file in data.folder.rglob("*"):
+        assert not file.is_file() or b"anna@" not in file.read_bytes()
+    plain = preparation(tmp_path, rows, mask="none")
+    with pytest.raises(UserError, match="mask"):
+        plain.open_or_run()
+    assert secret in {row["text"] for row in table(plain.run(replace=True), "corpus")}

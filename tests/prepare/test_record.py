@@ -9,10 +9,11 @@ import pytest
 
 from hr_retrieval.prepare.columns import PLACEHOLDERS, Columns
 from hr_retrieval.prepare.record import Record, read_record
+from hr_retrieval.privacy.masker import Masker
 
 
 def read(row: dict[str, Any], **columns: Any) -> Record | str:
-    return read_record(row, Columns(**({"anchor": "a", "positive": "p"} | columns)))
+    return read_record(row, Columns(**({"anchor": "a", "positive": "p"} | columns)), Masker())
 
 
 def test_a_pair() -> None:
@@ -56,7 +57,7 @@ def test_the_texts_of_a_joined_column_are_one_text() -> None:
 
 def test_a_row_of_negatives_alone_is_kept_and_documents_need_no_anchor() -> None:
     assert isinstance(read({"a": "x", "p": None, "n": "k"}, negative="n"), Record)
-    assert isinstance(read_record({"a": None, "p": "y"}, Columns("a", "p"), corpus_only=True), Record)
+    assert isinstance(read_record({"a": None, "p": "y"}, Columns("a", "p"), Masker(), corpus_only=True), Record)
 
 
 @pytest.mark.parametrize(("value", "name"), [(7, "7"), (7.0, "7"), (" k ", "k"), (7.5, "7.5")])
@@ -161,3 +162,16 @@ def test_what_documents_are_related_by_is_no_group_of_a_query(
     record = read({"a": "x", "p": "y", "g": 1, "r": 25, "none": None}, **columns)
     assert isinstance(record, Record)
     assert (record.group, record.document_group) == groups
+
+
+def test_a_text_is_masked_before_its_lines_become_one() -> None:
+    found = read({"a": "cook", "p": "Мария Иванова\nmaria@mail.ru\nПовар 5 разряда"})
+    assert isinstance(found, Record)
+    assert found.positives == ["[name] [e-mail] Повар 5 разряда"]
+    assert found.masked == {"name": 1, "e-mail": 1}
+
+
+def test_what_is_nothing_but_personal_and_an_address_as_an_id_are_faults() -> None:
+    assert read({"a": "[x] 1", "p": "+7 912 345-67-89"}) == "p: personal data alone"
+    row = {"a": "x", "p": "y", "i": "anna@mail.ru"}
+    assert read(row, anchor_id="i") == "i: an e-mail address, which is no id to keep"

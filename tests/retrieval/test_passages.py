@@ -35,6 +35,9 @@ def test_documents_are_found_by_their_passages(pooled: str, filtered: bool, coun
     added = torch.rand(5, len(passages)) if more else None
     best = PassageIndex(passages, offsets).search(queries, 7, pooled, allowed, added)
     scores = queries @ passages.T + (0 if added is None else added)
+    if not more:
+        every = PassageIndex(passages, offsets).scores(queries, pooled)
+        assert every.gather(1, best.documents).flatten().tolist() == pytest.approx(best.scores.flatten().tolist())
     for query in range(5):
         expected = naive(
             scores[query].tolist(), offsets.tolist(), 7, pooled, None if allowed is None else allowed.tolist()

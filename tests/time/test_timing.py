@@ -75,6 +75,16 @@ def test_the_rows_are_the_precisions_and_depths_and_follow_the_options(toy_datas
         ]
 
 
+def test_the_graphs_are_timed_where_they_are_asked_for(toy_dataset: Path, tmp_path: Path) -> None:
+    rows = timed(tmp_path, toy_dataset, 20, 1, onnx=True)["rows"]
+    assert [row["what"] for row in rows[4:8]] == [
+        "encode 1 query, onnx float32",
+        "encode 20 documents, onnx float32",
+        "encode 1 query, onnx int8",
+        "encode 20 documents, onnx int8",
+    ]
+
+
 def test_each_call_gets_another_query(toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     encode = Encoder.encode

@@ -53,7 +53,7 @@ def test_what_validation_chooses_ranks_the_test_the_evaluation_and_the_exported_
     for said in ("each document moved by", "Hubness", "(zero-shot) are without mixing"):
         assert said in printed
         assert said in card
-    assert "| without_mixing |" in card
+    assert "| without mixing |" in card
     events = EventAccumulator(str(run / "tensorboard")).Reload()
     assert [event.value for event in events.Scalars("ranking/test_map")] == pytest.approx(
         [test["without"], test["mixed"]]

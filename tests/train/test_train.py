@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
-from huggingface_hub import ModelCard
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -24,7 +23,6 @@ from hr_retrieval.export import __main__ as export
 from hr_retrieval.objective.mixing import AnchorMixing
 from hr_retrieval.prepare import __main__ as prepare
 from hr_retrieval.program import called
-from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.train import __main__ as train
@@ -115,38 +113,7 @@ def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, t
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     card = (tmp_path / "exported" / "README.md").read_text()
     assert "lr: 0.001" in card
-    # Random weights are no model of the hub.
-    head = ModelCard(card).data.to_dict()
-    assert "base_model" not in head
-    assert (head["trained_from"], head["library_name"]) == ("tiny", "sentence-transformers")
-    assert "| trained |" in card
     assert "already holds something" in command(export.main, "run=run", "output=exported")
-
-
-@pytest.mark.parametrize(
-    ("name", "on_the_hub"),
-    [
-        ("builtin:all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
-        ("builtin:multilingual-e5-small", "intfloat/multilingual-e5-small"),
-        ("intfloat/multilingual-e5-base", "intfloat/multilingual-e5-base"),
-        ("/models/a: b #1", None),
-    ],
-)
-def test_a_model_card_says_what_the_hub_takes(name: str, on_the_hub: str | None) -> None:
-    parts = {part: {} for part in ("model", "optimizer", "scheduler", "datamodule")}
-    data = {"_target_": "Preparation", "name": "toy", "licence": "none", "folder": "toy"}
-    config = OmegaConf.create(
-        {
-            **parts,
-            "datamodule": {"folder": "toy"},
-            "seed": 1,
-            "project": "p",
-            "data": data,
-            "model": {"encoder": {"name_or_path": name}},
-        }
-    )
-    found = ModelCard(model_card(config, {})).data
-    assert (found.base_model, found["trained_from"]) == (on_the_hub, name)
 
 
 def test_a_sweep_runs_each_combination_in_its_own_folder(command: Command, toy: Path, tmp_path: Path) -> None:

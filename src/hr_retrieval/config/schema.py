@@ -27,6 +27,26 @@ class PrepareConfig:
 
 
 @dataclass
+class InspectConfig:
+    """What `inspect` reads.
+
+    Attributes:
+        data: an option of `data=`, prepared first if it is missing, or `data.folder` of a prepared
+            data set.
+        split_seed: as of `prepare`.
+        encoder: by whose tokens lengths are counted; null leaves them out.
+        language: of the page, en or ru.
+        output: the HTML file; by default outputs/inspect/<name>.html.
+    """
+
+    data: Any = MISSING
+    split_seed: int = 1
+    encoder: str | None = "builtin:all-MiniLM-L6-v2"
+    language: str = "en"
+    output: str | None = None
+
+
+@dataclass
 class TrainConfig:
     """What `train` reads; each group's own keys are the signature of what it builds.
 
@@ -69,6 +89,21 @@ class TrainConfig:
     logger: Any = field(default_factory=dict)
 
 
+@dataclass
+class ForgetConfig:
+    """What `forget` reads.
+
+    Attributes:
+        find: what tells the person: names, addresses, telephone numbers, ids.
+        folders: prepared data sets, indexes and run directories.
+        apply: whether what is found is taken out; otherwise it is only said.
+    """
+
+    find: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    apply: bool = False
+
+
 Sampler = Enum("Sampler", "tpe random grid")
 Pruner = Enum("Pruner", "median hyperband none")
 
@@ -95,10 +130,21 @@ class ExportConfig:
 
     Attributes:
         run: the run directory, whose best checkpoint is taken.
+        format: `sentence-transformers`; `onnx`, one graph from token ids to unit vectors; or
+            `onnx-int8`, the same with weights of 8 bits.
+        measured: whether what 8 bits cost is measured on the test split of the run.
+        licence: of the encoder, an id of the Hugging Face hub such as apache-2.0; null says that it
+            follows from the data and the model before training.
+        evaluation: a folder that `evaluate` wrote of this run: its counterfactual pairs go into the
+            model card.
         output: a new folder.
     """
 
     run: str = MISSING
+    format: str = "sentence-transformers"
+    measured: bool = True
+    licence: str | None = None
+    evaluation: str | None = None
     output: str = MISSING
 
 
@@ -128,6 +174,9 @@ class EvaluateConfig:
             measures none.
         ranking: `ranking/mixing=auto` ranks with the mixing that the run or the folder has chosen,
             `none` without any, and any other option as it says.
+        passages: `max` or `mean` ranks long documents by their passages, as an index does; null by
+            what the encoder reads of them at once.
+        overlap: tokens that the passages of a long text share.
         output: a new folder; by default `evaluations/<time>_<encoder>_<data>`.
     """
 
@@ -139,6 +188,8 @@ class EvaluateConfig:
     identical_text: str = "ignore"
     counterfactuals: str | None = "auto"
     ranking: Any = MISSING
+    passages: str | None = None
+    overlap: int = 32
     output: str | None = None
 
 
@@ -213,6 +264,8 @@ class TimeConfig:
         texts: documents that are encoded and searched; repeated where there are fewer. By default
             10,000 on a GPU, and 1,000 on a CPU.
         repeats: calls of all that is short; all documents are encoded once.
+        onnx: whether the encoder is timed as an ONNX graph too, in 32 and in 8 bits; needs the extra
+            `onnx`.
         output: a new folder; by default `timings/<time>_<encoder>`.
     """
 
@@ -220,6 +273,7 @@ class TimeConfig:
     data: TimedTexts = field(default_factory=TimedTexts)
     texts: int | None = None
     repeats: int = 100
+    onnx: bool = False
     output: str | None = None
 
 
@@ -239,6 +293,8 @@ def leaves(node: Any, path: str = "") -> dict[str, Any]:
 
 _store = ConfigStore.instance()
 _store.store(name="prepare_schema", node=PrepareConfig)
+_store.store(name="inspect_schema", node=InspectConfig)
+_store.store(name="forget_schema", node=ForgetConfig)
 _store.store(name="train_schema", node=TrainConfig)
 _store.store(group="hydra/sweeper", name="optuna_schema", node=SweepConfig)
 _store.store(name="export_schema", node=ExportConfig)

@@ -36,6 +36,8 @@ class IndexConfig:
         overlap: tokens that the passages of a long text share; null reads its beginning alone.
         lexical: what hybrid search counts, `words` or `ngrams`; null for neither.
         ranking: `ranking/mixing=auto` mixes as the run or the folder has chosen, `none` does not.
+        table: where the passages lie, an address in an object store such as s3://bucket/vacancies;
+            null for the folder in `output`.
         change: whether the corpus is added to the index in `output`, in the place of documents of
             the same ids.
         delete: ids to take out of it.
@@ -51,6 +53,7 @@ class IndexConfig:
     overlap: int | None = 32
     lexical: str | None = "words"
     ranking: Any = MISSING
+    table: str | None = None
     change: bool = False
     delete: list[str] = field(default_factory=list)
     output: str = MISSING

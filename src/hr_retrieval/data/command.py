@@ -27,6 +27,9 @@ _OPTIONS = {
     "HhReader": "hh",
     "TrecReader": "trec",
     "MtebReader": "mteb",
+    "SqlReader": "sql",
+    "XlsxReader": "xlsx",
+    "ResumeReader": "resumes",
 }
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float, Int
 from rich.progress import track
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -146,12 +147,16 @@ class Encoder(nn.Module):
 
     def tokenise(self, texts: list[str], kind: Kind) -> tuple[Ragged, int]:
         """Token ids of the texts in their wording with special tokens, and how many were cut at `max_length` tokens."""
+        return self._tokenizer(self.worded(texts, kind))
+
+    def worded(self, texts: list[str], kind: Kind) -> list[str]:
+        """The texts as they are read: with what is put around each."""
         before, behind = self.prefixes[kind], self.suffixes[kind]
-        return self._tokenizer([before + text + behind for text in texts] if before or behind else texts)
+        return [before + text + behind for text in texts] if before or behind else texts
 
     def passages(self, texts: list[str], kind: Kind, overlap: int) -> list[list[Span]]:
         """Where each text is cut into passages that are read whole, as `encoder.passages.spans` says."""
-        return spans(self._tokenizer.copy(), self.prefixes[kind] + self.suffixes[kind], texts, self.max_length, overlap)
+        return spans(self.tokenizer(), self.prefixes[kind] + self.suffixes[kind], texts, self.max_length, overlap)
 
     def encode(
         self,
@@ -180,7 +185,8 @@ class Encoder(nn.Module):
                 torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"),
                 prepacked(self.transformer) if many and native_bfloat16() else nullcontext(),
             ):
-                for rows in track(batches, "encoding", disable=not show_progress, transient=True):
+                # A bar that is not shown has a thread all the same, which takes longer than a query.
+                for rows in track(batches, "encoding", transient=True) if show_progress else batches:
                     embeddings[on_device(rows, self.device)] = self(tokens.take(rows).to(self.device))
         finally:
             self.train(training)
@@ -210,6 +216,18 @@ class Encoder(nn.Module):
             save_encoder(partial, loaded, projections, self.pooling, self.max_length, self.dimensions, self.prefixes)
             for name, text in (files or {}).items():
                 (partial / name).write_text(text, encoding="utf-8")
+
+    def tokenizer(self) -> Tokenizer:
+        """A tokenizer of its own that cuts as the encoder does, without what is put around texts."""
+        return self._tokenizer.copy()
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer's files; `tokenizer.json` cuts at `max_length` and pads at the end by itself."""
+        (loaded,) = self._loaded
+        loaded.tokenizer.save_pretrained(str(folder))
+        own = self.tokenizer()
+        own.enable_padding(pad_id=loaded.tokenizer.pad_token_id, pad_token=loaded.tokenizer.pad_token)
+        own.save(str(folder / "tokenizer.json"))
 
     def reworded(
         self,
@@ -319,10 +337,13 @@ class Encoder(nn.Module):
     def _pooled(self, hidden: Float[Tensor, "N h"], tokens: Ragged) -> Float[Tensor, "b d"]:
         # In float32: it costs little, and bfloat16 has three digits.
         with torch.autocast(hidden.device.type, enabled=False):
-            embeddings = pool(hidden.float(), on_device(tokens.offsets, hidden.device), self.pooling)
-            for projection in self.projections:
-                embeddings = projection({"sentence_embedding": embeddings})["sentence_embedding"]
-            return F.normalize(embeddings[:, : self.embedding_dimension], dim=-1)
+            return self.finished(pool(hidden.float(), on_device(tokens.offsets, hidden.device), self.pooling))
+
+    def finished(self, embeddings: Float[Tensor, "B h"]) -> Float[Tensor, "B d"]:
+        """Pooled vectors through the dense layers, cut, at unit length."""
+        for projection in self.projections:
+            embeddings = projection({"sentence_embedding": embeddings})["sentence_embedding"]
+        return F.normalize(embeddings[:, : self.embedding_dimension], dim=-1)
 
     def _threads(self) -> int:
         """How many threads may encode parts at a time. Processes that share the weights must ask

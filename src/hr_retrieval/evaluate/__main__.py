@@ -19,7 +19,8 @@ def main(config: DictConfig) -> None:
     data = Path(config.data.folder)
     output = output_folder(config.output, "evaluations", [config.encoder.rsplit(":", 1)[-1], str(data)])
     options = (config.split, config.corpus, config.identical_text, config.base, config.counterfactuals)
-    report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing)), output)
+    long = (config.passages, config.overlap)
+    report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing), *long), output)
 
 
 if __name__ == "__main__":

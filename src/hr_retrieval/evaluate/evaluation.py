@@ -23,15 +23,27 @@ from hr_retrieval.evaluate.fairness.report import model_card_section
 from hr_retrieval.evaluate.fairness.wordlists import WordList, builtin_lists, read_lists
 from hr_retrieval.evaluate.page import page
 from hr_retrieval.evaluate.per_query import write_per_query
-from hr_retrieval.evaluate.summary import BEFORE, CONFIDENCE, ENCODER, PLAIN, Texts, Values, means, summary_of
+from hr_retrieval.evaluate.summary import (
+    BEFORE,
+    BEGINNINGS,
+    CONFIDENCE,
+    ENCODER,
+    PLAIN,
+    Texts,
+    Values,
+    means,
+    summary_of,
+)
 from hr_retrieval.evaluate.trec import write_trec
 from hr_retrieval.files import check_vacant, whole_folder, write_json
 from hr_retrieval.ranking.bank import training_bank
+from hr_retrieval.ranking.passages import Passages, passage_ranking
 from hr_retrieval.ranking.sides import Sides
 from hr_retrieval.retrieval.extremes import TIED, extremes, what_ties
 from hr_retrieval.retrieval.metrics import Embedded, per_query
 from hr_retrieval.retrieval.mixing import Bank, Composition
 from hr_retrieval.retrieval.overlap import PERSISTENCE
+from hr_retrieval.retrieval.passages import check_pooled
 from hr_retrieval.retrieval.ranking import Ranking, exact_ranking, exact_ranks, ranking_by_scores
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.runs.directory import open_encoder
@@ -55,6 +67,8 @@ def evaluate(
     base: str | None = "auto",
     counterfactuals: str | None = "auto",
     mixing: Composition | None = None,
+    passages: str | None = None,
+    overlap: int = 32,
 ) -> dict[str, Any]:
     """Measure an encoder; write what was found; return what `metrics.json` holds.
 
@@ -78,6 +92,11 @@ def evaluate(
         mixing: at ranking time; `None` takes what the run or the folder has chosen. Only the
             ranking of the documents by the encoder is with it: what it was before training, the
             ranking of the queries for each document, and counterfactual pairs are without.
+        passages: `max` or `mean` cuts texts that are longer than the encoder reads into passages, as
+            an index does: a document scores by its best passage or by all of them, and a query is
+            the unit mean of its own. `None` reads their beginnings. Again the ranking of the
+            documents alone is with it, and not together with mixing.
+        overlap: tokens that neighbouring passages share.
 
     Raises:
         UserError: `output` holds something, the data set is incomplete, the split is empty or
@@ -94,16 +113,18 @@ def evaluate(
     encoders = _encoders(encoder, base)
     mixing = chosen_mixing(Path(encoder), encoders[ENCODER]) if mixing is None else mixing
     mixing.check(len(measured.document_rows))
+    _check_passages(passages, overlap, mixing, encoders[ENCODER])
     bank = training_bank(mixing, dataset, guard, encoders[ENCODER], measured.document_rows)
     texts = Texts(
         dataset.texts_at("queries", measured.query_rows), dataset.texts_at("corpus", measured.document_rows), relevance
     )
-    rankings, other_direction, embedded = _rank_all(encoders, texts, mixing, bank)
+    rankings, other_direction, embedded = _rank_all(encoders, texts, mixing, bank, passages, overlap)
     values = {name: _values(ranking.ranks, relevance) for name, ranking in rankings.items()}
     summary = summary_of(dataset, measured, texts, values)
     summary |= {
         "corpus": corpus,
         "identical_text": identical_text,
+        "passages": None if passages is None else {"pooled": passages, "overlap": overlap},
         "mixing": {"parts": mixing.to_json(), "words": str(mixing)},
         "document_to_query": {ENCODER: means(_values(other_direction, relevance.transpose(len(texts.documents))))},
         "encoder": _described(encoder, encoders[ENCODER], texts),
@@ -143,7 +164,12 @@ def _encoders(name: str, base: str | None) -> dict[str, Encoder]:
 
 
 def _rank_all(
-    encoders: Mapping[str, Encoder], texts: Texts, mixing: Composition, bank: Bank | None
+    encoders: Mapping[str, Encoder],
+    texts: Texts,
+    mixing: Composition,
+    bank: Bank | None,
+    passages: str | None,
+    overlap: int,
 ) -> tuple[dict[str, Ranking], Tensor, Ranked]:
     """The ranking of each system by name, the ranks of the queries for each document by the
     encoder, and its embeddings.
@@ -160,8 +186,11 @@ def _rank_all(
             log.info("ranked with mixing: %s", mixing)
             rankings[name] = _on_processor(_mixed_ranking(mixing, encoder, texts, queries, documents, bank))
             name = PLAIN
+        if name == ENCODER and passages is not None:
+            rankings[name] = _by_passages(encoder, texts, passages, overlap)
+            name = BEGINNINGS
         rankings[name] = _on_processor(found)
-        if name in (ENCODER, PLAIN):
+        if name in (ENCODER, PLAIN, BEGINNINGS):
             other_direction = exact_ranks(documents, queries, relevance.transpose(len(documents))).cpu()
             embedded = Ranked(texts.queries, texts.documents, queries, documents, relevance)
     for name, system in BASELINES.items():
@@ -177,6 +206,26 @@ def _mixed_ranking(
     sides = Sides(mixing, encoder, lambda: texts.documents, documents, bank)
     mixed = mixing(sides.queries(lambda: texts.queries, queries), sides.corpus)
     return mixed.ranking(texts.relevance.to(queries.device), _RUN_DEPTH)
+
+
+def _by_passages(encoder: Encoder, texts: Texts, pooled: str, overlap: int) -> Ranking:
+    documents = Passages.of(encoder, texts.documents, "document", overlap)
+    log.info("ranked by %d passages of %d documents", len(documents.embeddings), len(texts.documents))
+    queries = Passages.of(encoder, texts.queries, "query", overlap).unit_means()
+    return passage_ranking(queries, documents, texts.relevance, pooled, _RUN_DEPTH)
+
+
+def _check_passages(passages: str | None, overlap: int, mixing: Composition, encoder: Encoder) -> None:
+    if passages is None:
+        return
+    check_pooled(passages)
+    encoder.passages(["a"], "document", overlap)
+    if mixing.parts:
+        raise UserError(
+            f"passages or mixing at ranking time ({mixing}), which was chosen on documents of one passage each",
+            f"both, passages={passages}",
+            "Leave out the mixing: ranking/mixing=none.",
+        )
 
 
 def _on_processor(ranking: Ranking) -> Ranking:

@@ -20,6 +20,8 @@ from hr_retrieval.text import normalise
 # `ENCODER` is with the mixing at ranking time that was chosen for it, `PLAIN` the same without,
 # where there is one.
 ENCODER, PLAIN, BEFORE = "encoder", "encoder without mixing", "before training"
+# Where long texts are ranked by their passages, the same by the beginnings that are read at once.
+BEGINNINGS = "encoder without passages"
 RELEVANCE_RULE = (
     "A document is right for a query if it is a stated positive, a duplicate of one, or of the query's own stated group, "
     "and no stated negative; queries of one text share their judgements. A query without such a document is excluded."

@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
         change(output, config.encoder, corpus, list(config.delete))
     else:
         mixing = asked_mixing(config.ranking.mixing)
-        make(output, config.encoder, corpus, config.side, config.overlap, config.lexical, mixing)
+        make(output, config.encoder, corpus, config.side, config.overlap, config.lexical, mixing, config.table)
 
 
 if __name__ == "__main__":

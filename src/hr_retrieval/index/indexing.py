@@ -12,6 +12,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.parts import encode_parts
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, readable_write_errors
@@ -21,7 +22,7 @@ from hr_retrieval.runs.directory import open_encoder
 from hr_retrieval.runs.ranking import chosen_mixing
 from hr_retrieval.store.exact import MOST, mix, mixed_file
 from hr_retrieval.store.manifest import FILE, Manifest
-from hr_retrieval.store.searcher import table_place
+from hr_retrieval.store.marks import packed, sentences
 from hr_retrieval.store.table import PassageTable, schema
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def make(
     overlap: int | None = 32,
     lexical: str | None = "words",
     mixing: Composition | None = None,
+    place: str | None = None,
 ) -> Manifest:
     """Index a corpus into a new folder, or go on with what was stopped there.
 
@@ -50,9 +52,11 @@ def make(
         overlap: tokens that neighbouring passages share; `None` reads the beginning of each text.
         lexical: what hybrid search counts, `words` or `ngrams`; `None` for neither.
         mixing: at ranking time; `None` takes what the run or the folder has chosen.
+        place: of the table, an address in an object store that LanceDB knows, such as
+            `s3://bucket/vacancies`; `None` for the folder. All else stays in the folder.
 
     Raises:
-        UserError: the folder holds something else, another process writes to it, the corpus lacks
+        UserError: the folder or the place holds something else, another process writes to it, the corpus lacks
             ids or texts, or the encoder is none.
     """
     for name, given, known in (("side", side, ("document", "query")), ("lexical", lexical, ("words", "ngrams", None))):
@@ -84,13 +88,17 @@ def make(
             mixing=chosen_mixing(Path(encoder), loaded) if mixing is None else mixing,
             metadata=corpus.metadata,
             source=corpus.name,
+            place=place,
         )
-        if (output / FILE).is_file():
+        begun = (output / FILE).is_file()
+        if begun:
             _check_same(Manifest.read(output), wanted, output)
         count = corpus.check()
-        wanted.write(output)
         columns = schema(wanted.dimension, {name: _TYPES[kind] for name, kind in wanted.metadata.items()})
-        table = PassageTable(table_place(output), columns)
+        if not begun and place is not None:
+            _check_unused(PassageTable(place, columns), place)
+        wanted.write(output)
+        table = PassageTable(wanted.table_place(output), columns)
         _fill(table, loaded, wanted, corpus, count)
         return _finish(table, loaded, wanted, output)
 
@@ -114,7 +122,7 @@ def change(output: Path, encoder: str | None, corpus: Corpus | None, delete: Seq
             raise UserError(
                 f"a whole index in {output}", "one whose making was stopped", "Run the command that made it once more."
             )
-        table = PassageTable(table_place(output))
+        table = PassageTable(manifest.table_place(output))
         names = [str(own) for own in delete]
         missing = set(names) - set(table.documents(names, ["document_id"]))
         if missing:
@@ -170,7 +178,13 @@ def _rows(documents: list[Document], encoder: Encoder, manifest: Manifest, colum
     numbers = [number for own in spans for number in range(len(own))]
     bounds = [span for own in spans for span in own]
     pieces = [texts[owner][begin:end] for owner, (begin, end) in zip(owners, bounds, strict=True)]
-    vectors = encoder.encode(pieces, manifest.side).float().cpu().numpy()
+    marks: list[bytes | None]
+    if encoder.pooling == "mean":
+        found, own = encode_parts(encoder, pieces, [sentences(piece, 0, len(piece)) for piece in pieces], manifest.side)
+        marks = [packed(part) for part in own]
+    else:
+        found, marks = encoder.encode(pieces, manifest.side).float().cpu(), [None] * len(pieces)
+    vectors = found.numpy()
     content: dict[str, Any] = {
         "document_id": [documents[owner].id for owner in owners],
         "passage": numbers,
@@ -180,6 +194,7 @@ def _rows(documents: list[Document], encoder: Encoder, manifest: Manifest, colum
         "digest": [documents[owner].digest for owner in owners],
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
     }
+    content["sentences"] = pa.array(marks, pa.binary())
     for place, name in enumerate(manifest.metadata):
         content[name] = [documents[owner].metadata[place] for owner in owners]
     return pa.table(content, schema=columns)
@@ -200,9 +215,15 @@ def _finish(table: PassageTable, encoder: Encoder, manifest: Manifest, output: P
     return whole
 
 
+def _check_unused(table: PassageTable, place: str) -> None:
+    documents, _ = table.counts()
+    if documents:
+        raise UserError(f"no documents in {place}", f"{documents:,} of another index", "Name another place.")
+
+
 def _check_same(before: Manifest, now: Manifest, output: Path) -> None:
     """Raise `UserError` if what was begun in the folder was begun otherwise; mixing may differ, as it comes last."""
-    for name in ("fingerprint", "side", "overlap", "lexical", "metadata"):
+    for name in ("fingerprint", "side", "overlap", "lexical", "metadata", "place"):
         was, given = getattr(before, name), getattr(now, name)
         if was != given:
             shown = "the encoder" if name == "fingerprint" else name

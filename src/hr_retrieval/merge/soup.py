@@ -105,7 +105,7 @@ def merge(
         tuple(replace(member, taken=member.name in taken) for member in members),
     )
     content = json.dumps(asdict(soup), ensure_ascii=False, indent=2) + "\n"
-    encoder.save(output, {"README.md": _card(first, soup), "merge.json": content})
+    encoder.save(output, {"README.md": _card(first, soup, encoder), "merge.json": content})
     return soup
 
 
@@ -185,7 +185,7 @@ def _name(run: Run) -> str:
     return f"{run.config.model.encoder.name_or_path} ({str(run.made_from.get('encoder'))[:12]})"
 
 
-def _card(run: Run, soup: Soup) -> str:
+def _card(run: Run, soup: Soup, encoder: Encoder) -> str:
     """The model card of the first run without its figures, and what was merged."""
     config: Any = OmegaConf.create(OmegaConf.to_container(run.config))
     lines = [
@@ -199,4 +199,4 @@ def _card(run: Run, soup: Soup) -> str:
             for member in soup.members
         ),
     ]
-    return model_card(config, {}) + "\n" + "\n".join(lines) + "\n"
+    return model_card(config, encoder, {}, {}) + "\n" + "\n".join(lines) + "\n"

@@ -39,6 +39,10 @@ def _prepare(preparation: "Preparation", config: DictConfig) -> None:
         print(f"rejected   {number:>10,} rows: {reason}")
     for reason, number in counts["skipped_values"].items():
         print(f"left out   {number:>10,} values: {reason}")
+    if counts["repaired"]:
+        print(f"left out   {counts['repaired']:>10,} queries that would show measured ones")
+    for kind, number in counts["masked"].items():
+        print(f"masked     {number:>10,} pieces: {kind}")
     for kind, number in counts["merged"].items():
         print(f"merged     {number:>10,} {kind}")
     query, document = (next(iter(dataset.texts(table)))[0][:_SHOWN] for table in ("queries", "corpus"))

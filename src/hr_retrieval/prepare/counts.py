@@ -13,7 +13,9 @@ from hr_retrieval.prepare.resolution import Resolution
 _BLOCK = 1 << 22
 
 
-def counts_of(resolution: Resolution, rejected: Mapping[str, int], skipped: Mapping[str, int]) -> dict[str, Any]:
+def counts_of(
+    resolution: Resolution, rejected: Mapping[str, int], skipped: Mapping[str, int], masked: Mapping[str, int]
+) -> dict[str, Any]:
     """`counts` of `dataset.json`."""
     by_split = {
         name: {
@@ -35,7 +37,9 @@ def counts_of(resolution: Resolution, rejected: Mapping[str, int], skipped: Mapp
         "near_duplicate_documents": int(sizes[sizes > 1].sum()),
         "skipped_values": dict(skipped),
         "rejected": dict(rejected),
+        "masked": dict(masked),
         "leaks": resolution.leaks,
+        "repaired": resolution.repaired,
     }
 
 

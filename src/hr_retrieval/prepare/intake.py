@@ -24,6 +24,8 @@ from hr_retrieval.prepare.list_styles import ListStyles
 from hr_retrieval.prepare.readers.reader import RawBatch, Rejected
 from hr_retrieval.prepare.record import Record, read_record
 from hr_retrieval.prepare.rejections import RejectedWriter
+from hr_retrieval.prepare.tidy import UNTOUCHED, Tidying
+from hr_retrieval.privacy.masker import Masker
 from hr_retrieval.text import normalise
 
 _SCHEMA = pa.schema([pa.field("text", pa.string()), pa.field("id", pa.string()), pa.field("group", pa.string())])
@@ -60,6 +62,7 @@ class Intake:
         rows: how many rows are used.
         skipped: how many values were left out beside others of the same row that are used, by
             reason.
+        masked: how many pieces of personal data were masked in the rows that are used, by kind.
         list_styles: how the cells of a column look like lists, by its name; see `list_style`.
     """
 
@@ -72,6 +75,7 @@ class Intake:
     sources: dict[str, int]
     rows: int
     skipped: Counter[str]
+    masked: Counter[str]
     list_styles: dict[str, str]
 
     def source_of(self, row: int) -> tuple[str, int]:
@@ -81,7 +85,13 @@ class Intake:
 
 
 def take_in(
-    batches: Iterator[RawBatch], columns: Columns, folder: Path, rejected: RejectedWriter, max_rows: int | None = None
+    batches: Iterator[RawBatch],
+    columns: Columns,
+    folder: Path,
+    rejected: RejectedWriter,
+    masker: Masker,
+    max_rows: int | None = None,
+    tidying: Tidying = UNTOUCHED,
 ) -> Intake:
     """Read and clean the rows, at most so many; what they say goes to files in `folder`."""
     documents, queries, pairs = _Spool(folder, "documents"), _Spool(folder, "queries"), _Pairs(folder)
@@ -91,7 +101,7 @@ def take_in(
         faults = list(batch.rejected)
         styles.look_at(batch.values)
         for row, values in zip(batch.rows, batch.values, strict=True):
-            record = read_record(values, columns, batch.corpus_only)
+            record = read_record(values, columns, masker, tidying, batch.corpus_only)
             if isinstance(record, str):
                 faults.append(Rejected(batch.source, row, record, _as_json(values)))
             else:
@@ -126,6 +136,7 @@ class _Pairs:
         self._sources: dict[str, int] = {}
         self._rows_before = self._rows = self._used = 0
         self._skipped: Counter[str] = Counter()
+        self._masked: Counter[str] = Counter()
         self._split_column = DiskArray(folder / "splits", np.int8)
         self._positive_column = DiskArray(folder / "positives", np.int32, 2)
         self._negative_column = DiskArray(folder / "negatives", np.int32, 2)
@@ -149,6 +160,7 @@ class _Pairs:
         self._negative_rows += [self._rows_before + row] * (len(anchors) * len(negatives))
         self._rows = max(self._rows, self._rows_before + row + 1)
         self._skipped.update(record.skipped)
+        self._masked.update(record.masked)
         self._used += 1
 
     def flush(self) -> None:
@@ -162,7 +174,7 @@ class _Pairs:
     def intake(self, documents: Occurrences, queries: Occurrences, list_styles: dict[str, str]) -> Intake:
         """Everything."""
         columns = (self._split_column, self._positive_column, self._negative_column, self._row_column)
-        return Intake(documents, queries, *columns, self._sources, self._used, self._skipped, list_styles)
+        return Intake(documents, queries, *columns, self._sources, self._used, self._skipped, self._masked, list_styles)
 
     def _clear(self) -> None:
         self._splits: list[int] = []

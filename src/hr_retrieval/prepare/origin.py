@@ -55,6 +55,6 @@ def name_of(folder: Path, info: Mapping[str, Any]) -> str:
 
 def _place(reader: Mapping[str, Any]) -> tuple[Any, ...]:
     """The kind of a reader and where it reads."""
-    where = reader.get("path", reader.get("folder"))
+    where = reader.get("path", reader.get("folder", reader.get("url")))
     several = where if isinstance(where, list) else [] if where is None else [where]
     return reader.get("class"), *(os.path.abspath(str(name)) for name in several)

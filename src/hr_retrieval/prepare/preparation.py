@@ -11,6 +11,7 @@ from typing import Any
 from hr_retrieval.config.overrides import word
 from hr_retrieval.data.arrays import Codes, Places
 from hr_retrieval.data.command import data_command, plain_values, usual_source
+from hr_retrieval.data.crossings import crossings
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.rows import write_rows
 from hr_retrieval.data.tables import SCHEMA_VERSION, SPLITS, file_hashes, fingerprint_of
@@ -21,13 +22,16 @@ from hr_retrieval.prepare.counts import counts_of
 from hr_retrieval.prepare.duplicates import near_duplicates
 from hr_retrieval.prepare.intake import Intake, progress, take_in
 from hr_retrieval.prepare.list_styles import propose_lists
+from hr_retrieval.prepare.masked import masked_examples
 from hr_retrieval.prepare.origin import changed_input, inputs_of, name_of, same_source
 from hr_retrieval.prepare.readers.reader import Reader
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution, resolve
 from hr_retrieval.prepare.split import TooFewGroupsError, check_shares
+from hr_retrieval.prepare.tidy import Tidying
 from hr_retrieval.prepare.ties import widest_tie
 from hr_retrieval.prepare.write import texts_at, write_corpus, write_dropped, write_qrels, write_queries
+from hr_retrieval.privacy.masker import Masker
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ _SHARED_SPLIT_RULE = (
     "whole components of what shares a group or a normalised text, documents shared by the splits, "
     "in the order of a hash of their smallest query and the seed"
 )
+LEAKS = ("refuse", "keep", "repair")
 _STATED_SPLIT_RULE = "as the source states it"
 # What stands in the folder of a data set, the cache of training among it.
 _PARTS = {"corpus.parquet", "queries.parquet", "qrels.parquet", "rejected.parquet", "dataset.json", "rows", "tokens"}
@@ -66,6 +71,14 @@ class Preparation:
         max_rows: read so many rows only.
         shared_documents: whether a document may answer queries of several splits, as a skill does:
             the split then keeps apart the queries alone.
+        html: whether HTML in the texts becomes plain text; see `Tidying`.
+        mojibake: whether what was read in a wrong encoding is read in the right one, likewise.
+        unicode: the Unicode form that texts are brought to, likewise.
+        leaks: what is done where a stated split shows validation or test queries in another split:
+            `refuse` is an error, `keep` says so and leaves the split as it is published, `repair`
+            leaves out what would show them: the test stays as it is, training and validation give
+            way to it, and training to validation.
+        mask: which personal data are masked before anything is written; see `Masker`.
     """
 
     reader: Reader
@@ -80,9 +93,18 @@ class Preparation:
     near_duplicate_threshold: float = 0.8
     max_rows: int | None = None
     shared_documents: bool = False
+    mask: str = "contacts"
+    leaks: str = "refuse"
+    html: bool = False
+    mojibake: bool = False
+    unicode: str | None = None
 
     def __post_init__(self) -> None:
         check_shares(self.validation_share, self.test_share)
+        Masker(self.mask)
+        self._tidying()
+        if self.leaks not in LEAKS:
+            raise UserError(f"data.leaks to be {', '.join(LEAKS)}", repr(self.leaks), "refuse is the usual one.")
         if self.near_duplicates not in ("normalised", "minhash"):
             raise UserError(
                 "near_duplicates to be 'normalised' or 'minhash'", repr(self.near_duplicates), "Choose one of the two."
@@ -117,7 +139,7 @@ class Preparation:
         with whole_folder(folder, bool(replace)) as partial:
             info = self._info(inputs, seed)
             with (
-                RejectedWriter(partial / "rejected.parquet") as rejected,
+                RejectedWriter(partial / "rejected.parquet", Masker(self.mask)) as rejected,
                 TemporaryDirectory(dir=partial, prefix=".intake-") as spool,
                 rejected.named_in_errors(),
             ):
@@ -127,11 +149,7 @@ class Preparation:
             info |= {"files": hashes, "fingerprint": fingerprint_of(hashes)}
             write_rows(partial)
             write_json(partial / "dataset.json", info)
-        if info["counts"]["leaks"]:
-            log.warning(
-                "%d validation or test queries of the stated split share a text or a group with another split",
-                info["counts"]["leaks"],
-            )
+            self._check_leaks(PreparedDataset.open(partial))
         return PreparedDataset.open(folder)
 
     def open_or_run(self, seed: int = 1) -> PreparedDataset:
@@ -149,7 +167,14 @@ class Preparation:
             # Made by hand.
             return dataset
         # An option that came later than the data set was as it is by default.
-        later = {"shared_documents": False}
+        later = {
+            "shared_documents": False,
+            "mask": "none",
+            "leaks": "keep",
+            "html": False,
+            "mojibake": False,
+            "unicode": None,
+        }
         recorded = plain_values(later | dataset.info["options"], "data.") | {"split_seed": dataset.info["seed"]}
         wanted = plain_values(self._options(), "data.") | {"split_seed": seed}
         other = [key for key in wanted | recorded if wanted.get(key) != recorded.get(key)]
@@ -166,10 +191,21 @@ class Preparation:
             )
         return dataset
 
+    def masked_examples(self) -> list[tuple[str, str, str]]:
+        """Kind, before and after of some masked pieces, with the personal part hidden; none if the source is gone."""
+        try:
+            return masked_examples(self.reader, self.columns, Masker(self.mask))
+        except UserError:
+            # What was prepared may be all that is kept.
+            return []
+
     def command(self, verb: str, seed: int = 1, *more: str) -> str:
         """A command line that prepares this data set, or trains on it."""
         own = {"name": self.name, "licence": self.licence, "source": self.source}
         return data_command(verb, Path(self.folder), own | {"options": self._options(), "seed": seed}, None, *more)
+
+    def _tidying(self) -> Tidying:
+        return Tidying(self.html, self.mojibake, self.unicode)
 
     def _info(self, inputs: list[Path], seed: int) -> dict[str, Any]:
         """`dataset.json`, but for what only the rows can say."""
@@ -196,7 +232,7 @@ class Preparation:
         """All that the rows say."""
         with progress() as follow:
             batches = follow(self.reader.batches(self.columns.names()))
-            intake = take_in(batches, self.columns, spool, rejected, self.max_rows)
+            intake = take_in(batches, self.columns, spool, rejected, Masker(self.mask), self.max_rows, self._tidying())
         propose_lists(intake.list_styles, self.columns)
         if len(intake.positives.read()) == 0:
             remedy = "Check that data.columns.* name what holds them."
@@ -221,6 +257,7 @@ class Preparation:
                 self.test_share,
                 seed,
                 self.shared_documents,
+                self.leaks == "repair",
             )
         except TooFewGroupsError as error:
             raise tie.named_in(error) from None
@@ -239,7 +276,7 @@ class Preparation:
         write_corpus(folder, intake.documents, resolution)
         write_queries(folder, intake.queries, resolution)
         rule = self._split_rule(intake, resolution)
-        counts = counts_of(resolution, rejected.counts, intake.skipped)
+        counts = counts_of(resolution, rejected.counts, intake.skipped, intake.masked)
         count, pairs = len(resolution.documents), {1: resolution.positives, 0: resolution.negatives}
         # The ids of both tables come into memory next.
         del resolution
@@ -262,6 +299,21 @@ class Preparation:
             if not (resolution.splits == number).any():
                 log.warning("The source states no query for %s (data.columns.split=null draws a split instead)", name)
         return f"{_STATED_SPLIT_RULE}; validation from its training split: {rule}" if drawn else _STATED_SPLIT_RULE
+
+    def _check_leaks(self, dataset: PreparedDataset) -> None:
+        """Say what crosses the splits, or raise `UserError`."""
+        found = crossings(dataset, self.shared_documents)
+        if not found:
+            return
+        came = f"validation or test queries that other splits show: {'; '.join(map(str, found))}"
+        if self.leaks == "refuse":
+            raise UserError(
+                "a split in which no text, document or group stands twice",
+                came,
+                "data.columns.split=null draws one; data.leaks=repair leaves out of training and validation what would show them; "
+                "data.leaks=keep keeps a published split as it is.",
+            )
+        log.warning("There are %s", came)
 
     def _check_replaceable(self, folder: Path, replace: bool | str, seed: int) -> None:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):

@@ -1,6 +1,7 @@
 """What one row says: its anchors, positives and negatives, or why it cannot be used."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.clean import clean, is_missing, values_of
 from hr_retrieval.prepare.columns import JOINT, Columns, several
+from hr_retrieval.prepare.tidy import UNTOUCHED, Tidying
+from hr_retrieval.privacy.masker import MASKED, Masker
 
 _SPLITS: dict[str, int] = dict(SPLITS.items()) | dict.fromkeys(("valid", "val", "dev"), SPLITS["validation"])
 _WORD = re.compile(r"[^\W_]")
@@ -23,6 +26,7 @@ class Record:
             that, in words that are no query's group.
         split: 0 train, 1 validation, 2 test; `None` if no column states it.
         skipped: why values were left out beside others that are used: empty ones of a list, say.
+        masked: how many pieces of personal data were masked, by kind.
     """
 
     anchors: list[str]
@@ -34,12 +38,18 @@ class Record:
     positive_id: str | None
     split: int | None
     skipped: list[str] = field(default_factory=list)
+    masked: Counter[str] = field(default_factory=Counter)
 
 
-def read_record(row: Mapping[str, Any], columns: Columns, corpus_only: bool = False) -> Record | str:
+def read_record(
+    row: Mapping[str, Any], columns: Columns, masker: Masker, tidying: Tidying = UNTOUCHED, corpus_only: bool = False
+) -> Record | str:
     """Read a row, or say why it cannot be used.
 
     Args:
+        masker: of the texts. A group or an id that is an e-mail address is a fault: masked, all
+            would be one.
+        tidying: what is mended in the texts first.
         corpus_only: whether the row only brings documents, and so needs no anchor.
     """
     split: int | None = None
@@ -47,11 +57,16 @@ def read_record(row: Mapping[str, Any], columns: Columns, corpus_only: bool = Fa
         split = split_number(row[columns.split])
         if split is None:
             return f"{columns.split}: not train, validation or test"
-    anchors, anchor_faults = _texts(row, several(columns.anchor), columns)
+    masked: Counter[str] = Counter()
+
+    def texts(names: str | Sequence[str] | None) -> tuple[list[str], list[str]]:
+        return _texts(row, several(names), columns, masker, masked, tidying)
+
+    anchors, anchor_faults = texts(columns.anchor)
     if not anchors and not corpus_only:
         return anchor_faults[0]
-    positives, positive_faults = _texts(row, several(columns.positive), columns)
-    negatives, negative_faults = _texts(row, several(columns.negative), columns)
+    positives, positive_faults = texts(columns.positive)
+    negatives, negative_faults = texts(columns.negative)
     if not positives and not negatives:
         return positive_faults[0]
     group, related, anchor_id, positive_id = (
@@ -65,13 +80,21 @@ def read_record(row: Mapping[str, Any], columns: Columns, corpus_only: bool = Fa
     ):
         if name is not None and value is None and not corpus_only:
             return f"{name}: missing or empty"
+    for name, value in (
+        (columns.group, group),
+        (columns.related, related),
+        (columns.anchor_id, anchor_id),
+        (columns.positive_id, positive_id),
+    ):
+        if value is not None and "@" in value and masker.spans(value):
+            return f"{name}: an e-mail address, which is no id to keep"
     # To have fewer values than columns is no fault.
     faults = (*anchor_faults, *positive_faults, *negative_faults)
     skipped = [fault for fault in faults if not fault.endswith(": missing")]
     document_group = None if related is None else f"{columns.related}: {related}"
     if columns.related is None:
         document_group = group
-    return Record(anchors, positives, negatives, group, document_group, anchor_id, positive_id, split, skipped)
+    return Record(anchors, positives, negatives, group, document_group, anchor_id, positive_id, split, skipped, masked)
 
 
 def split_number(name: Any) -> int | None:
@@ -79,7 +102,14 @@ def split_number(name: Any) -> int | None:
     return _SPLITS.get(name.strip().casefold()) if isinstance(name, str) else None
 
 
-def _texts(row: Mapping[str, Any], names: Sequence[str], columns: Columns) -> tuple[list[str], list[str]]:
+def _texts(
+    row: Mapping[str, Any],
+    names: Sequence[str],
+    columns: Columns,
+    masker: Masker,
+    masked: Counter[str],
+    tidying: Tidying,
+) -> tuple[list[str], list[str]]:
     """The distinct texts of the named columns in order, and what is wrong with the other values."""
     texts: dict[str, None] = {}
     faults: list[str] = []
@@ -92,12 +122,15 @@ def _texts(row: Mapping[str, Any], names: Sequence[str], columns: Columns) -> tu
             if not isinstance(value, str):
                 faults.append(f"{name}: not a text")
                 continue
-            text = clean(value)
+            # Before the lines become one: a name stands on the first.
+            text = clean(masker.masked(tidying(value), masked))
             placeholder = columns.placeholders.get(text.casefold())
             if placeholder is not None:
                 faults.append(f"{name}: the placeholder {placeholder}")
-            elif text and _WORD.search(text):
+            elif text and _WORD.search(MASKED.sub("", text) if text.startswith("[") else text):
                 own[text] = None
+            elif MASKED.search(text):
+                faults.append(f"{name}: personal data alone")
             else:
                 faults.append(f"{name}: no letter or digit" if text else f"{name}: empty")
         texts |= dict.fromkeys([JOINT.join(own)] if own and name in several(columns.joined) else own)

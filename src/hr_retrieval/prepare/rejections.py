@@ -15,6 +15,7 @@ from hr_retrieval.data.dataset import rejections
 from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.reader import Rejected
+from hr_retrieval.privacy.masker import Masker
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +24,14 @@ _MANY = 0.05
 
 
 class RejectedWriter:
-    """Writes `rejected.parquet`; counts by reason, and keeps what helps against each."""
+    """Writes `rejected.parquet`; counts by reason, and keeps what helps against each.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        masker: of what stands in the rows.
+    """
+
+    def __init__(self, path: Path, masker: Masker) -> None:
+        self._masker = masker
         self.counts: Counter[str] = Counter()
         self.remedies: dict[str, str] = {}
         self._writer = pq.ParquetWriter(path, SCHEMAS["rejected"], compression="zstd")
@@ -43,7 +49,11 @@ class RejectedWriter:
         for row in rejected:
             self.counts[row.reason] += 1
             self.remedies.setdefault(row.reason, row.remedy)
-        rows = [{name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names} for row in rejected]
+        rows = [
+            {name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names}
+            | {"content": _writable(self._masker.masked(row.content))}
+            for row in rejected
+        ]
         if rows:
             self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["rejected"]))
 

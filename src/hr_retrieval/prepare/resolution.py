@@ -1,16 +1,16 @@
 """What is one text, one query, one pair and one split: worked out from keys alone."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hr_retrieval.data.arrays import Codes, Hashes, PairNumbers, Places, Splits
+from hr_retrieval.data.arrays import Codes, Hashes, Mask, PairNumbers, Places, Splits
 from hr_retrieval.data.keys import Distinct, distinct_numbers, mix
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.disk_array import stored
 from hr_retrieval.prepare.intake import Intake, Occurrences
-from hr_retrieval.prepare.split import alone, count_leaks, draw_split, join
+from hr_retrieval.prepare.split import alone, count_leaks, draw_split, join, shown_by_none
 
 # PairNumbers that are looked at together.
 _BLOCK = 1 << 22
@@ -50,6 +50,7 @@ class Resolution:
         merged: how many repeated documents, queries and pairs became one.
         leaks: queries for validation or test that share a text or group with another split; only a
             stated split has any.
+        repaired: queries left out because they would show measured ones.
     """
 
     documents: Side
@@ -61,6 +62,7 @@ class Resolution:
     dropped: dict[str, Places]
     merged: dict[str, int]
     leaks: int
+    repaired: int = 0
 
 
 def resolve(
@@ -72,6 +74,7 @@ def resolve(
     test_share: float,
     seed: int,
     shared_documents: bool = False,
+    repair: bool = False,
 ) -> Resolution:
     """Merge what is repeated, drop negatives that contradict, find near-duplicates, split.
 
@@ -83,6 +86,8 @@ def resolve(
         clusterer: finds near-duplicates beyond equal normalised texts.
         shared_documents: whether queries may stand in different splits although one document
             answers them.
+        repair: whether a stated split loses the queries of training and validation that hang
+            together with ones for test, and those of training that do with ones for validation.
     """
     documents, document_codes = _documents(intake)
     count = len(documents)
@@ -106,10 +111,35 @@ def resolve(
         rest = splits == SPLITS["train"]
         if validation_share and rest.any() and not (splits == SPLITS["validation"]).any():
             splits[rest] = draw_split(component[rest], queries.norms[rest], validation_share, 0.0, seed)
+        if repair:
+            kept = shown_by_none(component, splits)
+            return _without_queries(
+                Resolution(documents, queries, clusters, splits, positives, negatives, dropped, merged, 0), kept
+            )
         leaks = count_leaks(component, splits)
     else:
         splits, leaks = draw_split(component, queries.norms, validation_share, test_share, seed), 0
     return Resolution(documents, queries, clusters, splits, positives, negatives, dropped, merged, leaks)
+
+
+def _without_queries(resolution: Resolution, kept: Mask) -> Resolution:
+    """The same with some of the queries."""
+    queries, count = resolution.queries, len(resolution.documents)
+    number = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int64)
+
+    def renumbered(pairs: PairNumbers) -> PairNumbers:
+        owners, members = np.divmod(pairs[kept[pairs // count]], count)
+        numbers: PairNumbers = number[owners] * count + members
+        return numbers
+
+    return replace(
+        resolution,
+        queries=Side(queries.places[kept], queries.groups[kept], queries.norms[kept], queries.hashes[kept]),
+        splits=resolution.splits[kept],
+        positives=renumbered(resolution.positives),
+        negatives=renumbered(resolution.negatives),
+        repaired=int((~kept).sum()),
+    )
 
 
 def _documents(intake: Intake) -> tuple[Side, Codes]:

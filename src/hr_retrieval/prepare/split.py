@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hr_retrieval.data.arrays import Codes, Hashes, Splits
+from hr_retrieval.data.arrays import Codes, Hashes, Mask, Splits
 from hr_retrieval.data.keys import mix
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.errors import UserError
@@ -107,3 +107,11 @@ def count_leaks(component: Codes, split: Splits) -> int:
     np.minimum.at(lowest, component, split)
     np.maximum.at(highest, component, split)
     return int(((lowest != highest)[component] & (split > 0)).sum())
+
+
+def shown_by_none(component: Codes, split: Splits) -> Mask:
+    """The queries `[Q]` whose component holds none of a later split: without the others, no component is in two."""
+    highest = np.full(int(component.max(initial=-1)) + 1, -1, np.int8)
+    np.maximum.at(highest, component, split)
+    kept: Mask = split == highest[component]
+    return kept

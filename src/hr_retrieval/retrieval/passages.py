@@ -71,8 +71,7 @@ class PassageIndex:
                 value is not finite.
         """
         check_k(k)
-        if pooled not in ("max", "mean"):
-            raise UserError("passages to be max or mean", repr(pooled), "Choose one of them.")
+        check_pooled(pooled)
         k = min(k, len(self) if allowed is None else int(allowed.sum()))
         if self._single and allowed is None and added is None and k:
             scores, rows = self._index.search(queries, k)
@@ -84,12 +83,21 @@ class PassageIndex:
         ]
         return BestDocuments(*(torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS))
 
+    def scores(self, queries: Float[Tensor, "b d"], pooled: str) -> Float[Tensor, "b D"]:
+        """The scores of all documents, in their order.
+
+        Raises:
+            UserError: `pooled` is neither max nor mean.
+        """
+        check_pooled(pooled)
+        scores = self._passage_scores(queries)
+        return scores if self._single else self._of_documents(scores, pooled)
+
     @torch.no_grad()
     def _search(
         self, queries: Float[Tensor, "b d"], k: int, pooled: str, allowed: Tensor | None, added: Tensor | None
     ) -> BestDocuments:
-        with full_precision():
-            scores = queries.float() @ self._index.documents.T
+        scores = self._passage_scores(queries)
         if added is not None:
             scores = scores + added
         found = scores if self._single else self._of_documents(scores, pooled)
@@ -97,6 +105,10 @@ class PassageIndex:
             found = found.masked_fill(~allowed, -torch.inf)
         best, documents = best_of_rows(found, k) if k else (found[:, :0], found[:, :0].long())
         return BestDocuments(best, documents, documents if self._single else self._best_passages(scores, documents))
+
+    def _passage_scores(self, queries: Float[Tensor, "b d"]) -> Float[Tensor, "b N"]:
+        with full_precision():
+            return queries.float() @ self._index.documents.T
 
     def _of_documents(self, scores: Float[Tensor, "b N"], pooled: str) -> Float[Tensor, "b D"]:
         empty = scores.new_full((len(scores), len(self)), 0.0 if pooled == "mean" else -torch.inf)
@@ -112,6 +124,12 @@ class PassageIndex:
                 begin, end = self._offsets[document : document + 2].tolist()
                 found[query, place] = begin + scores[query, begin:end].argmax()
         return found
+
+
+def check_pooled(pooled: str) -> None:
+    """Raise `UserError` unless it is a way from the scores of passages to that of their document."""
+    if pooled not in ("max", "mean"):
+        raise UserError("passages to be max or mean", repr(pooled), "Choose one of them.")
 
 
 _FIELDS = ("scores", "documents", "passages")

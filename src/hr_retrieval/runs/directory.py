@@ -14,6 +14,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
 from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint, newest_checkpoint
+from hr_retrieval.runs.intervals import intervals_of
 from hr_retrieval.runs.moved import with_new_names
 from hr_retrieval.runs.ranking import FILE, RankingChoice
 
@@ -145,26 +146,48 @@ class Run:
         """The mixing at ranking time that validation has chosen; `None` where none was chosen from."""
         return RankingChoice.read(self.folder)
 
-    def export(self, folder: Path, replace: bool = False) -> None:
+    def export(
+        self, folder: Path, replace: bool = False, licence: str | None = None, evaluation: Path | None = None
+    ) -> None:
         """Write the encoder to a new folder, with a model card and the mixing that was chosen for it.
 
         Args:
             replace: whether what stands there may be replaced; the old one stays until the new one
                 is whole.
+            licence: as of `card`.
+            evaluation: as of `card`.
 
         Raises:
-            UserError: the folder holds something and `replace` is false, or the run has no
-                checkpoint.
+            UserError: the folder holds something and `replace` is false, the run has no checkpoint,
+                or the evaluation is of another encoder.
         """
         if not replace:
             check_vacant(folder)
-        figures = self.summary() if (self.folder / "summary.json").exists() else {}
-        card = model_card(self.config, figures, [str(part) for part in self.parts])
-        encoder, files = self.encoder(), {"README.md": card}
+        encoder = self.encoder()
+        files = {"README.md": self.card(encoder, licence, evaluation)}
         if choice := self.ranking():
             choice.check(encoder.embedding_fingerprint(), self.folder)
             files[FILE] = choice.text
         encoder.save(folder, files, replace)
+
+    def card(
+        self, encoder: Encoder, licence: str | None = None, evaluation: Path | None = None, graph: str | None = None
+    ) -> str:
+        """The model card of the run's encoder.
+
+        Args:
+            licence: its id on the hub.
+            evaluation: a folder that `evaluate` wrote of this encoder; its counterfactual pairs go
+                into the card.
+            graph: as of `model_card`.
+
+        Raises:
+            UserError: the evaluation is none, or of another encoder.
+        """
+        figures = self.summary() if (self.folder / "summary.json").exists() else {}
+        changes = [str(part) for part in self.parts]
+        fairness = "" if evaluation is None else _fairness(evaluation, encoder)
+        return model_card(self.config, encoder, figures, intervals_of(self.folder), changes, licence, fairness, graph)
 
 
 def open_encoder(name: str) -> tuple[Encoder, Run | None]:
@@ -196,6 +219,24 @@ def _check_code(content: Mapping[str, Any], path: Path) -> None:
             f"model.encoder.trust_remote_code={asked} in {path}",
             f"If you trust that code, say so in the environment: {TRUST}=1",
         )
+
+
+def _fairness(evaluation: Path, encoder: Encoder) -> str:
+    """The section on counterfactual pairs of an evaluation."""
+    measured = read_json(evaluation / "metrics.json").get("encoder", {}).get("fingerprint")
+    own = encoder.embedding_fingerprint()
+    section = evaluation / "counterfactuals.md"
+    if measured != own:
+        raise UserError(
+            f"an evaluation of this encoder (fingerprint {own[:16]})",
+            f"{evaluation}, of another one ({str(measured)[:16]})",
+            "Evaluate this run.",
+        )
+    if not section.is_file():
+        raise UserError(
+            f"counterfactual pairs in {evaluation}", "none", "Evaluate without counterfactuals=null, or leave it out."
+        )
+    return section.read_text(encoding="utf-8").partition("\n")[2].strip()
 
 
 def check_run(folder: Path) -> None:

@@ -64,6 +64,11 @@ class ApproximateSearch:
         rows = self._table.documents(ids, ["text", *self._metadata])
         return {own: (row["text"], {name: row[name] for name in self._metadata}) for own, row in rows.items()}
 
+    def sentences(self, found: Sequence[Found]) -> list[bytes | None]:
+        """Vectors of the sentences of each passage, as `store.marks.packed` has them."""
+        there = self._table.sentences([own.document for own in found]) if found else {}
+        return [there[own.document, own.begin] for own in found]
+
     def embedding_of(self, document: str) -> Float[Tensor, "1 d"] | None:
         """The unit mean of a document's passages; `None` if it is not there."""
         rows = self._table.passages([document])

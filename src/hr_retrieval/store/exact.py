@@ -39,10 +39,12 @@ class ExactSearch:
     exact = True
 
     def __init__(self, manifest: Manifest, table: PassageTable, encoder: Encoder, folder: Path) -> None:
-        self._rows = table.read(["begin", "end", "text", *manifest.metadata, "vector"])
+        self._rows = table.read(["begin", "end", "text", *manifest.metadata, "vector", "sentences"])
         self._plain = torch.from_numpy(np.array(matrix(self._rows["vector"])))
         self._rows = self._rows.drop_columns(["vector"])
         first = pc.equal(self._rows["passage"], 0)
+        self._sentences = self._rows["sentences"]
+        self._rows = self._rows.drop_columns(["sentences"])
         self._documents = self._rows.filter(first)
         self._offsets = torch.from_numpy(np.append(np.flatnonzero(first.to_numpy()), len(self._rows)))
         self._ids: list[str] = self._documents["document_id"].to_pylist()
@@ -84,6 +86,10 @@ class ExactSearch:
         rows = self._documents.take([self._places[name] for name in own]).to_pylist() if own else []
         return {row["document_id"]: (row["text"], {name: row[name] for name in self._metadata}) for row in rows}
 
+    def sentences(self, found: Sequence[Found]) -> list[bytes | None]:
+        """Vectors of the sentences of each passage, as `store.marks.packed` has them."""
+        return [self._sentences[self._row(own)].as_py() for own in found]
+
     def embedding_of(self, document: str) -> Float[Tensor, "1 d"] | None:
         """The unit mean of a document's passages; `None` if it is not there."""
         place = self._places.get(document)
@@ -114,6 +120,11 @@ class ExactSearch:
             ]
             for line in lines
         ]
+
+    def _row(self, found: Found) -> int:
+        begin, end = self._offsets[self._places[found.document] :][:2].tolist()
+        within: int = self._spans[begin:end, 0].tolist().index(found.begin)
+        return int(begin) + within
 
     def _allowed(self, wanted: tuple[Condition, ...]) -> Tensor:
         numbered = self._documents.append_column("#", pa.array(np.arange(len(self._ids))))

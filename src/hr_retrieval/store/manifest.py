@@ -12,7 +12,7 @@ from hr_retrieval.program import called
 from hr_retrieval.retrieval.mixing import Composition
 
 FILE = "index.json"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class Manifest:
         mixing: at ranking time.
         metadata: type of each column for filters: text, number, or yes/no.
         source: where the documents came from at first.
+        place: of the table, an address in an object store; `None` for the index's folder.
         table: the version of the table that is whole; `None` while the first one is written.
         documents: how many that version has.
         passages: likewise.
@@ -44,6 +45,7 @@ class Manifest:
     mixing: Composition = field(default_factory=Composition)
     metadata: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+    place: str | None = None
     table: int | None = None
     documents: int = 0
     passages: int = 0
@@ -81,6 +83,10 @@ class Manifest:
         """Write the file, whole or not at all."""
         content: dict[str, Any] = {**asdict(self), "mixing": self.mixing.to_json(), "metadata": dict(self.metadata)}
         write_json(folder / FILE, {"version": VERSION, **content})
+
+    def table_place(self, folder: Path) -> Path | str:
+        """Where the table of the index in a folder lies."""
+        return folder / "table" if self.place is None else self.place
 
     def with_table(self, version: int, documents: int, passages: int) -> "Manifest":
         """The same of another state of the table."""

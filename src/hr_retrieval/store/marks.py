@@ -1,14 +1,13 @@
 """Why a passage was found: its sentences that are nearest to the query, and the words that both have."""
 
 import re
-from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
-from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.store.found import Found
 from hr_retrieval.text import normalise
 
@@ -37,26 +36,33 @@ def sentences(text: str, begin: int, end: int) -> list[Span]:
     return found[:_MOST]
 
 
-def nearest_sentences(
-    encoder: Encoder, query: Float[Tensor, "1 d"], kind: Kind, found: Sequence[tuple[str, Found]]
-) -> list[tuple[Span, ...]]:
-    """Of each passage the sentence that is nearest to the query.
+def packed(vectors: Float[Tensor, "n d"]) -> bytes:
+    """Vectors of sentences in 8 bits; their lengths are lost."""
+    largest = vectors.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)
+    return (vectors / largest * 127).round().to(torch.int8).numpy().tobytes()
+
+
+def nearest_sentence(
+    query: Float[Tensor, " d"], words: str, text: str, found: Found, vectors: bytes | None
+) -> tuple[Span, ...]:
+    """Of the passage that was found the sentence that is nearest to the query; none where there is no sentence.
 
     Args:
         query: its embedding.
-        kind: as what the documents are read.
-        found: texts of documents, and where their passages are.
+        words: its text.
+        text: of the document.
+        vectors: `packed`, of the passage's sentences; `None` where there are none, and the sentence
+            with most of the query's words is taken.
     """
-    spans = [sentences(text, hit.begin, hit.end) for text, hit in found]
-    pieces = [text[begin:end] for (text, _), own in zip(found, spans, strict=True) for begin, end in own]
-    scores = (encoder.encode(pieces, kind).cpu() @ query[0]) if pieces else query.new_zeros(0)
-    marks: list[tuple[Span, ...]] = []
-    start = 0
-    for own in spans:
-        part = scores[start : start + len(own)]
-        marks.append((own[int(torch.argmax(part))],) if own else ())
-        start += len(own)
-    return marks
+    spans = sentences(text, found.begin, found.end)
+    if not spans:
+        return ()
+    if vectors is None:
+        scores = [float(len(shared_words(words, text[begin:end]))) for begin, end in spans]
+    else:
+        own = torch.from_numpy(np.frombuffer(vectors, np.int8).reshape(len(spans), -1).astype(np.float32))
+        scores = (F.normalize(own, dim=1) @ query).tolist()
+    return (spans[max(range(len(spans)), key=scores.__getitem__)],)
 
 
 def shared_words(query: str, passage: str) -> tuple[str, ...]:

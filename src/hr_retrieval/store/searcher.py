@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
+from hr_retrieval.ranking.passages import Passages
 from hr_retrieval.runs.directory import open_encoder
 from hr_retrieval.store.approximate import ApproximateSearch
 from hr_retrieval.store.exact import MOST, ExactSearch
@@ -21,7 +21,7 @@ from hr_retrieval.store.filters import Condition, conditions, sql
 from hr_retrieval.store.found import Found, Hit
 from hr_retrieval.store.fusion import by_rank, by_score
 from hr_retrieval.store.manifest import Manifest
-from hr_retrieval.store.marks import nearest_sentences, shared_words
+from hr_retrieval.store.marks import nearest_sentence, shared_words
 from hr_retrieval.store.reranker import Reranker
 from hr_retrieval.store.table import PassageTable
 from hr_retrieval.text import normalise
@@ -95,7 +95,7 @@ class Searcher:
         self.manifest.check_encoder(self.encoder.embedding_fingerprint(), folder, encoder or self.manifest.encoder)
         self.encoder.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._reranker = Reranker(reranker) if reranker else None
-        self.table = PassageTable(table_place(folder), version=self.manifest.table)
+        self.table = PassageTable(self.manifest.table_place(folder), version=self.manifest.table)
         few = self.manifest.passages <= MOST
         self._search: ExactSearch | ApproximateSearch = (
             ExactSearch(self.manifest, self.table, self.encoder, folder)
@@ -121,13 +121,7 @@ class Searcher:
         kind = kind or self._query_kind
         if self.manifest.overlap is None:
             return self.encoder.encode(list(texts), kind).cpu()
-        spans = self.encoder.passages(list(texts), kind, self.manifest.overlap)
-        pieces = [text[begin:end] for text, own in zip(texts, spans, strict=True) for begin, end in own]
-        found = self.encoder.encode(pieces, kind).cpu()
-        if len(pieces) == len(texts):
-            return found
-        parts = torch.split(found, [len(own) for own in spans])
-        return F.normalize(torch.stack([part.mean(dim=0) for part in parts]), dim=1)
+        return Passages.of(self.encoder, texts, kind, self.manifest.overlap).unit_means()
 
     def search(self, queries: Sequence[str], asked: Asked) -> list[list[Hit]]:
         """The best documents for each query, best first.
@@ -252,21 +246,16 @@ class Searcher:
         contents: Mapping[str, tuple[str, Mapping[str, object]]],
         asked: Asked,
     ) -> list[Hit]:
-        marks: list[tuple[tuple[int, int], ...]] = [()] * len(scored)
-        if asked.explain:
-            texts = [(contents[found.document][0], found) for found, _, _ in scored]
-            marks = nearest_sentences(self.encoder, embedding[None], self.manifest.side, texts)
+        vectors = self._search.sentences([found for found, _, _ in scored]) if asked.explain else [None] * len(scored)
         hits = []
-        for (found, parts, score), own in zip(scored, marks, strict=True):
+        for (found, parts, score), own in zip(scored, vectors, strict=True):
             text, metadata = contents[found.document]
-            hit = Hit(found.document, score, parts, text, found.begin, found.end, own, (), metadata)
-            hits.append(replace(hit, words=shared_words(query, hit.passage)) if asked.explain else hit)
+            hit = Hit(found.document, score, parts, text, found.begin, found.end, metadata=metadata)
+            if asked.explain:
+                marks = nearest_sentence(embedding, query, text, found, own)
+                hit = replace(hit, marks=marks, words=shared_words(query, hit.passage))
+            hits.append(hit)
         return hits
-
-
-def table_place(folder: Path) -> Path:
-    """Where an index's table lies."""
-    return folder / "table"
 
 
 def check_query(query: str) -> None:

@@ -18,16 +18,22 @@ from hr_retrieval.store.filters import literal
 
 _NAME = "passages"
 # Columns of every index; others are metadata.
-OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector")
+OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector", "sentences")
 # Vectors of one part of the inverted file; parts read for a query; candidates compared by whole
 # vectors, for each one that is asked for.
 _PART, _PROBES, _REFINED = 1000, 64, 4
+_STORE = (
+    "Check the address, and what the environment says of the store: AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID, "
+    "AWS_SECRET_ACCESS_KEY."
+)
 # Readers of the version before go on for so long.
 _KEPT = timedelta(hours=1)
 
 
 def schema(dimension: int, metadata: Mapping[str, pa.DataType]) -> pa.Schema:
-    """A row is a passage: the letters `begin : end` of its document's text, which its first passage has."""
+    """A row is a passage: the letters `begin : end` of its document's text, which its first passage has. Vectors of
+    its sentences are as `store.marks.packed` has them.
+    """
     return pa.schema(
         [
             pa.field("document_id", pa.string(), nullable=False),
@@ -37,6 +43,7 @@ def schema(dimension: int, metadata: Mapping[str, pa.DataType]) -> pa.Schema:
             pa.field("text", pa.string()),
             pa.field("digest", pa.string(), nullable=False),
             pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+            pa.field("sentences", pa.binary()),
             *(pa.field(name, kind) for name, kind in metadata.items()),
         ]
     )
@@ -183,6 +190,12 @@ class PassageTable:
         table = pa.Table.from_batches([*self._scan(columns, where)], self.schema.empty_table().select(columns).schema)
         return table.sort_by([("document_id", "ascending"), ("passage", "ascending")]).combine_chunks()
 
+    def sentences(self, ids: Sequence[str]) -> dict[tuple[str, int], bytes | None]:
+        """Vectors of sentences by document and the place where the passage begins."""
+        where = f"document_id IN ({', '.join(map(literal, ids))})"
+        rows = [row for batch in self._scan(["document_id", "begin", "sentences"], where) for row in batch.to_pylist()]
+        return {(row["document_id"], row["begin"]): row["sentences"] for row in rows}
+
     def _scan(self, columns: Sequence[str], where: str | None) -> Iterator[pa.RecordBatch]:
         # Without a number of its own, a scan ends after ten rows.
         scan = self._table.search().select([*dict.fromkeys(columns)]).limit(max(1, self._table.count_rows()))
@@ -201,9 +214,8 @@ def _readable(place: Path | str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, RuntimeError) as error:
-        raise UserError(
-            f"a table of passages at {place}", said(error), "Index the documents anew, into a new folder."
-        ) from error
+        remedy = _STORE if "://" in str(place) else "Index the documents anew, into a new folder."
+        raise UserError(f"a table of passages at {place}", said(error), remedy) from error
 
 
 @contextmanager
@@ -214,5 +226,6 @@ def _writable(place: Path | str) -> Iterator[None]:
         raise UserError(
             f"to write {place}",
             said(error),
-            "Nothing that was there is lost: free some room or mend what it says, and run the same command again.",
+            "Nothing that was there is lost: "
+            f"{_STORE if '://' in str(place) else 'Free some room or mend what it says, and run the same command again.'}",
         ) from error

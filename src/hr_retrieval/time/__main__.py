@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> None:
     """Time one encoder."""
     # torch takes seconds to import; `--help` needs none of it.
+    from hr_retrieval.extras import ONNX, check_extra
     from hr_retrieval.runs.folder import output_folder
     from hr_retrieval.time.texts import Texts
     from hr_retrieval.time.timing import report, take_timings, usual_count
@@ -23,7 +24,10 @@ def main(config: DictConfig) -> None:
     output = output_folder(config.output, "timings", [config.encoder.rsplit(":", 1)[-1]])
     count = usual_count() if config.texts is None else config.texts
     texts = Texts.of(Path(folder), count) if folder else _builtin(count)
-    report(take_timings(config.encoder, output, texts, count, config.repeats), output)
+    if config.onnx:
+        for package in ONNX:
+            check_extra(package, "onnx")
+    report(take_timings(config.encoder, output, texts, count, config.repeats, config.onnx), output)
 
 
 def _builtin(count: int) -> "Texts":

@@ -9,9 +9,11 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -19,6 +21,9 @@ import torch
 from torch import Tensor
 
 from hr_retrieval.encoder.encoder import Encoder, Precision
+from hr_retrieval.encoder.graph import quantise, write_graph
+from hr_retrieval.encoder.session import GraphSession
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, whole_folder, write_json
 from hr_retrieval.markdown import markdown_table
@@ -33,6 +38,7 @@ DEPTHS = (1, 5)
 _SAMPLE = 64
 
 Clock = Callable[[], float]
+Encode = Callable[[list[str], Kind], Tensor]
 Result = TypeVar("Result")
 
 
@@ -56,7 +62,13 @@ class Row:
 
 
 def take_timings(
-    encoder: str, output: Path, texts: Texts, count: int, repeats: int, clock: Clock = time.perf_counter
+    encoder: str,
+    output: Path,
+    texts: Texts,
+    count: int,
+    repeats: int,
+    onnx: bool = False,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
     """Time an encoder and search; write `timings.json` and `timings.md`; return what `timings.json` holds.
 
@@ -66,6 +78,7 @@ def take_timings(
         texts: are taken again and again where there are too few.
         count: documents that are encoded and searched.
         repeats: calls of each kind but those that encode all documents, which are timed once.
+        onnx: whether the encoder is timed as an ONNX graph too, in 32 and in 8 bits.
         clock: seconds since some moment.
 
     Raises:
@@ -84,7 +97,7 @@ def take_timings(
     queries, documents = (
         list(islice(cycle(found), size)) for found, size in ((texts.queries, QUERIES), (texts.documents, count))
     )
-    rows = [*_rows(loaded, queries, documents, repeats, clock)]
+    rows = [*_rows(loaded, queries, documents, repeats, onnx, clock)]
     summary = {
         "machine": machine(),
         "encoder": {**loaded.describe(), "name_or_path": encoder, "device": loaded.device.type},
@@ -137,27 +150,31 @@ def machine() -> str:
     )
 
 
-def _rows(encoder: Encoder, queries: list[str], documents: list[str], repeats: int, clock: Clock) -> Iterator[Row]:
-    """Encoding in each precision, then search over the embeddings in float32."""
+def _rows(
+    encoder: Encoder, queries: list[str], documents: list[str], repeats: int, onnx: bool, clock: Clock
+) -> Iterator[Row]:
+    """Encoding in each precision and, where asked for, as a graph; then search over the embeddings in float32."""
     embeddings = {}
-    for precision in get_args(Precision):
-        # A few texts say how long all of them will take.
-        sample = documents[:_SAMPLE]
-        begun = time.perf_counter()
-        encoder.encode(sample, "document", precision=precision)
-        expected = (time.perf_counter() - begun) * len(documents) / len(sample)
-        log.info("encoding %s documents in %s, about %.0f s", f"{len(documents):,}", precision, expected)
+    precisions = {precision: _by_torch(encoder, precision) for precision in get_args(Precision)}
+    # A few texts say how long all of them will take.
+    sample = documents[:_SAMPLE]
+    with _graphs(encoder, onnx) as graphs:
+        for name, encode in {**precisions, **graphs}.items():
+            begun = time.perf_counter()
+            encode(sample, "document")
+            expected = (time.perf_counter() - begun) * len(documents) / len(sample)
+            log.info("encoding %s documents in %s, about %.0f s", f"{len(documents):,}", name, expected)
 
-        def one(call: int, precision: Precision = precision) -> Tensor:
-            return encoder.encode([queries[call % len(queries)]], "query", precision=precision).cpu()
+            def one(call: int, encode: Encode = encode) -> Tensor:
+                return encode([queries[call % len(queries)]], "query")
 
-        def everything(_: int, precision: Precision = precision) -> Tensor:
-            return encoder.encode(documents, "document", precision=precision).cpu()
+            def everything(_: int, encode: Encode = encode) -> Tensor:
+                return encode(documents, "document")
 
-        yield _timed(f"encode 1 query, {precision}", one, 1, repeats, clock)[0]
-        what = f"encode {len(documents):,} documents, {precision}"
-        row, embeddings[precision] = _timed(what, everything, len(documents), 0, clock)
-        yield row
+            yield _timed(f"encode 1 query, {name}", one, 1, repeats, clock)[0]
+            what = f"encode {len(documents):,} documents, {name}"
+            row, embeddings[name] = _timed(what, everything, len(documents), 0, clock)
+            yield row
     log.info("searching")
     asked, found = encoder.encode(queries, "query"), embeddings["float32"].to(encoder.device)
     row, index = _timed(
@@ -173,6 +190,32 @@ def _rows(encoder: Encoder, queries: list[str], documents: list[str], repeats: i
 
             what = f"search top {k}, {size} {'query' if size == 1 else 'queries'}"
             yield _timed(what, search, size, repeats, clock)[0]
+
+
+@contextmanager
+def _graphs(encoder: Encoder, wanted: bool) -> Iterator[dict[str, Encode]]:
+    """The encoder as `export` writes it, on the CPU; none where none are wanted."""
+    if not wanted:
+        yield {}
+        return
+    names = ("onnx float32", "onnx int8")
+    with TemporaryDirectory() as temporary:
+        whole, small = (Path(temporary, name) for name in names)
+        whole.mkdir()
+        small.mkdir()
+        device = encoder.device
+        write_graph(encoder.to("cpu"), whole)
+        encoder.to(device)
+        quantise(whole, small)
+        yield {name: _by_graph(encoder, GraphSession(Path(temporary, name))) for name in names}
+
+
+def _by_torch(encoder: Encoder, precision: Precision) -> Encode:
+    return lambda texts, kind: encoder.encode(texts, kind, precision=precision).cpu()
+
+
+def _by_graph(encoder: Encoder, session: GraphSession) -> Encode:
+    return lambda texts, kind: session.encode(encoder.worded(texts, kind))
 
 
 def _timed(what: str, call: Callable[[int], Result], items: int, repeats: int, clock: Clock) -> tuple[Row, Result]:

@@ -27,6 +27,7 @@ from hr_retrieval.runs.checkpoints import progress
 from hr_retrieval.runs.directory import Run, encoder_weights
 from hr_retrieval.train.module import RetrievalModule
 from hr_retrieval.train.ranking import choose_ranking
+from hr_retrieval.train.shown import shown_texts
 
 log = logging.getLogger(__name__)
 
@@ -134,8 +135,9 @@ def measure_trained(
         `checkpoint`, what was measured; `ranking`, the mixing that validation has chosen for it
         (see `choose_ranking`); `trained`, its figures with this mixing, `None` with `test=false`,
         and `without_mixing`, those without, `None` where there is none; with them `split`,
-        `queries`, `documents` and `corpus`, what they were measured on. The first process alone
-        mixes. Of several sources these are of all together, and `sources` says by name what each is.
+        `queries`, `documents` and `corpus`, what they were measured on, and `texts`, what a model
+        card shows of it. The first process alone mixes. Of several sources these are of all
+        together, and `sources` says by name what each is.
     """
     measured = _measured_checkpoint(this_run, trainer)
     module.encoder.load_state_dict(encoder_weights(measured))
@@ -151,6 +153,7 @@ def measure_trained(
         if mixed:
             _write_query_values(this_run.folder / "per_query_without_mixing.parquet", values, datamodule)
     evaluations = datamodule.evaluation_sets("test")
+    texts = shown_texts(datamodule.sources[0], evaluations[0], tested[0], module.encoder)
     return {
         "trained": figures | (mixed.figures if mixed else {}),
         "without_mixing": figures if mixed else None,
@@ -160,6 +163,7 @@ def measure_trained(
         "documents": sum(len(one.document_rows) for one in evaluations),
         "corpus": corpora(datamodule.sources, evaluations),
         "checkpoint": checkpoint,
+        "texts": texts,
         **({"sources": _sources(datamodule, evaluations)} if len(evaluations) > 1 else {}),
     }
 

@@ -1,6 +1,5 @@
 """Vacancies of hh.ru: what its API answers, and CSV exports of the same fields (https://api.hh.ru/openapi)."""
 
-import html
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,13 +20,13 @@ from hr_retrieval.prepare.readers.reader import (
     sorted_out,
 )
 from hr_retrieval.prepare.readers.text_files import TextFiles
+from hr_retrieval.prepare.tidy import Tidying
 
 _COLUMNS = ("vacancy_id", "title", "description", "skills")
 # The fields of a vacancy beside its name; exports also flatten what the API nests.
 _FLAT = ("snippet.requirement", "snippet.responsibility", "snippet_requirement", "snippet_responsibility")
 _OTHERS = ("id", "description", "snippet", "key_skills", *_FLAT)
-_TAG = re.compile(r"<[^<>]*>")
-_BLOCK = re.compile(r"<(?:/?(?:p|div|ul|ol|li|h\d)|br)\b[^<>]*>", re.IGNORECASE)
+_WITHOUT_HTML = Tidying(html=True)
 
 
 @dataclass(frozen=True)
@@ -142,10 +141,7 @@ def _skills(cell: Any) -> list[str]:
 
 
 def plain_text(cell: Any) -> str | None:
-    """A text without HTML: the ends of paragraphs and list items are spaces, entities are read, marks
-    of found words go; `None` for nothing.
-    """
+    """A text without HTML on one line; `None` for nothing."""
     if not isinstance(cell, str):
         return None
-    text = " ".join(html.unescape(_TAG.sub("", _BLOCK.sub(" ", cell))).split())
-    return text or None
+    return " ".join(_WITHOUT_HTML(cell).split()) or None

@@ -1,0 +1,85 @@
+"""Vectors of parts of texts, from the same pass that embeds the texts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from tokenizers import Encoding
+from torch import Tensor
+
+from hr_retrieval.encoder.cpu.threads import in_threads
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.passages import Span
+from hr_retrieval.encoder.pooling import pool
+from hr_retrieval.encoder.ragged import Ragged, in_batches, on_device
+from hr_retrieval.encoder.wording import Kind
+
+# Tokens at a time: on a CPU of each thread.
+_CPU, _ACCELERATOR = 2048, 65536
+
+
+def encode_parts(
+    encoder: Encoder, texts: Sequence[str], parts: Sequence[Sequence[Span]], kind: Kind
+) -> tuple[Float[Tensor, "N d"], list[Float[Tensor, "_ d"]]]:
+    """The embeddings that `Encoder.encode` gives, and of each part of a text a unit vector.
+
+    That is the mean of its tokens' vectors as they are within the text, through the dense layers:
+    under mean pooling the embedding of the text is made of the same means (late chunking, Günther
+    et al. 2024, arXiv 2409.04701). A part of which the encoder reads nothing has zeros.
+
+    Args:
+        parts: of each text, as places of its first letter and behind its last one.
+    """
+    encodings = encoder.tokenizer().encode_batch(encoder.worded(list(texts), kind))
+    shift = len(encoder.prefixes[kind])
+    ranges = [_ranges(encoding, own, shift) for encoding, own in zip(encodings, parts, strict=True)]
+    tokens = Ragged.from_lists([encoding.ids for encoding in encodings])
+    whole = torch.empty(len(texts), encoder.embedding_dimension)
+    found = [torch.zeros(len(own), encoder.embedding_dimension) for own in parts]
+
+    def embed(rows: Int[Tensor, " b"]) -> None:
+        rows = rows[tokens.lengths[rows].argsort(stable=True)]
+        taken = tokens.take(rows)
+        hidden = encoder.token_vectors(taken.to(encoder.device), taken.lengths.tolist()).float()
+        whole[rows] = encoder.finished(pool(hidden, on_device(taken.offsets, hidden.device), encoder.pooling)).cpu()
+        places = [
+            (row, number, offset + begin, offset + end)
+            for row, offset in zip(rows.tolist(), taken.offsets.tolist(), strict=False)
+            for number, (begin, end) in enumerate(ranges[row])
+            if begin < end
+        ]
+        if not places:
+            return
+        chosen = torch.cat([torch.arange(begin, end) for _, _, begin, end in places])
+        offsets = torch.tensor([0, *(end - begin for _, _, begin, end in places)]).cumsum(0)
+        means = pool(hidden[on_device(chosen, hidden.device)], on_device(offsets, hidden.device), "mean")
+        for (row, number, _, _), vector in zip(places, encoder.finished(means).cpu(), strict=True):
+            found[row][number] = vector
+
+    on_cpu = encoder.device.type == "cpu"
+    batches = in_batches(tokens.lengths, _CPU if on_cpu else _ACCELERATOR)
+    training = encoder.training
+    encoder.eval()
+    try:
+        with torch.inference_mode():
+            if on_cpu:
+                in_threads(embed, batches)
+            else:
+                for rows in batches:
+                    embed(rows)
+    finally:
+        encoder.train(training)
+    return whole, found
+
+
+def _ranges(encoding: Encoding, parts: Sequence[Span], shift: int) -> list[Span]:
+    """The tokens of each part, from the first to behind the last one; special tokens belong to none."""
+    own = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
+    if not len(own):
+        return [(0, 0)] * len(parts)
+    begins, ends = np.array(encoding.offsets)[own].T - shift
+    return [
+        (int(own[0] + np.searchsorted(ends, begin, "right")), int(own[0] + np.searchsorted(begins, end, "left")))
+        for begin, end in parts
+    ]

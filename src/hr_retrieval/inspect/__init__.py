@@ -1,0 +1,1 @@
+"""A prepared data set looked at before training: one page that a person reads."""

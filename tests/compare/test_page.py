@@ -191,7 +191,7 @@ def test_parallel_axes_carry_each_run_by_its_values(tmp_path: Path) -> None:
 def test_figures_that_are_not_there_or_all_equal_are_still_a_chart(tmp_path: Path) -> None:
     for number, margin in enumerate((0.1, 0.2)):
         own: dict[str, Any] = {"zero_shot": None, "mixing": (NONE, ANCHOR)[number], "seconds": None}
-        rows = ["5,0,0.2,0.4,", "10,1,nan,0.4,"]
+        rows = ["5,1,0.2,0.4,", "10,2,nan,0.4,"]
         write_run(tmp_path / "runs" / str(number), margin=margin, **own, validation=rows)
     comparison = compare([str(tmp_path / "runs" / "**")], lexical=False)
     assert [list(trace.x) for trace in charts(comparison)[0].data] == [[1], [1]]

@@ -31,8 +31,8 @@ class InspectConfig:
     """What `inspect` reads.
 
     Attributes:
-        data: an option of `data=`, prepared first if it is missing, or `data.folder` of a prepared
-            data set.
+        data: `data.folder` is a prepared data set; or an option of `data=`, which is prepared first
+            if it is missing.
         split_seed: as of `prepare`.
         encoder: by whose tokens lengths are counted; null leaves them out.
         language: of the page, en or ru.

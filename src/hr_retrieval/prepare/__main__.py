@@ -50,7 +50,8 @@ def _prepare(preparation: "Preparation", config: DictConfig) -> None:
     print(f"The data set is in {dataset.folder}.")
     if counts["rejected"]:
         print(f"Rejected rows, each with its reason, are in {dataset.folder / 'rejected.parquet'}.")
-    print(f"Next: {called('train')} {shell_word(word('data.folder', str(dataset.folder)))}")
+    print(f"Next: {called('inspect')} {shell_word(word('data.folder', str(dataset.folder)))}, then")
+    print(f"      {called('train')} {shell_word(word('data.folder', str(dataset.folder)))}")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,9 @@ class Board(TensorBoardLogger):
             figures: of the test.
             name: of the row.
         """
+        if not figures:
+            # TensorBoard shows no row without any.
+            return
         for key, value in figures.items():
             self.experiment.add_scalar(key, value, 0)
         plain = {key: value if isinstance(value, bool | int | float) else str(value) for key, value in settings.items()}

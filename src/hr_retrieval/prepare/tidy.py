@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from html import unescape
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.extras import check_extra
@@ -10,9 +11,12 @@ from hr_retrieval.extras import check_extra
 _FORMS = ("NFC", "NFKC")
 # What a text must hold to be HTML: `C < D` and `a<b` are none.
 _MARKUP = re.compile(
-    r"</?(?:p|br|div|span|ul|ol|li|b|i|u|em|strong|h[1-6]|a|table|t[rdh]|tbody|img|hr|font|html|body|highlighttext)\b[^<>]*>|&(?:\w{2,8}|#\d{1,6});",
+    r"</?(?:p|br|div|span|ul|ol|li|b|i|u|em|strong|h[1-6]|a|table|t[rdh]|tbody|img|hr|font|html|body|highlighttext)(?:\s+[\w:-]+\s*=[^<>]*|\s*/?)>|&(?:\w{2,8}|#\d{1,6});",
     re.IGNORECASE,
 )
+# libxml2 drops what stands in more elements than 256, without a word.
+_DEEPEST = 200
+_TAG = re.compile(r"<[^<>]*>")
 # Elements at whose ends words end; and those that hold no text.
 _BLOCKS = frozenset((
     "p", "br", "div", "ul", "ol", "li", "table", "tr", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "section", "article",
@@ -70,8 +74,9 @@ def plain_text(markup: str) -> str:
 
     # Such signs are in no HTML, and lxml takes none.
     sound = re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", markup)
-    # Deeply nested elements would be cut off otherwise.
-    parser = html.HTMLParser(huge_tree=True, remove_comments=True, remove_pis=True)
+    if sound.count("<") - 2 * sound.count("</") > _DEEPEST:
+        return unescape(_TAG.sub(" ", sound))
+    parser = html.HTMLParser(remove_comments=True, remove_pis=True)
     try:
         tree = html.document_fromstring(f"<div>{sound}</div>", parser=parser)
     except etree.ParserError:

@@ -1,4 +1,7 @@
-"""Where `configs/` is found, and what each verb reads of a composed config."""
+"""Where `configs/` is found, and what each verb reads of a composed config.
+
+It is longer than other files since it is a list: every key of every verb, with a line for `--help`.
+"""
 
 from dataclasses import dataclass, field
 from enum import Enum

@@ -1,4 +1,8 @@
-"""From raw rows to a prepared data set: `data/README.md` describes both ends."""
+"""From raw rows to a prepared data set: `data/README.md` describes both ends.
+
+It is longer than other files since the story stands whole: what is asked for, read, judged, split,
+checked and put in an old one's place; each step itself is a call.
+"""
 
 import json
 import logging

@@ -78,7 +78,8 @@ def test_tensorboard_s_table_of_runs_has_the_keys_that_matter_and_the_final_figu
     assert row.hparams["encoder"].string_value == "tiny"
     assert row.hparams["mixing"].string_value == "anchor"
     assert row.hparams["trainer.max_epochs"].number_value == 1
-    assert row.group_name.startswith("anchor lr=0.0001 seed=3 max_epochs=1 ")
+    assert row.group_name.startswith("anchor lr=0.0001 seed=3 ")
+    assert " max_epochs=1 tiny toy (" in row.group_name
     assert not [key for key in row.hparams if "folder" in key or "dir" in key or key.startswith("logger")]
     trained = json.loads((tmp_path / "run" / "summary.json").read_text())["trained"]
     for name in ("mrr", "pass@1", "recall@10"):

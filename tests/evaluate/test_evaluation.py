@@ -124,9 +124,10 @@ def test_long_texts_are_ranked_by_their_passages_as_in_a_plain_loop(
         reciprocal.append(1 / (1 + first))
     systems = found["systems"]
     assert systems[ENCODER]["metrics"]["mrr"] == pytest.approx(sum(reciprocal) / len(rows))
-    assert systems[BEGINNINGS]["metrics"] != systems[ENCODER]["metrics"]
     plain = evaluate(str(tmp_path / "tiny"), toy_dataset, tmp_path / "plain", base=None, counterfactuals=None)
     assert plain["systems"][ENCODER] == systems[BEGINNINGS]
+    # A few queries may have equal ranks by both; their scores differ.
+    assert (tmp_path / "plain" / "run.trec").read_text() != (tmp_path / "out" / "run.trec").read_text()
 
 
 def test_a_constant_encoder_measures_what_chance_gives_whatever_the_order_of_rows(tmp_path: Path) -> None:

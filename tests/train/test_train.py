@@ -212,7 +212,7 @@ def test_a_finished_run_that_goes_on_writes_its_encoder_and_its_config_anew(
     torch.save(state, newest)
     changes = ("trainer.max_epochs=2", "optimizer.lr=5e-4", "optimizer.weight_decay=0.1", "scheduler.final=0.5")
     printed = command(train.main, "resume=run", *changes)
-    assert "encoder  (the best checkpoint, of step 24;" in printed
+    assert "best.ckpt  (the best checkpoint, of step 24)" in printed
     after, best = Encoder(str(run / "encoder")).state_dict(), Run.open(run).encoder().state_dict()
     assert all(torch.equal(after[name], best[name]) for name in best)
     assert any(not torch.equal(after[name], before[name]) for name in before)

@@ -261,7 +261,7 @@ def test_processes_that_torchrun_starts_give_the_run_of_one_process(command: Com
     options = ("zero_shot=true", "export=true", "optimizer=adamw", "optimizer.eps=1e-3")
     command(train.main, *TOY, *options, "datamodule.batch_size=8", "output=one")
     printed = ended(torchrun(2, *TOY, *options, *TWO, "output=run"), tmp_path)
-    assert printed.count("12 test queries") == 1
+    assert printed.count("12 test queries, each") == 1
     found, expected = (
         {str(path.relative_to(run)) for path in run.rglob("*") if "tfevents" not in path.name}
         for run in (tmp_path / "run", tmp_path / "one")

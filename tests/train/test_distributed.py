@@ -332,7 +332,7 @@ def test_sigterm_to_torchrun_writes_a_checkpoint_and_the_run_can_go_on(tmp_path:
     step = load_checkpoint(run / "checkpoints" / "interrupted.ckpt")["global_step"]
     assert f"at step {step}." in text
     printed = ended(torchrun(2, "resume=run", f"trainer.max_steps={step + 12}"), tmp_path)
-    assert printed.count("12 test queries") == 1
+    assert printed.count("12 test queries, each") == 1
     assert rows(run)[-1]["step"] > step
     assert not (run / "checkpoints" / "interrupted.ckpt").exists()
 

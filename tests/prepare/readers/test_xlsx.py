@@ -33,7 +33,7 @@ def test_what_is_no_workbook_is_one_message(tmp_path: Path) -> None:
     path = write(tmp_path, [["a", "b"]])
     with pytest.raises(UserError, match="the sheets Sheet, second"):
         read(XlsxReader(path, "third"))
-    with pytest.raises(UserError, match="the column 'position', 'description'"):
+    with pytest.raises(UserError, match="the columns 'position', 'description'"):
         read(XlsxReader(path))
     (tmp_path / "text.xlsx").write_text("no workbook")
     with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -8,9 +8,12 @@ from hr_retrieval.errors import UserError
 ONNX = ("onnx", "onnxscript", "onnxruntime")
 
 
-def check_extra(package: str, extra: str) -> None:
-    """Raise `UserError`, with the command that installs it, unless a package of an extra is there."""
-    if importlib.util.find_spec(package) is None:
-        raise UserError(
-            f"the package {package}", "no such package in this environment", f"Install it: pip install -e '.[{extra}]'."
-        )
+def check_extra(extra: str, *packages: str) -> None:
+    """Raise `UserError`, with the command that installs them, unless all these packages of an extra are there."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"the package {package}",
+                "no such package in this environment",
+                f"Install it: pip install -e '.[{extra}]'.",
+            )

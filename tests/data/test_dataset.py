@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hr_retrieval.data import tables
-from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.dataset import PreparedDataset, spaced
 from hr_retrieval.errors import UserError
 from hr_retrieval.text import normalise
 
@@ -186,3 +186,9 @@ def test_another_schema_version(tmp_path: Path) -> None:
     (write(tmp_path) / "dataset.json").write_text(json.dumps({"schema_version": 1}))
     with pytest.raises(UserError, match="schema version 2"):
         PreparedDataset.open(tmp_path)
+
+
+def test_rows_are_evenly_spaced() -> None:
+    assert spaced(10, 4).tolist() == [0, 2, 5, 7]
+    assert spaced(3, 5).tolist() == [0, 1, 2]
+    assert spaced(0, 5).tolist() == spaced(3, -1).tolist() == []

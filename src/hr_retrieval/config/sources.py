@@ -1,7 +1,7 @@
 """Several options of `data=` in one command: how they are composed, and which data sets a config names."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -56,3 +56,8 @@ def data_nodes(data: Mapping[str, Any]) -> list[Any]:
 def folders(data: Mapping[str, Any]) -> Any:
     """Where these data sets lie: one folder, or a list of several."""
     return data["folder"] if "_target_" in data else [node["folder"] for node in data.values()]
+
+
+def listed(folder: str | Iterable[str]) -> list[str]:
+    """One folder, or several, as a list."""
+    return [folder] if isinstance(folder, str) else [str(one) for one in folder]

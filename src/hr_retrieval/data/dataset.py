@@ -118,6 +118,12 @@ class PreparedDataset(JudgedArrays):
         return ids
 
 
+def spaced(size: int, count: int) -> Rows:
+    """At most `count` of so many rows, evenly spaced."""
+    taken = max(min(count, size), 0)
+    return np.arange(taken) * size // max(taken, 1)
+
+
 def rejections(counts: Counter[str]) -> str:
     """How many rows were rejected, and the commonest reasons."""
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in counts.most_common(3))

@@ -1,4 +1,6 @@
-"""Which languages known encoders read: what their own cards say."""
+"""What encoders are called, and which languages the known ones read, as their own cards say."""
+
+from pathlib import Path
 
 _MANY = "about 100 languages, Russian among them"
 # By the end of the name on the hub.
@@ -18,4 +20,9 @@ _LANGUAGES = {
 
 def languages(name: str) -> str | None:
     """The languages of an encoder by its name; `None` for one that is not known here."""
-    return _LANGUAGES.get(name.rsplit("/", 1)[-1].rsplit(":", 1)[-1])
+    return _LANGUAGES.get(short_name(name))
+
+
+def short_name(name: str) -> str:
+    """What an encoder is called: the end of its name on the hub, or the last part of its path."""
+    return Path(name).name.rsplit(":", 1)[-1]

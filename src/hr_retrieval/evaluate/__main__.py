@@ -11,13 +11,14 @@ from hr_retrieval.config.command import entry_point
 def main(config: DictConfig) -> None:
     """Measure one encoder."""
     # torch takes seconds to import; `--help` needs none of it.
+    from hr_retrieval.encoder.languages import short_name
     from hr_retrieval.evaluate.evaluation import evaluate
     from hr_retrieval.evaluate.report import report
     from hr_retrieval.ranking.options import asked_mixing
     from hr_retrieval.runs.folder import output_folder
 
     data = Path(config.data.folder)
-    output = output_folder(config.output, "evaluations", [config.encoder.rsplit(":", 1)[-1], str(data)])
+    output = output_folder(config.output, "evaluations", [short_name(config.encoder), str(data)])
     options = (config.split, config.corpus, config.identical_text, config.base, config.counterfactuals)
     long = (config.passages, config.overlap)
     report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing), *long), output)

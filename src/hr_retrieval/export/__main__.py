@@ -24,8 +24,7 @@ def main(config: DictConfig) -> None:
         return
     from hr_retrieval.extras import ONNX, check_extra
 
-    for package in ONNX:
-        check_extra(package, "onnx")
+    check_extra("onnx", *ONNX)
     from hr_retrieval.export.onnx import export_graph
 
     loss = export_graph(run, folder, config.format == "onnx-int8", config.measured, config.licence, evaluation)

@@ -13,7 +13,7 @@ def main(config: DictConfig) -> None:
     """Make or change one index."""
     from hr_retrieval.extras import check_extra
 
-    check_extra("lancedb", "search")
+    check_extra("search", "lancedb")
     from hr_retrieval.index.corpus import Columns, Corpus
     from hr_retrieval.index.indexing import change, make
     from hr_retrieval.ranking.options import asked_mixing

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from hr_retrieval.data.arrays import Rows
 from hr_retrieval.data.crossings import Crossing, crossings
-from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.dataset import PreparedDataset, spaced
 from hr_retrieval.data.tables import SPLITS, Table
 from hr_retrieval.data.tokens import Tokeniser
 from hr_retrieval.text import script
@@ -111,15 +112,11 @@ def findings(
     )  # fmt: skip
 
 
-def _sampled(dataset: PreparedDataset, table: Table) -> tuple[npt.NDArray[np.int64], list[str]]:
+def _sampled(dataset: PreparedDataset, table: Table) -> tuple[Rows, list[str]]:
     """Rows and texts, evenly over the table."""
     count = dataset.query_count if table == "queries" else dataset.document_count
-    rows = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
-    wanted, texts, begin = set(rows.tolist()), [], 0
-    for block in dataset.texts(table):
-        texts += [text for place, text in enumerate(block, begin) if place in wanted]
-        begin += len(block)
-    return rows, texts
+    rows = spaced(count, _SAMPLE)
+    return rows, dataset.texts_at(table, rows)
 
 
 def _lengths(encoder: Tokeniser, texts: list[str], kind: Any) -> Lengths:

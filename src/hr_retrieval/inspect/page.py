@@ -7,12 +7,12 @@ from hr_retrieval.inspect.findings import Findings
 from hr_retrieval.inspect.remarks import remarks
 from hr_retrieval.inspect.words import Words
 from hr_retrieval.markdown import Rows, markdown_table
+from hr_retrieval.pages.page import document, paragraphs
 
+# Beside the rules of all pages: remarks, and tables of texts, whose rows stand alone on a telephone.
 _STYLE = (
-    ":root{color-scheme:light dark}body{font-family:sans-serif;line-height:1.45;margin:2em auto;max-width:70em;padding:0 1em;"
-    "overflow-wrap:anywhere}h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}.wide{overflow-x:auto;margin:1em 0}"
-    "table{border-collapse:collapse;font-size:.95em}td,th{border:1px solid #8886;padding:.3em .6em;text-align:right;"
-    "vertical-align:top;overflow-wrap:normal}td.text,th.text{text-align:left;overflow-wrap:anywhere;min-width:5.5em}"
+    "body{max-width:70em}h2{font-size:1.15em;margin-top:2em}td,th{vertical-align:top}"
+    "td.text,th.text{overflow-wrap:anywhere;min-width:5.5em}"
     "ul.remarks{padding:0;list-style:none}ul.remarks li{border-left:.3em solid #d97706;padding:.2em .8em;margin:.5em 0}"
     "@media(max-width:40em){.long tr{display:block;border-bottom:1px solid #8886;padding:.4em 0}.long td{display:block;border:0;"
     "padding:.1em 0}.long tr:first-child{display:none}}"
@@ -97,24 +97,15 @@ def page(found: Findings, words: Words) -> str:
     said = remarks(found, words)
     items = "".join(f"<li>{escape(line)}</li>" for line in said)
     parts = [
-        f"<h1>{escape(words('Data set {0}', found.name))}</h1>",
-        f"<p>{escape(words('Source: {0}', found.source))}</p>",
+        paragraphs([words("Source: {0}", found.source)]),
         f"<h2>{escape(words('Before you train'))}</h2>",
-        f'<ul class="remarks">{items}</ul>' if said else f"<p>{escape(words('Nothing to say against it.'))}</p>",
+        f'<ul class="remarks">{items}</ul>' if said else paragraphs([words("Nothing to say against it.")]),
     ]
     for heading, rows, texts, long in sections(found, words):
         if heading:
             parts.append(f"<h2>{escape(heading)}</h2>")
-        parts.append(_table(rows, texts, long) if len(rows) > 1 else f"<p>{escape(words('None.'))}</p>")
-    head = (
-        '<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src \'none\';style-src \'unsafe-inline\'">'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(found.name)}</title><style>{_STYLE}</style>'
-    )
-    return (
-        f'<!doctype html>\n<html lang="{words.language}"><head>{head}</head>\n<body>\n'
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+        parts.append(_table(rows, texts, long) if len(rows) > 1 else paragraphs([words("None.")]))
+    return document(words("Data set {0}", found.name), parts, language=words.language, style=_STYLE)
 
 
 def _table(rows: Rows, texts: int, long: bool) -> str:

@@ -31,12 +31,16 @@ _SCRIPT = (
 )
 
 
-def document(title: str, parts: Sequence[str], figures: Sequence[go.Figure] = ()) -> str:
+def document(
+    title: str, parts: Sequence[str], figures: Sequence[go.Figure] = (), language: str = "en", style: str = ""
+) -> str:
     """The whole page.
 
     Args:
         parts: HTML of the body below the title, `charts(figures)` among them.
         figures: drawn at the places that `charts` has made.
+        language: of the words.
+        style: further rules, which come over those of all pages.
     """
     # Nothing is fetched, and no script runs but the two that carry this word.
     word = secrets.token_urlsafe(16)
@@ -47,10 +51,10 @@ def document(title: str, parts: Sequence[str], figures: Sequence[go.Figure] = ()
     head = (
         f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>"
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style>"
     )
     body = "\n".join([f"<h1>{escape(title)}</h1>", *parts, *scripts])
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+    return f'<!doctype html>\n<html lang="{language}"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
 def verdict(text: str) -> str:
@@ -83,20 +87,16 @@ def table(
     """
     header, *body = rows
     kinds = [' class="text"' if name in text else "" for name in header]
-    lines = ["".join(f"<th{kind}>{escape(cell)}</th>" for cell, kind in zip(header, kinds, strict=True))]
+    heads = "".join(f"<th{kind}>{escape(cell)}</th>" for cell, kind in zip(header, kinds, strict=True))
+    lines = [f"<tr>{heads}</tr>"]
     for row in body:
         cells = [_cell(cell, (marks or {}).get(cell, "")) for cell in row]
         if links:
             cells[0] = f'<a href="{escape(row[0], quote=True)}">{cells[0]}</a>'
         own = "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(cells, kinds, strict=True))
-        lines.append(f"<!--best-->{own}" if best and row[0] == best else own)
-    whole = "".join(
-        f'<tr class="best">{line.removeprefix("<!--best-->")}</tr>'
-        if line.startswith("<!--best-->")
-        else f"<tr>{line}</tr>"
-        for line in lines
-    )
-    return f'<div class="wide"><table>{whole}</table></div>'
+        opening = '<tr class="best">' if best and row[0] == best else "<tr>"
+        lines.append(f"{opening}{own}</tr>")
+    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
 def _cell(text: str, mark: str) -> str:

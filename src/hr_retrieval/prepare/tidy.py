@@ -50,9 +50,8 @@ class Tidying:
                 repr(self.unicode),
                 "NFC joins letters and their marks.",
             )
-        for package, wanted in (("lxml", self.html), ("ftfy", self.mojibake)):
-            if wanted:
-                check_extra(package, "cleaning")
+        wanted = {"lxml": self.html, "ftfy": self.mojibake}
+        check_extra("cleaning", *(package for package, own in wanted.items() if own))
 
     def __call__(self, text: str) -> str:
         """The text after the steps."""

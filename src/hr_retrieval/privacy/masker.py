@@ -36,8 +36,8 @@ class Masker:
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:
             raise UserError(f"data.mask to be {', '.join(CHOICES)}", repr(self.choice), "contacts is the usual one.")
-        for package in _PACKAGES if self.choice != "none" else ():
-            check_extra(package, "privacy")
+        if self.choice != "none":
+            check_extra("privacy", *_PACKAGES)
 
     def masked(self, text: str, counts: Counter[str] | None = None) -> str:
         """The text with each piece replaced by its kind in brackets, and the kinds added to `counts`."""

@@ -38,8 +38,7 @@ def resume_text(content: bytes, limits: Limits) -> str:
         raise UserError(
             f"a file of at most {limits.size / 2**20:g} MB", f"{len(content) / 2**20:.1f} MB", "Send a smaller one."
         )
-    for package in ("pypdf", "docx"):
-        check_extra(package, "search")
+    check_extra("search", "pypdf", "docx")
     told = json.dumps([limits.pages, limits.letters, limits.seconds, limits.memory])
     # The processor's time is limited in the process; on a busy machine it comes by slowly.
     longest = 8 * limits.seconds

@@ -6,8 +6,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hr_retrieval.config.sources import data_nodes
+from hr_retrieval.config.sources import data_nodes, listed
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.languages import short_name
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.runs.front_matter import Interval, front_matter
 from hr_retrieval.runs.ranking import FILE, sentences
@@ -41,7 +42,7 @@ def model_card(
         graph: for the folder of an ONNX graph, what is to be said of it; `None` for any other.
     """
     origin, data = str(config.model.encoder.name_or_path), _data(config)
-    name = f"{origin.rstrip('/').rpartition('/')[2].rpartition(':')[2]}-{'-'.join(data)}"
+    name = f"{short_name(origin)}-{'-'.join(data)}"
     texts = figures.get("texts", {})
     parts = [
         front_matter(name, origin, [*data], figures, intervals, licence, ["onnx"] if graph is not None else []),
@@ -64,8 +65,7 @@ def _data(config: DictConfig) -> dict[str, str]:
     """What it was trained on: names and licences; of folders that were named by themselves, their names."""
     folder = config.datamodule.folder
     known = {data.folder: (data.name, data.licence) for data in data_nodes(config.data)}
-    folders = [folder] if isinstance(folder, str) else folder
-    return dict(known.get(one, (Path(one).name, "licence not stated")) for one in folders)
+    return dict(known.get(one, (Path(one).name, "licence not stated")) for one in listed(folder))
 
 
 def _figures(figures: Mapping[str, Any], intervals: Mapping[str, Interval]) -> str:

@@ -9,6 +9,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from hr_retrieval.config.sources import listed
+from hr_retrieval.encoder.languages import short_name
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json
 from hr_retrieval.program import called, shell_word, shown_path
@@ -45,9 +47,8 @@ def report(globs: Sequence[str]) -> None:
 def _row(folder: Path) -> list[str]:
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) or {}
     summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else None
-    encoder = Path(str(_at(config, "model", "encoder", "name_or_path"))).name.rsplit(":", 1)[-1]
-    data = _at(config, "datamodule", "folder")
-    names = [Path(str(one)).name for one in (data if isinstance(data, list) else [data])]
+    encoder = short_name(str(_at(config, "model", "encoder", "name_or_path")))
+    names = [Path(one).name for one in listed(_at(config, "datamodule", "folder"))]
     figures = [_figure((summary or {}).get(part)) for part in ("zero_shot", "trained")]
     return [shown_path(folder), encoder, ", ".join(names), *figures, _state(folder, summary)]
 

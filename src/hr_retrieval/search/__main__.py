@@ -13,7 +13,7 @@ def main(config: DictConfig) -> None:
     """Search once."""
     from hr_retrieval.extras import check_extra
 
-    check_extra("lancedb", "search")
+    check_extra("search", "lancedb")
     from hr_retrieval.search.answer import asked_text, report
     from hr_retrieval.store.searcher import Asked, Searcher
 

@@ -10,8 +10,7 @@ def main(config: DictConfig) -> None:
     """Serve until told to end."""
     from hr_retrieval.extras import check_extra
 
-    for package in ("lancedb", "fastapi", "uvicorn", "prometheus_client"):
-        check_extra(package, "search")
+    check_extra("search", "lancedb", "fastapi", "uvicorn", "prometheus_client")
     from hr_retrieval.serve.service import Settings, serve
 
     serve(Settings(**{str(key): value for key, value in config.items()}))

@@ -14,26 +14,28 @@ if TYPE_CHECKING:
 @entry_point("time")
 def main(config: DictConfig) -> None:
     """Time one encoder."""
-    # torch takes seconds to import; `--help` needs none of it.
     from hr_retrieval.extras import ONNX, check_extra
+
+    if config.onnx:
+        check_extra("onnx", *ONNX)
+    # torch takes seconds to import; `--help` needs none of it.
+    from hr_retrieval.encoder.languages import short_name
     from hr_retrieval.runs.folder import output_folder
     from hr_retrieval.time.texts import Texts
     from hr_retrieval.time.timing import report, take_timings, usual_count
 
     folder = config.data.folder
-    output = output_folder(config.output, "timings", [config.encoder.rsplit(":", 1)[-1]])
+    output = output_folder(config.output, "timings", [short_name(config.encoder)])
     count = usual_count() if config.texts is None else config.texts
     texts = Texts.of(Path(folder), count) if folder else _builtin(count)
-    if config.onnx:
-        for package in ONNX:
-            check_extra(package, "onnx")
     report(take_timings(config.encoder, output, texts, count, config.repeats, config.onnx), output)
 
 
 def _builtin(count: int) -> "Texts":
     """The texts of ESCO: the first words of its labels as queries, its descriptions as documents."""
+    from hr_retrieval.data.dataset import spaced
     from hr_retrieval.prepare.readers.esco import EscoReader
-    from hr_retrieval.time.texts import QUERIES, Texts, spaced
+    from hr_retrieval.time.texts import QUERIES, Texts
 
     batches = EscoReader(label_words=3).batches(["labels", "description"])
     concepts = [row for batch in batches for row in batch.values]

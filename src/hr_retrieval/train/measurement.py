@@ -28,6 +28,7 @@ from hr_retrieval.runs.directory import Run, encoder_weights
 from hr_retrieval.train.module import RetrievalModule
 from hr_retrieval.train.ranking import choose_ranking
 from hr_retrieval.train.shown import shown_texts
+from hr_retrieval.train.verdict import lexical_file
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +106,7 @@ def _measure_lexical(this_run: Run, datamodule: RetrievalDataModule) -> dict[str
         own = [{metric: float(values.mean()) for metric, values in one[name].items()} for one in found]
         result[name] = mean_of(sources, own)
         values = [{metric: torch.from_numpy(one) for metric, one in each[name].items()} for each in found]
-        path = this_run.folder / f"per_query_{name.lower().replace(' ', '_')}.parquet"
-        _write_query_values(path, values, datamodule)
+        _write_query_values(this_run.folder / lexical_file(name), values, datamodule)
     log.debug("words were counted in %.1f s", time.monotonic() - begun)
     return result
 

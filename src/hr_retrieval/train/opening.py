@@ -2,17 +2,15 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
 
-from hr_retrieval.data.arrays import Rows
 from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.dataset import spaced
 from hr_retrieval.data.fit import SAMPLE, Fit, fit_of
 from hr_retrieval.data.source import Source
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.languages import languages
+from hr_retrieval.encoder.languages import languages, short_name
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.train.module import RetrievalModule
 
@@ -46,7 +44,7 @@ def say_data(datamodule: RetrievalDataModule, encoder: Encoder) -> None:
         log.info("Data: %s, %s training pairs, %s", source.name, f"{len(pairs):,}", _counts(source))
         told = False
         for kind, plural in _KINDS:
-            rows = _spaced(dataset.query_count if kind == "query" else dataset.document_count)
+            rows = spaced(dataset.query_count if kind == "query" else dataset.document_count, SAMPLE)
             fit = fit_of(encoder, dataset.texts_at("queries" if kind == "query" else "corpus", rows), kind)
             if fit.broken and not told:
                 told = True
@@ -101,20 +99,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def short_name(name: str) -> str:
-    """What an encoder is called: the end of its name on the hub, or the last part of its path."""
-    return Path(name).name.rsplit(":", 1)[-1]
-
-
 def _counts(source: Source) -> str:
     dataset = source.dataset
     counts = [f"{int((dataset.query_split == number).sum()):,}" for number in (1, 2)]
     return f"{counts[0]} validation and {counts[1]} test queries, {dataset.document_count:,} documents"
-
-
-def _spaced(count: int) -> Rows:
-    taken = min(count, SAMPLE)
-    return np.arange(taken) * count // taken
 
 
 def _broken(encoder: Encoder, name: str, plural: str, fit: Fit) -> str:

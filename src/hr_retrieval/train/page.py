@@ -8,13 +8,14 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from hr_retrieval.config.schema import leaves
+from hr_retrieval.config.sources import listed
+from hr_retrieval.encoder.languages import short_name
 from hr_retrieval.pages import page as pages
 from hr_retrieval.pages.chart import curve, intervals
 from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.runs.figures import validation_curve
 from hr_retrieval.runs.ranking import sentences
-from hr_retrieval.train.opening import short_name
 from hr_retrieval.train.verdict import figures_of
 
 _FILES = {
@@ -30,8 +31,7 @@ _SETTINGS = (
 def write_page(this_run: Run, summary: Mapping[str, Any], next_lines: Sequence[str]) -> None:
     """Write `summary.html` into the run directory."""
     config = this_run.config
-    folder = config.datamodule.folder
-    data = ", ".join(Path(one).name for one in ([folder] if isinstance(folder, str) else folder))
+    data = ", ".join(Path(one).name for one in listed(config.datamodule.folder))
     title = f"{short_name(config.model.encoder.name_or_path)} trained on {data}"
     first, figures = HEADLINE[0], []
     parts = [pages.verdict(summary.get("verdict") or "")]

@@ -1,12 +1,11 @@
 """The files that TensorBoard's projector reads: points, their labels, and a small image of each in its colour."""
 
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from hr_retrieval.files import whole_file
 
@@ -33,7 +32,7 @@ def write_points(
     with whole_file(own / "metadata.tsv") as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with whole_file(own / "sprites.png") as partial:
-        partial.write_bytes(_png(_sprites([_colour(row[2]) for row in metadata])))
+        Image.fromarray(_sprites([_colour(row[2]) for row in metadata])).save(partial, "PNG")
     found = [part for part in _NAMES if (folder / _place(part)).is_dir()]
     with whole_file(folder / "projector_config.pbtxt") as partial:
         partial.write_text("".join(_entry(part) for part in found), encoding="utf-8")
@@ -56,21 +55,6 @@ def _sprites(kinds: Sequence[str]) -> npt.NDArray[np.uint8]:
         top, left = number // across * _SIDE, number % across * _SIDE
         image[top : top + _SIDE, left : left + _SIDE][disc] = (*_COLOURS[kind], 255)
     return image
-
-
-def _png(image: npt.NDArray[np.uint8]) -> bytes:
-    """The image as PNG (ISO/IEC 15948): RGBA of 8 bits, no filter."""
-    height, width, _ = image.shape
-    lines = b"".join(b"\0" + line.tobytes() for line in image)
-    parts = (
-        (b"IHDR", struct.pack(">2I5B", width, height, 8, 6, 0, 0, 0)),
-        (b"IDAT", zlib.compress(lines)),
-        (b"IEND", b""),
-    )
-    chunks = (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def _place(name: str) -> str:

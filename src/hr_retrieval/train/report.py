@@ -16,12 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from hr_retrieval.config.schema import leaves
+from hr_retrieval.config.sources import listed
+from hr_retrieval.encoder.languages import short_name
 from hr_retrieval.program import called, shell_word, shown_path
 from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.runs.ranking import sentences
 from hr_retrieval.train.board import Board, trial_name
-from hr_retrieval.train.opening import duration, short_name
+from hr_retrieval.train.opening import duration
 from hr_retrieval.train.verdict import figures_of
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ def places(this_run: Run, summary: dict[str, Any], seconds: float) -> list[str]:
     if summary["encoder"]:
         encoder = shown_path(Path(summary["encoder"]))
         lines.append(f"Encoder         {encoder}  (in Python: SentenceTransformer({encoder!r}))")
-    folders = [] if data is None else [data] if isinstance(data, str) else list(data)
+    folders = [] if data is None else listed(data)
     for number, one in enumerate(folders):
         begin = "      measure   " if number else "Next, measure   "
         lines.append(f"{begin}{called('evaluate')} encoder={run} data.folder={shell_word(one)}")
@@ -175,8 +177,7 @@ def _given(overrides: Sequence[str], flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(config: DictConfig) -> str:
-    folder = config.datamodule.folder
-    return "+".join(Path(one).name for one in ([folder] if isinstance(folder, str) else folder))
+    return "+".join(Path(one).name for one in listed(config.datamodule.folder))
 
 
 def _log_ranking(logger: Board, ranking: dict[str, Any] | None) -> None:

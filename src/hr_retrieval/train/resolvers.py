@@ -2,12 +2,12 @@
 and the folders of the data.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import ListConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from hr_retrieval.config.sources import folders
+from hr_retrieval.config.sources import folders, listed
+from hr_retrieval.encoder.languages import short_name
 
 
 def register() -> None:
@@ -24,12 +24,7 @@ def _run_folder(
     # `--help` needs none of it.
     from hr_retrieval.runs.folder import name_of, run_folder
 
-    return str(run_folder(resume, output, project, name or name_of([encoder.rsplit(":", 1)[-1], *several(folder)])))
-
-
-def several(folder: str | Sequence[str] | ListConfig) -> list[str]:
-    """One folder, or several, as a list."""
-    return [folder] if isinstance(folder, str) else [str(one) for one in folder]
+    return str(run_folder(resume, output, project, name or name_of([short_name(encoder), *listed(folder)])))
 
 
 def _fastest_precision(accelerator: str = "auto") -> str:

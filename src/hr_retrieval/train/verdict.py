@@ -14,9 +14,14 @@ BEFORE = "before training"
 _TRAINED = "per_query.parquet"
 
 
+def lexical_file(baseline: str) -> str:
+    """The file of the values by query of one of `BASELINES`."""
+    return f"per_query_{baseline.lower().replace(' ', '_')}.parquet"
+
+
 def files_of(summary: Mapping[str, Any]) -> dict[str, str]:
     """By the name of each measured system the file of its values by query, in the order of a table."""
-    words = {name: f"per_query_{name.lower().replace(' ', '_')}.parquet" for name in BASELINES}
+    words = {name: lexical_file(name) for name in BASELINES}
     found = {name: file for name, file in words.items() if name in (summary.get("lexical") or {})}
     if summary.get("zero_shot"):
         found[BEFORE] = "per_query_zero_shot.parquet"

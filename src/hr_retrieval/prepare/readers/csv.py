@@ -14,11 +14,11 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.reader import (
     BATCH_ROWS,
     MAP_COLUMNS,
+    FilesReader,
     RawBatch,
     Rejected,
     Unreadable,
     check_columns,
-    find_files,
 )
 from hr_retrieval.prepare.readers.text_files import (
     BROKEN,
@@ -35,14 +35,13 @@ _LONGEST_CELL = 1 << 24
 
 
 @dataclass(frozen=True)
-class CsvReader:
+class CsvReader(FilesReader):
     """Delimited text.
 
     A record whose quotes do not match loses its first line only, which is rejected; the next one
     begins behind it.
 
     Args:
-        path: a file, a folder, a glob pattern or a list of them.
         delimiter: one character: `,`, `;` (as in exports of hh.ru), or `\\t` for a tab, which a
             shell does not pass on easily.
         encoding: any encoding that Python knows: utf-8, cp1251, utf-16.
@@ -55,7 +54,6 @@ class CsvReader:
         skip: lines before the header.
     """
 
-    path: str | Sequence[str]
     # A command line makes numbers of digits, and null of nothing: `Any` until `__post_init__` has
     # made text of it.
     delimiter: Any = ","
@@ -87,10 +85,6 @@ class CsvReader:
                 "data.reader.skip of at least 0", str(self.skip), "Say how many lines stand before the header."
             )
         check_encoding(self.encoding, self.errors)
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The rows; one whose number of cells is not that of the header is rejected."""

@@ -2,26 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, check_columns, find_files, readable
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, check_columns, readable
 
 
 @dataclass(frozen=True)
-class ParquetReader:
-    """Parquet files; a cell may be a list.
-
-    Args:
-        path: a file, a folder of parts, a glob pattern or a list of them.
-    """
-
-    path: str | Sequence[str]
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
+class ParquetReader(FilesReader):
+    """Parquet files, such as the parts in a folder; a cell may be a list."""
 
     def columns(self) -> list[str]:
         """The names of the columns of the first file."""

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, check_columns, find_files, readable
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, check_columns, readable
 from hr_retrieval.prepare.readers.text_files import other_kind
 
 # Where today's pandas and numpy keep what a frame is pickled as, and under which modules older ones
@@ -68,18 +68,8 @@ _BROKEN = (
 
 
 @dataclass(frozen=True)
-class PickleReader:
-    """A pickled DataFrame, such as the original system's `train.pkl`; nothing that a pickle may carry is run.
-
-    Args:
-        path: a file, a folder, a glob pattern or a list of them.
-    """
-
-    path: str | Sequence[str]
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
+class PickleReader(FilesReader):
+    """A pickled DataFrame, such as the original system's `train.pkl`; nothing that a pickle may carry is run."""
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The rows of the frames."""

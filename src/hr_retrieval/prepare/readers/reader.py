@@ -94,6 +94,21 @@ class Reader(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class FilesReader:
+    """A reader of files.
+
+    Args:
+        path: a file, a folder, a glob pattern or a list of them.
+    """
+
+    path: str | Sequence[str]
+
+    def inputs(self) -> list[Path]:
+        """The files."""
+        return find_files(self.path)
+
+
 def find_files(path: str | Sequence[str]) -> list[Path]:
     """The files that a path, a folder, a glob pattern or a list of them names, each once, in sorted order within each.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.reader import RawBatch, Rejected, check_columns, find_files
+from hr_retrieval.prepare.readers.reader import FilesReader, RawBatch, Rejected, check_columns
 from hr_retrieval.resumes.resume import Limits, resume_text
 
 _COLUMNS = ("text", "title", "file", "folder")
@@ -19,23 +19,14 @@ _TITLE = re.compile(
 
 
 @dataclass(frozen=True)
-class ResumeReader:
+class ResumeReader(FilesReader):
     """PDF, DOCX and text files as rows with the columns `text`, `title`, `file` and `folder`.
 
     The title is what stands behind "Желаемая должность", "Objective" and the like, else none; the
     folder is the name of the one that a file lies in, such as that of a vacancy. Each file is read in
     a process of its own, within limits of time and memory. Its name, which tends to be a person's,
     is in no table; `dataset.json` has it, beside its checksum.
-
-    Args:
-        path: a file, a folder, a glob pattern or a list of them.
     """
-
-    path: str | Sequence[str]
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """A row a file: row 0 is the first in the order of their names."""

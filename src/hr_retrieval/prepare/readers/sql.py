@@ -41,7 +41,7 @@ class SqlReader:
     password_variable: str = "HR_RETRIEVAL_SQL_PASSWORD"
 
     def __post_init__(self) -> None:
-        check_extra("sqlalchemy", "sources")
+        check_extra("sources", "sqlalchemy")
         if self._url().password is not None or "password" in {key.casefold() for key in self._url().query}:
             raise UserError(
                 "data.reader.url without a password",
@@ -72,7 +72,7 @@ class SqlReader:
             url = url.set(drivername="postgresql+psycopg")
         postgres = url.get_backend_name() == "postgresql"
         if postgres:
-            check_extra("psycopg", "sources")
+            check_extra("sources", "psycopg")
         secret = os.environ.get(self.password_variable)
         with self._told(name, secret):
             engine = create_engine(

@@ -1,13 +1,13 @@
 """Text files as lines: their encoding, their broken bytes, and what a file is that is no text."""
 
 import codecs
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.reader import Unreadable, find_files, readable
+from hr_retrieval.prepare.readers.reader import FilesReader, Unreadable, readable
 
 # What stands for broken bytes where their row is to be rejected: no text that decodes holds it.
 BROKEN = "\udfff"
@@ -53,16 +53,14 @@ def check_encoding(encoding: str, errors: str) -> None:
 
 
 @dataclass(frozen=True)
-class TextFiles:
+class TextFiles(FilesReader):
     """A reader of text files.
 
     Args:
-        path: a file, a folder, a glob pattern or a list of them.
         encoding: of the files.
         errors: as of `CsvReader`.
     """
 
-    path: str | Sequence[str]
     # A command line makes numbers of digits: `Any` until `__post_init__` has made text of it.
     encoding: Any = "utf-8"
     errors: str = "strict"
@@ -70,10 +68,6 @@ class TextFiles:
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoding", str(self.encoding))
         check_encoding(self.encoding, self.errors)
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
 
 
 def text_lines(file: Path, encoding: str, errors: str) -> Iterator[str]:

@@ -11,30 +11,24 @@ from xml.etree.ElementTree import ParseError
 
 from hr_retrieval.errors import UserError, said
 from hr_retrieval.extras import check_extra
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, check_columns, find_files, readable
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, check_columns, readable
 
 # What a workbook may unpack to, in all and by the byte: a zip bomb goes beyond both.
 _MOST_UNPACKED, _MOST_BY_BYTE = 1 << 31, 200
 
 
 @dataclass(frozen=True)
-class XlsxReader:
+class XlsxReader(FilesReader):
     """A sheet whose first row names the columns.
 
     Args:
-        path: a file, a folder, a glob pattern or a list of them.
         sheet: its name; `None` for the first.
     """
 
-    path: str | Sequence[str]
     sheet: str | None = None
 
     def __post_init__(self) -> None:
-        check_extra("openpyxl", "sources")
-
-    def inputs(self) -> list[Path]:
-        """The files."""
-        return find_files(self.path)
+        check_extra("sources", "openpyxl")
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
         """The rows; numbers and dates are texts as Python writes them."""

@@ -1,6 +1,7 @@
 """Prepared folders made by hand, against plain loops."""
 
 import json
+import re
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from hr_retrieval.data import tables
 from hr_retrieval.data.dataset import PreparedDataset, spaced
 from hr_retrieval.errors import UserError
+from hr_retrieval.program import called
 from hr_retrieval.text import normalise
 
 CORPUS = pd.DataFrame(
@@ -173,12 +175,12 @@ def test_faults_are_named(tmp_path: Path, table: str, frame: pd.DataFrame, messa
 
 @pytest.mark.parametrize("table", ["corpus", "queries", "qrels"])
 def test_a_missing_or_broken_table(tmp_path: Path, table: str) -> None:
-    path = write(tmp_path) / f"{table}.parquet"
+    path, command = write(tmp_path) / f"{table}.parquet", re.escape(called("prepare"))
     path.write_text("not parquet")
-    with pytest.raises(UserError, match=f"{table}.*hr_retrieval.prepare"):
+    with pytest.raises(UserError, match=f"{table}.*{command}"):
         PreparedDataset.open(tmp_path)
     path.unlink()
-    with pytest.raises(UserError, match=f"{table}.*no such file.*hr_retrieval.prepare"):
+    with pytest.raises(UserError, match=f"{table}.*no such file.*{command}"):
         PreparedDataset.open(tmp_path)
 
 

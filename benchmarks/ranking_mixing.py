@@ -1,13 +1,15 @@
 """What mixing at ranking time costs: beside an evaluation without it, and as the corpus grows.
 
     python -m benchmarks.ranking_mixing                             the ratio at 10,000 x 10,000: minutes
-    python -m benchmarks.ranking_mixing --sizes 1000 10000 100000   the growth; 1000000 takes a GPU, or hours
+    python -m benchmarks.ranking_mixing --sizes 1000 10000 100000   the growth
+    python -m benchmarks.ranking_mixing --sizes 1000000 --searched 20000   of a corpus that would take hours
 
 The ratio is of whole evaluations: encoding (the built-in MiniLM, titles of eight words), exact
 ranks in both directions and all metrics, with the composition that `ranking/mixing=auto` offers at
 its full strength against without. In the growth, 1,000 queries are ranked over made embeddings of
 384 dimensions; `memory` is what the mixing holds at its highest beyond the embeddings, on a GPU
-that of the GPU.
+that of the GPU. With `--searched n` only the first `n` documents look for their neighbours, and the
+seconds of this search, which are the same for each document, are multiplied.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from torch.nn import functional as F
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.mixing import Composition, Corpus, DocumentMixing, HubCorrection, QueryMixing, Side
+from hr_retrieval.retrieval.mixing.corpus import nearest_allowed
 from hr_retrieval.retrieval.ranking import exact_ranks
 from hr_retrieval.retrieval.relevance import Relevance
 
@@ -40,15 +43,17 @@ def main() -> None:
     """Print the ratio, or the growth."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=int)
+    parser.add_argument("--searched", type=int, default=sys.maxsize)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(_growth(arguments.sizes[0])))
+        print(json.dumps(_growth(arguments.sizes[0], arguments.searched)))
     elif arguments.sizes:
         rows = [["documents", "mixing of the documents, s", "ranking with it, s", "without, s", "memory, MB"]]
         for size in arguments.sizes:
             command = [sys.executable, "-m", "benchmarks.ranking_mixing", "--one", "--sizes", str(size)]
+            command += ["--searched", str(arguments.searched)]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             rows.append([f"{size:,}", *json.loads(output.splitlines()[-1])])
             print(*rows[-1], file=sys.stderr, flush=True)
@@ -88,7 +93,25 @@ def _evaluated(mixing: Composition, queries: Tensor, documents: Tensor, relevanc
     per_query(exact_ranks(documents, queries, other).cpu(), other.to("cpu"))
 
 
-def _growth(size: int) -> list[str]:
+class _Sampled(Corpus):
+    """A corpus in which some documents look for their neighbours, and all others are given theirs."""
+
+    searched: int
+    seconds = 0.0
+
+    def nearest(self, k: int) -> tuple[Tensor, Tensor]:
+        count, some = len(self), min(self.searched, len(self))
+        if not self._found:
+            each = torch.arange(some + 1)
+            search = partial(nearest_allowed, self.side.embeddings[:some], self._index, 32, Relevance(each, each[:-1]))
+            self.seconds, (scores, rows) = _timed(search)
+            like = torch.arange(count, device=rows.device) % some
+            self._found["documents"] = scores[like], rows[like]
+        scores, rows = self._found["documents"]
+        return scores[:, :k], rows[:, :k]
+
+
+def _growth(size: int, searched: int) -> list[str]:
     generator = torch.Generator(_DEVICE).manual_seed(0)
     documents = torch.empty(size, _DIMENSION, device=_DEVICE)
     for part in torch.split(documents, 100_000):
@@ -96,8 +119,10 @@ def _growth(size: int) -> list[str]:
     queries = documents[: min(1_000, size)].clone()
     relevance = Relevance.from_lists([[row] for row in range(len(queries))]).to(_DEVICE)
     held = _held()
-    corpus = Corpus(Side(documents))
+    corpus = _Sampled(Side(documents))
+    corpus.searched = searched
     mixing_seconds, mixed = _timed(lambda: _MIXING.mix_documents(corpus))
+    mixing_seconds += corpus.seconds * (max(1, size / searched) - 1)
 
     def rank(with_queries: Tensor, over: Tensor) -> Tensor:
         return exact_ranks(with_queries, over, relevance)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hr_retrieval.config.overrides import quoted, spoken
 from hr_retrieval.config.overrides import word as written
-from hr_retrieval.data.command import recorded
+from hr_retrieval.data.command import recorded, unrecorded
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.preparation import Preparation
 from hr_retrieval.prepare.readers.csv import CsvReader
@@ -65,6 +65,8 @@ def test_a_prepared_folder_knows_its_options(tmp_path: Path, monkeypatch: pytest
         *("seed=2", "data.folder=data/prepared/мои", "model=tiny"),
     ]
     assert recorded(["-m", "data.folder=data/prepared/мои"])[:2] == ["-m", "data=csv"]
+    for typed in (["seed=2", "data.folder=data/prepared/мои", "model=tiny"], ["data=csv", "data.name=a"], []):
+        assert unrecorded(recorded(typed)) == typed
     for more in ("data=esco", "resume=run"):
         assert recorded([more, "data.folder=data/prepared/мои"]) == [more, "data.folder=data/prepared/мои"]
     assert recorded(["data.folder=nowhere"]) == ["data.folder=nowhere"]

@@ -356,7 +356,7 @@ RUN = ("model=tiny", "data.folder=toy", "trainer.accelerator=cpu")
     ("given", "expected"),
     [
         (("trainer.devices=2", "output=a run"), "Run: torchrun --nproc-per-node=2 -m hr_retrieval.train {given}"),
-        (("trainer=ddp", "trainer.devices=3"), "-m hr_retrieval.train {given} output={folder}"),
+        (("trainer=ddp", "trainer.devices=3"), "-m hr_retrieval.train {given} output={folder}/outputs/default/"),
         (("trainer=multinode", "output=run"), "Run on each machine: torchrun --nnodes=2 --rdzv-backend=c10d "),
     ],
 )
@@ -365,8 +365,7 @@ def test_several_processes_are_refused_with_the_command_that_starts_them(
 ) -> None:
     printed = command(train.main, *RUN, *given)
     assert printed.startswith("exit 1:")
-    folders = [*tmp_path.glob("outputs/*/*"), None]
-    assert expected.format(given=shlex.join([*RUN, *given]), folder=folders[0]) in printed
+    assert expected.format(given=shlex.join([*RUN, *given]), folder=tmp_path) in printed
     assert "got one process" in printed
     # Hydra's own record of the command is no config of a run.
     assert all(path.parent.name == ".hydra" for path in tmp_path.rglob("config.yaml"))

@@ -216,6 +216,13 @@ def whole_run(processes: multiprocessing.context.ForkServerContext, tmp_path_fac
     return folder / "run"
 
 
+@pytest.fixture
+def in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory of the runs: commands are proposed from there."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize(
     ("name", "count", "step"),
     [("training_step", 5, 5), ("training_step", 12, 12), ("validation_step", 3, 12), ("training_step", 24, 24)],
@@ -262,6 +269,7 @@ def interrupt_at(owner: type, name: str, *counts: int) -> None:
         at_call(owner, name, count, interrupt)
 
 
+@pytest.mark.usefixtures("in_place")
 def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(
     start: Callable[..., BaseProcess], tmp_path: Path, whole_run: Path
 ) -> None:

@@ -70,6 +70,13 @@ def recorded(arguments: Sequence[str]) -> list[str]:
     return _before([word for word in _words(folder, info, None) if not word.startswith("data.folder=")], arguments)
 
 
+def unrecorded(arguments: Sequence[str]) -> list[str]:
+    """The arguments as short as they can be typed: without what `recorded` puts before them."""
+    folders = [argument for argument in arguments if argument.startswith("data.folder=")]
+    implied = {*recorded(folders)} - {*folders}
+    return [argument for argument in arguments if argument not in implied]
+
+
 def _before(words: Sequence[str], arguments: Sequence[str]) -> list[str]:
     """The words before the first override: what a user says himself wins, and options such as -m stay in front."""
     place = next(number for number, argument in enumerate(arguments) if re.match(r"[+~\w][^ ]*=", argument))

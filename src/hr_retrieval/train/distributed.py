@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from jaxtyping import Shaped
 from torch import Tensor
 
+from hr_retrieval.data.command import unrecorded
 from hr_retrieval.errors import UserError
 from hr_retrieval.processes import named, outside_place
 
@@ -102,7 +103,7 @@ def _torchrun(trainer: pl.Trainer) -> str:
         else f"--nnodes={trainer.num_nodes} --rdzv-backend=c10d --rdzv-endpoint=<first machine>:29500 "
     )
     hydra = HydraConfig.get()
-    arguments = sys.argv[1:] if hydra.mode == RunMode.RUN else hydra.overrides.task
+    arguments = unrecorded(sys.argv[1:] if hydra.mode == RunMode.RUN else hydra.overrides.task)
     if not named(arguments):
         arguments = [*arguments, f"output={hydra.runtime.output_dir}"]
     return f"torchrun {nodes}--nproc-per-node={trainer.num_devices} -m hr_retrieval.train {shlex.join(arguments)}"

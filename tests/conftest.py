@@ -1,12 +1,14 @@
 """What every test may use: a toy data set in the prepared layout, and a small encoder on disk."""
 
 import copy
+import gc
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+
+# Before any module of ours: what is first imported by one under jaxtyping's hook is compiled from its
+# source in each process, since the hook looks for byte code under a name of its own.
+for library in ("optuna", "plotly.graph_objects", "pytorch_lightning", "sentence_transformers", "sklearn", "tensorboard"):
+    import_module(library)
 
 from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder
 
 torch.set_num_threads(1)
+# What is imported stays, and need not be looked through again by every collection.
+gc.freeze()
 
 TRADES = (
     "welder",
@@ -120,6 +129,25 @@ def tiny_encoder() -> Encoder:
     return Encoder("tiny", max_length=24).eval()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _each_config_file_is_parsed_once() -> Iterator[None]:
+    """A command composes its config three times, of some thirty files."""
+    load, parsed = FileConfigSource.load_config, {}
+
+    def load_once(self: FileConfigSource, config_path: str) -> Any:
+        path = Path(self.path) / self._normalize_file_name(config_path)
+        if not path.is_file():
+            return load(self, config_path)
+        key = self.provider, path, path.stat().st_mtime_ns
+        if key not in parsed:
+            parsed[key] = load(self, config_path)
+        return copy.deepcopy(parsed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileConfigSource, "load_config", load_once)
+        yield
+
+
 Command = Callable[..., str]
 
 
@@ -128,17 +156,6 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
     """Run a verb in an empty folder as `python -m` would; what it printed, with the exit status if that is not 0."""
     monkeypatch.chdir(tmp_path)
     handlers = logging.root.handlers[:]
-    load, composed = ConfigLoaderImpl.load_configuration, {}
-
-    def load_once(self: Any, config_name: str, overrides: list[str], run_mode: Any, *others: Any, **more: Any) -> Any:
-        # Hydra composes a command line for its mode and for its run, and the check before it does: a
-        # third of the time of a short run.
-        key = config_name, tuple(overrides), run_mode
-        if key not in composed:
-            composed[key] = load(self, config_name, overrides, run_mode, *others, **more)
-        return copy.deepcopy(composed[key])
-
-    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", load_once)
 
     def close_log_files() -> None:
         # Hydra leaves them open for the rest of the process.
@@ -150,7 +167,6 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
         monkeypatch.setattr(sys, "argv", ["verb", *arguments])
         status = 0
         close_log_files()
-        composed.clear()
         try:
             verb()
         except SystemExit as end:

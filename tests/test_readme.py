@@ -30,9 +30,10 @@ VERBS = {
 }
 SMALL = (
     "model.encoder.name_or_path=tiny", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
+    "trainer.limit_train_batches=3",
 )  # fmt: skip
-FEW = ("data.max_rows=300",)
-FEW_OF_EACH = ("data.onet_work.max_rows=300", "data.esco_occupations.max_rows=300")
+FEW = ("data.max_rows=250",)
+FEW_OF_EACH = ("data.onet_work.max_rows=250", "data.esco_occupations.max_rows=250")
 TRIALS = "hydra.sweeper.n_trials=2"
 BRIEF = ("texts=50", "repeats=2")
 

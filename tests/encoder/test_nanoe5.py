@@ -83,15 +83,18 @@ def naive_ids(text: str, pieces: list[tuple[str, float]]) -> list[int]:
 LETTERS = st.text(st.sampled_from("abcdefgh вода12 \t\u3000\u00bd～ы▁"), max_size=12)
 
 
+@pytest.fixture(scope="module")
+def tokenizer(made: tuple[Path, Packed]) -> Tokenizer:
+    return Tokenizer.from_file(str(made[0] / "tokenizer.json"))
+
+
 @settings(max_examples=200, deadline=None)
 @given(LETTERS)
-def test_ids_are_those_of_the_best_pieces(made: tuple[Path, Packed], text: str) -> None:
-    tokenizer = Tokenizer.from_file(str(made[0] / "tokenizer.json"))
+def test_ids_are_those_of_the_best_pieces(made: tuple[Path, Packed], tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.encode(text).ids == naive_ids(text, made[1].pieces)
 
 
-def test_a_letter_and_its_accent_are_one(made: tuple[Path, Packed]) -> None:
-    tokenizer = Tokenizer.from_file(str(made[0] / "tokenizer.json"))
+def test_a_letter_and_its_accent_are_one(tokenizer: Tokenizer) -> None:
     assert tokenizer.normalizer.normalize_str("и\u0306 e\u0301") == "й é"
 
 

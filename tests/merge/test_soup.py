@@ -1,6 +1,8 @@
 """Soups: means of weights as a naive mean has them, chosen on validation, exported with what they are made of."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,22 @@ OPTIONS = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the runs of three seeds and their data."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_toy_dataset(folder / "toy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for seed in (1, 2, 3):
+            patch.setattr(sys, "argv", ["train", *OPTIONS, "data.folder=toy", f"seed={seed}", f"output=runs/{seed}"])
+            train.main()
+    return folder
+
+
 @pytest.fixture
-def runs(command: Command, tmp_path: Path) -> list[Path]:
-    write_toy_dataset(tmp_path / "toy")
-    for seed in (1, 2, 3):
-        command(train.main, *OPTIONS, "data.folder=toy", f"seed={seed}", f"output=runs/{seed}")
+def runs(trained: Path, tmp_path: Path) -> list[Path]:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     return [tmp_path / "runs" / str(seed) for seed in (1, 2, 3)]
 
 

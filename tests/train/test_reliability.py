@@ -473,7 +473,7 @@ def test_a_long_run_holds_no_more_than_a_short_one(
     """A validation and a checkpoint at every tenth or twentieth of the run; what comes after the
     first third must not grow.
     """
-    steps, every = (2000, 100) if SOAK else (300, 30)
+    steps, every = (2000, 100) if SOAK else (180, 18)
     write_toy_dataset(tmp_path / "toy")
     arguments = (
         *OPTIONS, "zero_shot=false", "callbacks.early_stopping=null", "trainer.max_epochs=-1", f"trainer.max_steps={steps}",

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,18 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# Those that nothing here uses: what is first imported by a module of ours, under jaxtyping's hook, is
+# compiled from its source in each process, since the hook looks for byte code under a name of its own.
+import plotly.graph_objects  # noqa: F401
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import pytorch_lightning  # noqa: F401
+import sentence_transformers  # noqa: F401
+import sklearn  # noqa: F401
+import tensorboard  # noqa: F401
 import torch
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
-
-# Before any module of ours: what is first imported by one under jaxtyping's hook is compiled from its
-# source in each process, since the hook looks for byte code under a name of its own.
-for library in ("optuna", "plotly.graph_objects", "pytorch_lightning", "sentence_transformers", "sklearn", "tensorboard"):
-    import_module(library)
 
 from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder

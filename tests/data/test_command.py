@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hr_retrieval.config.overrides import quoted, spoken
 from hr_retrieval.config.overrides import word as written
-from hr_retrieval.data.command import recorded, unrecorded
+from hr_retrieval.data.command import recorded, recorded_only, unrecorded
+from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.preparation import Preparation
 from hr_retrieval.prepare.readers.csv import CsvReader
@@ -21,7 +22,7 @@ from hr_retrieval.program import called
 WORDS = st.text(st.sampled_from("ab1 \\\"'$,;:[]{}=().\tя"), max_size=6)
 # An option of the reader, one of another reader, none.
 NAMES = ("activity_tasks", "hh", "../data/esco")
-VALUES = st.one_of(WORDS, st.sampled_from(["null", "true", "1", "1e3", "inf", "NaN"]), st.none(), st.booleans())
+VALUES = st.one_of(WORDS, st.sampled_from(["null", "true", "1", ".1", "1e3", "inf", "NaN"]), st.none(), st.booleans())
 
 
 @settings(max_examples=200, deadline=None)
@@ -70,6 +71,17 @@ def test_a_prepared_folder_knows_its_options(tmp_path: Path, monkeypatch: pytest
     for more in ("data=esco", "resume=run"):
         assert recorded([more, "data.folder=data/prepared/мои"]) == [more, "data.folder=data/prepared/мои"]
     assert recorded(["data.folder=nowhere"]) == ["data.folder=nowhere"]
+
+
+def test_a_mistyped_folder_is_no_place_for_the_default_source(toy_dataset: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"nowhere, which is none.*Check the path; or prepare it: .* data.folder=nowhere"
+    ):
+        recorded_only(["-m", "data.folder=nowhere", "seed=1,2"])
+    for said in (["data=esco"], ["experiment=quickstart"], ["data.max_rows=9"], ["resume=run"]):
+        assert recorded_only([*said, "data.folder=nowhere"]) == [*said, "data.folder=nowhere"]
+    for rest in ([], [f"data.folder={toy_dataset}"]):
+        assert recorded_only(rest) == recorded(rest)
 
 
 def test_a_folder_made_by_hand_is_named_by_itself(toy_dataset: Path) -> None:

@@ -55,7 +55,7 @@ def spoken(value: Any) -> str:
     if not isinstance(value, str):
         return str(value)
     # What begins like a number or is a word of Hydra's own would be read as something else.
-    if re.fullmatch(r"[A-Za-z_./][\w./-]*", value, re.ASCII) and value.casefold() not in (
+    if re.fullmatch(r"(?!\.\d)[A-Za-z_./][\w./-]*", value, re.ASCII) and value.casefold() not in (
         "null", "true", "false", "nan", "inf",
     ):  # fmt: skip
         return value

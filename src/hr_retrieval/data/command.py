@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from hr_retrieval.config.overrides import word
 from hr_retrieval.config.schema import config_dir
+from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json
 from hr_retrieval.program import called, shell_word
 
@@ -68,6 +69,23 @@ def recorded(arguments: Sequence[str]) -> list[str]:
         own = {"name": info.get("name", folder.resolve().name), "licence": info.get("licence", "unknown")}
         return _before([*(word(f"data.{key}", value) for key, value in own.items()), "data.source=null"], arguments)
     return _before([word for word in _words(folder, info, None) if not word.startswith("data.folder=")], arguments)
+
+
+def recorded_only(arguments: Sequence[str]) -> list[str]:
+    """`recorded` for a command that reads a set by its folder: a mistyped one is not prepared from the default source.
+
+    Raises:
+        UserError: nothing but the folder is said of the data, and it is no prepared set.
+    """
+    known = recorded(arguments)
+    said = [argument for argument in known if re.match(r"(data|experiment|resume)\b", argument)]
+    if len(said) == 1 and said[0].startswith("data.folder="):
+        raise UserError(
+            "a prepared data set in data.folder",
+            f"{said[0].partition('=')[2]}, which is none",
+            f"Check the path; or prepare it: {called('prepare')} data=<option> {shell_word(said[0])}",
+        )
+    return known
 
 
 def unrecorded(arguments: Sequence[str]) -> list[str]:

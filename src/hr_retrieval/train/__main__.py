@@ -5,7 +5,7 @@ import gc
 from omegaconf import DictConfig
 
 from hr_retrieval.config.command import entry_point
-from hr_retrieval.data.command import recorded
+from hr_retrieval.data.command import recorded_only
 from hr_retrieval.processes import one_of_several
 from hr_retrieval.train import resolvers
 
@@ -13,7 +13,7 @@ resolvers.register()
 
 
 @one_of_several
-@entry_point("train", recorded)
+@entry_point("train", recorded_only)
 def main(config: DictConfig) -> float | None:
     """One training run, new or resumed; its value in a sweep is the best of `callbacks.best.monitor` in validation."""
     # Lightning and torch take seconds to import; `--help` and `--cfg job` need neither.

@@ -66,7 +66,21 @@ def main() -> None:
 def _texts(count: int, length: int) -> list[str]:
     """Texts whose lengths in tokens spread by a half around the given one; each word is a token."""
     generator = random.Random(0)
-    words = ["cook", "nurse", "driver", "teacher", "pilot", "baker", "miner", "judge", "works", "with", "tools", "at", "home", "for", "people", "and", "plans"]
+    words = [
+        "cook",
+        "nurse",
+        "driver",
+        "teacher",
+        "pilot",
+        "judge",
+        "works",
+        "with",
+        "tools",
+        "at",
+        "home",
+        "for",
+        "people",
+    ]
     lengths = [generator.randint(length // 2, min(126, length * 3 // 2)) - 2 for _ in range(count)]
     return [" ".join(generator.choices(words, k=own)) for own in lengths]
 

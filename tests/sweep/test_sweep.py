@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.program import called
 from hr_retrieval.sweep.search_space import SearchSpace
 from hr_retrieval.sweep.sweep import Launch, Sweep
-from hr_retrieval.sweep.trial import trial_of_this_job
+from hr_retrieval.sweep.trial import open_journal, open_study, trial_of_this_job
 from hr_retrieval.train import __main__ as train
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Toy:
         self.ran.append(shown)
         job_return = JobReturn(status=JobStatus.COMPLETED)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("HR_RETRIEVAL_TRIAL", values["++hydra.job.env_set.HR_RETRIEVAL_TRIAL"].strip("'"))
+            patch.setenv("HR_RETRIEVAL_TRIAL", values["hydra.job.env_set.HR_RETRIEVAL_TRIAL"].strip("'"))
             try:
                 job_return.return_value = self.task(shown)
             except Exception as error:
@@ -297,6 +298,12 @@ def test_a_train_sweep_prunes_fails_and_finds(command: "Command", toy_dataset: P
     printed = command(train.main, *options)
     assert "1 complete, 1 pruned, 2 failed" in printed
     assert "optimizer.lr=0.001  model.loss.margin=0.2" in printed
+    # A trial's line has what was tried, and nothing of how its job finds it.
+    assert re.search(r"#0 : .*optimizer\.lr=0\.001", printed)
+    assert "HR_RETRIEVAL_TRIAL" not in printed
+    assert open_study(open_journal(str(tmp_path / "s" / "study.journal")), "none", 1).metric_names == [
+        "best validation"
+    ]
     assert f"{called('train')} resume=s/2" in printed
     assert "model.loss.margin" in (tmp_path / "s" / "1" / "error.txt").read_text()
     # Nothing is left to do; a typing error is no failed trial, and a wrong setting no traceback.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,10 +12,14 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 _ENVIRONMENT, _STUDY = "HR_RETRIEVAL_TRIAL", "sweep"
+# What the value of a trial is.
+VALUE = "best validation"
 
 
 def trial_override(number: int, journal: str, *study: str | int) -> str:
     """The override that tells a job its trial: Hydra sets the variable wherever the launcher runs the job.
+
+    Launchers print overrides but those of Hydra itself, such as this one.
 
     Args:
         number: of the trial.
@@ -22,12 +27,12 @@ def trial_override(number: int, journal: str, *study: str | int) -> str:
         study: the other arguments of `open_study`.
     """
     text = json.dumps([number, journal, study], ensure_ascii=False).replace("'", "\\'")
-    return f"++hydra.job.env_set.{_ENVIRONMENT}='{text}'"
+    return f"hydra.job.env_set.{_ENVIRONMENT}='{text}'"
 
 
 def trial_of_this_job() -> "Trial | None":
     """The trial to report to; `None` outside of a sweep with Optuna."""
-    if _ENVIRONMENT not in os.environ:
+    if not os.environ.get(_ENVIRONMENT):
         return None
     from optuna.trial import Trial
 
@@ -54,7 +59,7 @@ def open_study(storage: "JournalStorage", pruner: str, startup_trials: int) -> "
             2018.
         startup_trials: finished trials before the median is judged by.
     """
-    from optuna import create_study, logging
+    from optuna import create_study, exceptions, logging
     from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 
     logging.set_verbosity(logging.WARNING)
@@ -63,10 +68,15 @@ def open_study(storage: "JournalStorage", pruner: str, startup_trials: int) -> "
         "hyperband": HyperbandPruner(),
         "none": NopPruner(),
     }
-    return create_study(
+    study = create_study(
         storage=storage,
         study_name=_STUDY,
         direction="maximize",
         load_if_exists=True,
         pruner=pruners[pruner],
     )
+    if study.metric_names is None:
+        with warnings.catch_warnings(category=exceptions.ExperimentalWarning, action="ignore"):
+            # What charts write on their axes.
+            study.set_metric_names([VALUE])
+    return study

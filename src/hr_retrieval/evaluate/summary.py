@@ -22,6 +22,8 @@ from hr_retrieval.text import normalise
 ENCODER, PLAIN, BEFORE = "encoder", "encoder without mixing", "before training"
 # Where long texts are ranked by their passages, the same by the beginnings that are read at once.
 BEGINNINGS = "encoder without passages"
+# Its best documents in the order of a cross-encoder.
+RERANKED = "encoder, re-ranked"
 RELEVANCE_RULE = (
     "A document is right for a query if it is a stated positive, a duplicate of one, or of the query's own stated group, "
     "and no stated negative; queries of one text share their judgements. A query without such a document is excluded."
@@ -81,7 +83,7 @@ def _intervals(values: Values) -> dict[str, list[float]]:
 
 
 def _verdict(values: Mapping[str, Values]) -> str:
-    others = {name: own["mrr"] for name, own in values.items() if name != ENCODER}
+    others = {name: own["mrr"] for name, own in values.items() if name not in (ENCODER, RERANKED)}
     return verdict("the encoder", values[ENCODER]["mrr"], others, "mrr")
 
 

@@ -1,23 +1,34 @@
 """A cross-encoder that reads the query and a passage together, for the best documents."""
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from hr_retrieval.encoder.safety import check_folder
 from hr_retrieval.errors import UserError
+from hr_retrieval.files import read_json, sha256_of
 
 
 class Reranker:
     """A cross-encoder's folder, as Sentence Transformers writes it.
 
+    Args:
+        folder: of it.
+        key: by which it was named, for messages.
+
     Raises:
-        UserError: there is no such folder, or it holds what is not safe to load.
+        UserError: there is no such folder, or it holds what is not safe to load or no cross-encoder.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, key: str = "rerank") -> None:
+        remedy = f"Name a folder on this machine, or {key}=null."
         if not Path(folder).is_dir():
-            raise UserError("the folder of a cross-encoder", folder, "Name a folder on this machine, or rerank=null.")
+            raise UserError("the folder of a cross-encoder", folder, remedy)
         check_folder(Path(folder))
+        _check_kind(Path(folder), remedy)
+        self._folder = Path(folder)
         from sentence_transformers import CrossEncoder
 
         try:
@@ -27,12 +38,35 @@ class Reranker:
         except (OSError, ValueError, RuntimeError) as error:
             said = " ".join(str(error).split())[:200].rstrip(".")
             raise UserError(
-                f"a cross-encoder with one score in {folder}", said, "Name another, or rerank=null."
+                f"a cross-encoder with one score in {folder}", said, f"Name another, or {key}=null."
             ) from None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with any file of the folder's own."""
+        files = sorted(path for path in self._folder.iterdir() if path.is_file())
+        return hashlib.sha256("".join(path.name + sha256_of(path) for path in files).encode()).hexdigest()
 
     def scores(self, query: str, passages: Sequence[str]) -> list[float]:
         """A score of each passage; higher is better."""
-        if not passages:
-            return []
-        found: list[float] = self._model.predict([(query, passage) for passage in passages]).tolist()
+        return self._predicted([(query, passage) for passage in passages]) if passages else []
+
+    def pair_scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The logit of each pair of a query and a passage; higher is better."""
+        import torch
+
+        return self._predicted(pairs, activation_fn=torch.nn.Identity())
+
+    def _predicted(self, pairs: Sequence[tuple[str, str]], **options: Any) -> list[float]:
+        found: list[float] = self._model.predict(list(pairs), show_progress_bar=False, **options).tolist()
         return found
+
+
+def _check_kind(folder: Path, remedy: str) -> None:
+    """Raise `UserError` where the library would put a head with random weights on an encoder."""
+    config = folder / "config.json"
+    named = read_json(config).get("architectures") if config.is_file() else None
+    if named and not any(str(name).endswith("ForSequenceClassification") for name in named):
+        raise UserError(
+            f"a cross-encoder in {folder}", f"{', '.join(map(str, named))}, which gives no score of a pair", remedy
+        )

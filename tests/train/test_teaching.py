@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from sentence_transformers import CrossEncoder
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from hr_retrieval.data.negatives import MinedNegatives, MiningOptions
@@ -119,6 +120,11 @@ def test_a_cross_encoder_scores_pairs_by_their_logits(tmp_path: Path) -> None:
     assert teacher.scores("welder", ["a welder"]) == pytest.approx([1 / (1 + np.exp(-logits[0]))])
     assert teacher.scores("welder", []) == []
     assert logits[0] != logits[1]
+    # As the library writes it, with its list of modules.
+    CrossEncoder(str(tmp_path / "cross"), num_labels=1).save_pretrained(str(tmp_path / "listed"))
+    assert (tmp_path / "listed" / "modules.json").exists()
+    again = Reranker(str(tmp_path / "listed")).pair_scores([("welder", "a welder"), ("cook", "a nurse")])
+    assert again == pytest.approx(logits, abs=1e-6)
     mining = MineNegatives(tmp_path, teacher=str(tmp_path / "cross"))
     assert mining.teacher is not None
     assert mining.teacher.fingerprint == teacher.fingerprint

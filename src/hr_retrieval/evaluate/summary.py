@@ -28,6 +28,7 @@ RELEVANCE_RULE = (
     "A document is right for a query if it is a stated positive, a duplicate of one, or of the query's own stated group, "
     "and no stated negative; queries of one text share their judgements. A query without such a document is excluded."
 )
+GAINS_RULE = "The gains of nDCG are the grades, 1 to 3; all other figures take each of them for right."
 RANK_RULE = (
     "1 + the number of ranked documents that score higher, or as high with a smaller hash of the text (exact ranks)."
 )
@@ -63,7 +64,7 @@ def summary_of(
         "documents": len(texts.documents),
         "ranked": measured.corpus,
         "own_text_queries": int((texts.relevance.left_out.counts > 0).sum()) if texts.relevance.left_out else 0,
-        "relevance_rule": RELEVANCE_RULE,
+        "relevance_rule": RELEVANCE_RULE if texts.relevance.grades is None else f"{RELEVANCE_RULE} {GAINS_RULE}",
         "rank_rule": RANK_RULE,
         "data": {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint},
         "confidence": CONFIDENCE,

@@ -60,7 +60,9 @@ def corrupt(data: Path, output: Path, noise: float, share: float, seed: int) -> 
     with whole_folder(output) as partial:
         shutil.copy(data / "corpus.parquet", partial)
         for name, frame in tables.items():
-            table = pa.Table.from_pandas(frame, schema=SCHEMAS[name], preserve_index=False)
+            table = pa.Table.from_pandas(
+                frame.reindex(columns=SCHEMAS[name].names), schema=SCHEMAS[name], preserve_index=False
+            )
             pq.write_table(table, partial / f"{name}.parquet")
         settings = {"noise": noise, "share": share, "seed": seed, "of": dataset.fingerprint}
         write_json(partial / "dataset.json", {"schema_version": 1, "name": output.name, "corrupted": settings})

@@ -79,7 +79,7 @@ def _written(folder: Path, rows: np.ndarray) -> Path:
     tables = {
         "corpus": [ids, texts["corpus"], none, none],
         "queries": [ids, texts["queries"], none, split],
-        "qrels": [ids, ids, [1] * len(rows)],
+        "qrels": [ids, ids, [1] * len(rows), [None] * len(rows)],
     }
     for name, columns in tables.items():
         arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMAS[name], strict=True)]

@@ -74,9 +74,9 @@ def write_toy_dataset(folder: Path, groups: int = 60, mark: str = "") -> Path:
             queries.append(
                 (f"q{group}-{version}", f"{mark}{trade} {place} {'senior ' * version}", f"{mark}g{group}", split)
             )
-            qrels.append((f"q{group}-{version}", f"d{group}-{version}", 1))
+            qrels.append((f"q{group}-{version}", f"d{group}-{version}", 1, None))
         if groups > 1:
-            qrels.append((f"q{group}-0", f"d{(group + 12) % groups}-0", 0))
+            qrels.append((f"q{group}-0", f"d{(group + 12) % groups}-0", 0, None))
     for name, rows in (("corpus", corpus), ("queries", queries), ("qrels", qrels)):
         columns = [
             pa.array(list(column), field.type)

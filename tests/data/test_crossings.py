@@ -23,7 +23,7 @@ def dataset(folder: Path, queries: list[tuple[str, str | None, str]], right: lis
     """Queries of text, group and split, each with one right document."""
     folder.mkdir()
     rows = [(f"q{number}", *query) for number, query in enumerate(queries)]
-    qrels = [(f"q{number}", name, 1) for number, name in enumerate(right)]
+    qrels = [(f"q{number}", name, 1, None) for number, name in enumerate(right)]
     for name, content in (("corpus", CORPUS), ("queries", rows), ("qrels", qrels)):
         columns = [
             pa.array(column, field.type)

@@ -164,6 +164,9 @@ def test_rows_follow_the_tables(tmp_path: Path) -> None:
         ("qrels", QRELS.assign(query_id=["q2", "q8", "q2"]), "'q8'"),
         ("qrels", QRELS.assign(document_id=["d3", "d1", "d3"]), "query row 1 and document row 2"),
         ("qrels", QRELS.assign(relevance="1"), "'relevance'"),
+        ("qrels", QRELS.assign(relevance=[4, 1, 0]), "every relevance in .*qrels.* up to 3; got 4"),
+        ("qrels", QRELS.assign(weight=[1.0, 0.0, None]), "every weight in .*qrels.* above 0 and finite; got 0.0"),
+        ("qrels", QRELS.assign(weight="1"), "'weight'.*to be float"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, table: str, frame: pd.DataFrame, message: str) -> None:

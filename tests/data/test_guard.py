@@ -56,6 +56,8 @@ class Tables:
         self.negative_offsets, negative_documents = csr([sorted(rows) for rows in self.negatives])
         self.positive_documents = positive_documents.astype(np.int32)
         self.negative_documents = negative_documents.astype(np.int32)
+        self.positive_grades = np.ones(len(positive_documents), np.int8)
+        self.positive_weights = np.ones(len(positive_documents), np.float32)
 
 
 def csr(lists: list[list[int]]) -> tuple[Array, Array]:

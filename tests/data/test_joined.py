@@ -44,7 +44,7 @@ def drawn(random: np.random.Generator, mark: str) -> Rows:
             for row, (text, group) in enumerate(zip(queries, groups, strict=True))
         ],
         "qrels": [
-            {"query_id": f"{mark}{q}", "document_id": f"{mark}{d}", "relevance": int(random.random() < 0.7)}
+            {"query_id": f"{mark}{q}", "document_id": f"{mark}{d}", "relevance": int(random.integers(4)), "weight": random.choice([0.5, 2.0])}
             for q, d in sorted(pairs)
         ],
     }  # fmt: skip
@@ -79,7 +79,10 @@ def test_a_joined_guard_is_the_guard_of_one_folder_with_all_texts(tmp_path: Path
         merged = np.array([row_of[row["text"]] for row in part["corpus"]])
         expected = guards[1].judge(queries, merged)
         found = guards[0].judge(queries, documents)
-        for own, other in zip(found, expected, strict=True):
+        worth = [
+            guard.weights(*rows) for guard, rows in zip(guards, ((queries, documents), (queries, merged)), strict=True)
+        ]
+        for own, other in (*zip(found, expected, strict=True), worth):
             assert own.tolist() == other.tolist()
         codes = guards[0].identities(documents)
         assert len(set(codes.tolist())) == 12

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate import __main__ as verb
+from hr_retrieval.evaluate import second_stage
 from hr_retrieval.evaluate.evaluation import evaluate
-from hr_retrieval.evaluate.summary import BEFORE, BEGINNINGS, ENCODER
+from hr_retrieval.evaluate.summary import BEFORE, BEGINNINGS, ENCODER, RERANKED
 from hr_retrieval.evaluate.trec import write_trec
 from hr_retrieval.retrieval.metrics import per_query
 from hr_retrieval.retrieval.mixing import Composition, DocumentMixing
 from hr_retrieval.retrieval.ranking import exact_ranking
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.retrieval.significance import bootstrap_interval
+from hr_retrieval.store.reranker import Reranker
 from hr_retrieval.train import __main__ as train
 from tests.conftest import Command, chance, write_toy_dataset
 
@@ -352,10 +355,20 @@ def test_counterfactual_pairs_are_measured_with_the_lists_asked_for(command: Com
     assert "<h1>tiny on toy, test queries</h1>" in page
     assert "Fairness" in page
     assert "Left out" in printed
+    assert "binary" not in printed
     assert Path("auto/counterfactuals.md").read_text(encoding="utf-8").startswith("## Counterfactual pairs")
-    none = command(verb.main, "encoder=tiny", "data.folder=toy", "output=none", "counterfactuals=null")
+    none = command(
+        verb.main, "encoder=tiny", "data.folder=toy", "output=none", "counterfactuals=null", "dimensions=[16]"
+    )
     assert "counterfactual" not in none
-    assert "counterfactuals" not in json.loads(Path("none/metrics.json").read_text())
+    summary = json.loads(Path("none/metrics.json").read_text())
+    assert "counterfactuals" not in summary
+    kept = summary["compression"]
+    assert [(one["dimensions"], one["searched_bytes"]) for one in kept[::4]] == [(64, 256), (16, 64)]
+    assert kept[0]["metrics"]["mrr"] == summary["systems"][ENCODER]["metrics"]["mrr"]
+    assert kept[0]["interval"] == [0, 0]
+    for place in (none, Path("none/summary.html").read_text(encoding="utf-8")):
+        assert all(told in place for told in ("binary, rescored", "and on a disk"))
     assert not Path("none/counterfactuals.md").exists()
     Path("lists/en").mkdir(parents=True)
     Path("lists/en/rank.csv").write_text("kind,junior,senior\nword,junior,senior\n", encoding="utf-8")
@@ -367,6 +380,41 @@ def test_counterfactual_pairs_are_measured_with_the_lists_asked_for(command: Com
         ("senior to junior", 6),
         ("junior and senior exchanged", 0),
     ]
+
+
+class Letters(Reranker):
+    """A cross-encoder that counts the letters that a query and a passage share."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def scores(self, query: str, passages: Sequence[str]) -> list[float]:
+        return [float(len(set(query) & set(passage))) for passage in passages]
+
+
+def test_the_best_documents_in_the_order_of_a_cross_encoder(
+    toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_stage, "Reranker", Letters)
+    options: dict[str, Any] = {"base": None, "counterfactuals": None, "rerank": "cross", "depth": 10}
+    found = evaluate("tiny", toy_dataset, tmp_path / "out", **options)
+    groups = {row["document_id"]: row["group_id"] for row in rows_of(toy_dataset, "corpus")}
+    texts = {row["document_id"]: row["text"] for row in rows_of(toy_dataset, "corpus")}
+    asked = {row["query_id"]: row for row in rows_of(toy_dataset, "queries")}
+    ranked: dict[str, list[str]] = {}
+    for line in (tmp_path / "out" / "run.trec").read_text().splitlines():
+        ranked.setdefault(line.split()[0], []).append(line.split()[2])
+    reciprocal = []
+    for query, documents in ranked.items():
+        letters = [len(set(asked[query]["text"]) & set(texts[document])) for document in documents[:10]]
+        order = sorted(range(10), key=lambda place, letters=letters: (-letters[place], place))
+        both = [*(documents[place] for place in order), *documents[10:]]
+        reciprocal.append(1 / next(i for i, one in enumerate(both, 1) if groups[one] == asked[query]["group_id"]))
+    assert found["systems"][RERANKED]["metrics"]["mrr"] == pytest.approx(sum(reciprocal) / len(reciprocal))
+    assert found["systems"][RERANKED]["metrics"]["recall@10"] == found["systems"][ENCODER]["metrics"]["recall@10"]
+    assert (found["rerank"]["depth"], found["rerank"]["pairs"]) == (10, 10 * len(ranked))
+    assert "cross" in found["remarks"][-1]
+    assert RERANKED not in found["verdict"]
 
 
 def test_bad_input_is_refused_and_leaves_nothing(toy_dataset: Path, tmp_path: Path) -> None:
@@ -395,6 +443,10 @@ def test_bad_input_is_refused_and_leaves_nothing(toy_dataset: Path, tmp_path: Pa
         ("word lists .* in .*empty", {"counterfactuals": str(tmp_path / "empty")}),
         ("passages to be max or mean", {"passages": "sum"}),
         ("an overlap of passages from 0 to 63", {"passages": "max", "overlap": 100}),
+        (r"dimensions from 1 to 64, the encoder's own; got \[65\]", {"dimensions": [65]}),
+        ("the folder of a cross-encoder; got nowhere", {"rerank": "nowhere"}),
+        ("depth from 2 to 100; got 1", {"rerank": "nowhere", "depth": 1}),
+        ("rescored of at least 1", {"dimensions": [], "rescored": 0}),
         ("passages or mixing", {"passages": "max", "mixing": Composition.of(DocumentMixing(k=3))}),
     ]
     for message, options in cases:

@@ -50,31 +50,35 @@ def picked(row: list[float], p: int, allowed: list[int], margin: float, negative
     return allowed
 
 
-def hinge_twin(scores: Rows, labels: Rows, margin: float, negatives: str, reduction: str) -> float:
+def hinge_twin(
+    scores: Rows, labels: Rows, margin: float, negatives: str, reduction: str, weights: Rows | None = None
+) -> float:
     total = count = 0.0
-    for row, row_labels in zip(scores, labels, strict=True):
+    for row, row_labels, own in zip(scores, labels, weights or [[1.0] * len(scores[0])] * len(scores), strict=True):
         for p, positive in enumerate(row_labels):
             if positive <= 0:
                 continue
             less = [n for n, label in enumerate(row_labels) if 0 <= label < positive]
             for n in picked(row, p, less, margin, negatives):
-                hinge, weight = max(0.0, margin - row[p] + row[n]), positive * (1 - row_labels[n])
+                hinge, weight = max(0.0, margin - row[p] + row[n]), own[p] * positive * (1 - row_labels[n])
                 total += weight * hinge
                 count += weight if reduction == "all" or hinge > 0 else 0
     return total / count if count else 0.0
 
 
-def smooth_twin(scores: Rows, labels: Rows, scale: float, margin: float, negatives: str) -> float:
+def smooth_twin(
+    scores: Rows, labels: Rows, scale: float, margin: float, negatives: str, weights: Rows | None = None
+) -> float:
     total = count = 0.0
-    for row, row_labels in zip(scores, labels, strict=True):
+    for row, row_labels, own in zip(scores, labels, weights or [[1.0] * len(scores[0])] * len(scores), strict=True):
         whole = sum(label for label in row_labels if label > 0)
         for p, positive in enumerate(row_labels):
             others = [n for n, label in enumerate(row_labels) if n != p and 0 <= label < 1]
             chosen = picked(row, p, others, margin, negatives)
             if positive > 0 and chosen:
                 above = sum(math.exp(scale * (margin - row[p] + row[n])) for n in chosen)
-                total += positive / whole * math.log1p(above)
-                count += positive / whole
+                total += own[p] * positive / whole * math.log1p(above)
+                count += own[p] * positive / whole
     return total / count if count else 0.0
 
 
@@ -120,6 +124,59 @@ def test_the_smooth_form_matches_loops(
         expected = (expected + smooth_twin(transposed(plain), transposed(plain_labels), 5.0, margin, negatives)) / 2
     loss = TripletLoss("smooth", margin, negatives, 5.0, symmetric=symmetric)(*given_batch).loss
     assert loss.item() == pytest.approx(expected, abs=1e-10)
+
+
+def weights_of(scores: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 0.2 + 3 * torch.rand(scores.shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("negatives", ["all", "hardest", "semi-hard"])
+@pytest.mark.parametrize("form", ["hinge", "smooth"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_weights_match_loops(shape: tuple[int, int], negatives: str, form: str, soft: bool) -> None:
+    given_batch = batch(*shape, seed=sum(shape), soft=soft, synthetic=2, neither=0.3)
+    weights = weights_of(given_batch[0])
+    # Synthetic documents weigh as their anchor's own.
+    whole = torch.cat([weights, weights.diagonal().unsqueeze(1).expand(-1, 2)], 1)
+    plain = given_batch[0].tolist(), given_batch[1].tolist()
+    values = []
+    for rows, labels, own in (
+        (*joined(*given_batch), whole.tolist()),
+        (*map(transposed, plain), transposed(weights.tolist())),
+    ):
+        if form == "hinge":
+            values.append(hinge_twin(rows, labels, 0.4, negatives, "active", own))
+        else:
+            values.append(smooth_twin(rows, labels, 20.0, 0.4, negatives, own))
+    loss = TripletLoss(form, 0.4, negatives, symmetric=True)(*given_batch, weights=weights).loss
+    assert loss.item() == pytest.approx(sum(values) / 2, abs=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([("hinge", "all"), ("smooth", "all"), ("smooth", "hardest")]), st.floats(0.1, 9), st.integers(0, 99)
+)
+def test_weights_that_are_alike_change_nothing(form: tuple[str, str], weight: float, seed: int) -> None:
+    scores, labels, *rest = batch(3, 5, seed, synthetic=1)
+    loss = TripletLoss(form[0], 0.2, form[1])
+    alike = loss(scores, labels, *rest, weights=torch.full_like(scores, weight))
+    torch.testing.assert_close(alike.loss, loss(scores, labels, *rest).loss)
+
+
+def test_gradients_of_weighted_pairs_grow_with_their_weights() -> None:
+    scores, labels, *_ = batch(3, 5)
+    found = []
+    for weight in (1.0, 3.0):
+        own, weights = scores.clone().requires_grad_(), torch.ones_like(scores)
+        weights[0] = weight
+        TripletLoss(symmetric=False)(own, labels, weights=weights).loss.backward()
+        assert own.grad is not None
+        found.append(own.grad)
+    # A mean over anchors of weights 1, 1, 1, and then 3, 1, 1.
+    torch.testing.assert_close(found[1][0], found[0][0] * 3 * 3 / 5)
+    torch.testing.assert_close(found[1][1:], found[0][1:] * 3 / 5)
 
 
 def test_the_default_is_the_in_batch_softmax_in_both_directions() -> None:

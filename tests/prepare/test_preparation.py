@@ -617,3 +617,28 @@ def test_nothing_that_is_written_holds_what_is_masked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="mask"):
         plain.open_or_run()
     assert secret in {row["text"] for row in table(plain.run(replace=True), "corpus")}
+
+
+def test_grades_and_weights_of_rows_are_those_of_pairs(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        {"a": ["x", "z"], "p": "right", "r": 1, "w": 2.0, "i": "d1"},
+        {"a": "x", "p": "right", "r": 3, "w": 0.5, "i": "d1"},
+        {"a": "x", "p": "wrong", "r": 0, "w": 1.0, "i": "d2"},
+        {"a": "x", "p": "unknown", "r": 4, "w": 1.0, "i": "d3"},
+        {"a": "z", "p": "weightless", "r": 1, "w": 0, "i": "d4"},
+    ]
+    columns = Columns(anchor="a", positive="p", positive_id="i", relevance="r", weight="w")
+    data = prepare(tmp_path, rows, columns)
+    queries = {row["query_id"]: row["text"] for row in table(data, "queries")}
+    found = {
+        (queries[row["query_id"]], row["document_id"]): (row["relevance"], row["weight"])
+        for row in table(data, "qrels")
+    }
+    # The highest of a pair that is stated twice.
+    assert found == {("x", "d1"): (3, 2.0), ("z", "d1"): (1, 2.0), ("x", "d2"): (0, None)}
+    assert [row["reason"] for row in table(data, "rejected")] == [
+        "r: no whole number from 0 to 3", "w: no number above 0",
+    ]  # fmt: skip
+    assert sorted(data.positive_grades.tolist()) == [1, 3]
+    plain = prepare(tmp_path / "plain", [{key: value for key, value in row.items() if key in "ap"} for row in rows])
+    assert "weight" not in table(plain, "qrels")[0]

@@ -109,8 +109,30 @@ def test_the_placeholders_are_an_option() -> None:
     assert read({"a": "see above", "p": "y"}, missing=["See above"]) == "a: the placeholder See above"
     assert read({"a": "see above", "p": "y"}, missing="see above") == "a: the placeholder see above"
     assert read({"a": ["x", "n/a"], "p": "y"}) == Record(
-        ["x"], ["y"], [], None, None, None, None, None, ["a: the placeholder n/a"]
+        ["x"], ["y"], [], None, None, None, None, None, skipped=["a: the placeholder n/a"]
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "grade"),
+    [
+        *((value, grade) for value, grade in ((0, 0), (3, 3), ("2", 2), (1.0, 1), (" 1 ", 1))),
+        *((value, None) for value in (4, -1, 1.5, "high", None, True, "nan")),
+    ],
+)
+def test_relevance_is_a_whole_number_from_0_to_3(value: object, grade: int | None) -> None:
+    found = read({"a": "x", "p": "y", "r": value}, relevance="r")
+    assert found == "r: no whole number from 0 to 3" if grade is None else isinstance(found, Record)
+    assert not isinstance(found, Record) or found.grade == grade
+
+
+@pytest.mark.parametrize(
+    ("value", "weight"), [(0.5, 0.5), ("2", 2.0), (0, None), (-1, None), ("inf", None), ("", None)]
+)
+def test_a_weight_is_a_number_above_0(value: object, weight: float | None) -> None:
+    found = read({"a": "x", "p": "y", "w": value}, weight="w")
+    assert found == "w: no number above 0" if weight is None else isinstance(found, Record)
+    assert not isinstance(found, Record) or found.weight == weight
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,16 @@ NAMES = {
 rank_sets = st.lists(st.sets(st.integers(1, 130), max_size=14), min_size=1, max_size=6)
 
 
-def naive(ranks: list[int], cutoffs: tuple[int, ...]) -> dict[str, float]:
+def naive(ranks: list[int], cutoffs: tuple[int, ...], grades: list[int] | None = None) -> dict[str, float]:
+    graded = dict(zip(ranks, grades or [1] * len(ranks), strict=True))
     ranks = sorted(ranks)
     values = {"mrr": 1 / ranks[0], "mrr@10": 1 / ranks[0] if ranks[0] <= 10 else 0.0}
     for cutoff in cutoffs:
         values[f"pass@{cutoff}"] = float(ranks[0] <= cutoff)
         values[f"recall@{cutoff}"] = len([rank for rank in ranks if rank <= cutoff]) / len(ranks)
-    gained = sum(1 / math.log2(1 + rank) for rank in ranks if rank <= 10)
-    values["ndcg@10"] = gained / sum(1 / math.log2(1 + place) for place in range(1, min(len(ranks), 10) + 1))
+    gained = sum(graded[rank] / math.log2(1 + rank) for rank in ranks if rank <= 10)
+    best = sorted(graded.values(), reverse=True)[:10]
+    values["ndcg@10"] = gained / sum(grade / math.log2(1 + place) for place, grade in enumerate(best, 1))
     values["map"] = sum(place / rank for place, rank in enumerate(ranks, 1)) / len(ranks)
     values["r_precision"] = len([rank for rank in ranks if rank <= len(ranks)]) / len(ranks)
     return values
@@ -57,6 +59,19 @@ def test_metrics_match_loops(sets: list[set[int]], cutoffs: tuple[int, ...], ran
         assert value.dtype == torch.float64
         assert value.tolist() == pytest.approx([query[name] for query in expected], abs=1e-12), name
     assert set(values) == (NAMES if 100 in cutoffs else set(naive([1], cutoffs)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(rank_sets, st.randoms(use_true_random=False))
+def test_grades_are_gains_of_ndcg_and_of_nothing_else(sets: list[set[int]], random: Random) -> None:
+    lists = [random.sample(sorted(ranks), len(ranks)) for ranks in sets]
+    grades = [[random.randint(1, 3) for _ in ranks] for ranks in lists]
+    ranks, plain = flat(lists)
+    stated = torch.tensor([grade for own in grades for grade in own], dtype=torch.long)
+    values = per_query(ranks, Relevance(plain.offsets, plain.documents, None, stated))
+    expected = [naive(own, (1, 5, 10, 100), of) for own, of in zip(lists, grades, strict=True) if own]
+    for name, value in values.items():
+        assert value.tolist() == pytest.approx([query[name] for query in expected], abs=1e-12), name
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,7 +100,7 @@ def test_wrong_arguments_are_refused() -> None:
         per_query(torch.tensor([1]), relevance, cutoffs=(0,))
 
 
-@pytest.mark.parametrize("kind", ["random", "tied", "all equal"])
+@pytest.mark.parametrize("kind", ["random", "tied", "all equal", "graded"])
 def test_metrics_agree_with_trec_eval(kind: str) -> None:
     trec_eval = pytest.importorskip("pytrec_eval")
     generator = torch.Generator().manual_seed(4)
@@ -97,9 +112,15 @@ def test_metrics_agree_with_trec_eval(kind: str) -> None:
     relevance = Relevance.from_lists(
         [torch.randperm(40, generator=generator)[: 1 + i % 13].tolist() for i in range(15)]
     )
+    grades = torch.ones_like(relevance.documents)
+    if kind == "graded":
+        grades = torch.randint(1, 4, grades.shape, generator=generator)
+        relevance = Relevance(relevance.offsets, relevance.documents, None, grades)
     qrels: dict[str, dict[str, int]] = {f"q{query:02}": {} for query in range(15)}
-    for query, document in zip(relevance.owners.tolist(), relevance.documents.tolist(), strict=True):
-        qrels[f"q{query:02}"][f"d{document:02}"] = 1
+    for query, document, grade in zip(
+        relevance.owners.tolist(), relevance.documents.tolist(), grades.tolist(), strict=True
+    ):
+        qrels[f"q{query:02}"][f"d{document:02}"] = grade
     # trec_eval orders ties by descending id: it gets our order, that of rows, as distinct scores.
     run = {
         f"q{query:02}": {

@@ -12,8 +12,12 @@ from hr_retrieval.retrieval.relevance import Relevance
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=6))
 def test_transpose_turns_pairs_round(lists: list[set[int]]) -> None:
-    relevance = Relevance.from_lists([list(rows) for rows in lists])
+    plain = Relevance.from_lists([list(rows) for rows in lists])
+    # A grade that tells the pair.
+    relevance = Relevance(plain.offsets, plain.documents, None, 1 + plain.owners * 9 + plain.documents)
     other = relevance.transpose(9)
+    assert other.grades is not None
+    assert other.grades.tolist() == (1 + other.documents * 9 + other.owners).tolist()
     pairs = {(query, document) for query, rows in enumerate(lists) for document in rows}
     assert {(q, d) for d, q in zip(other.owners.tolist(), other.documents.tolist(), strict=True)} == pairs
     assert len(relevance) == len(lists)
@@ -21,6 +25,9 @@ def test_transpose_turns_pairs_round(lists: list[set[int]]) -> None:
     back = other.transpose(len(lists))
     assert torch.equal(back.offsets, relevance.offsets)
     assert torch.equal(back.documents, relevance.documents)
+    assert back.grades is not None
+    assert relevance.grades is not None
+    assert torch.equal(back.grades, relevance.grades)
 
 
 @settings(max_examples=30, deadline=None)
@@ -29,7 +36,11 @@ def test_some_queries_keep_what_is_theirs(lists: list[set[int]], data: st.DataOb
     rows = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=5))
     left_out = Relevance.from_lists([sorted(set(range(9)) - own)[:2] for own in lists])
     whole = Relevance.from_lists([sorted(own) for own in lists])
-    taken = Relevance(whole.offsets, whole.documents, left_out).take(torch.tensor(rows, dtype=torch.long))
+    taken = Relevance(whole.offsets, whole.documents, left_out, whole.documents + 1).take(
+        torch.tensor(rows, dtype=torch.long)
+    )
+    assert taken.grades is not None
+    assert taken.grades.equal(taken.documents + 1)
     assert [own.tolist() for own in taken.documents.split(taken.counts.tolist())] == [
         sorted(lists[row]) for row in rows
     ]
@@ -53,3 +64,9 @@ def test_some_queries_keep_what_is_theirs(lists: list[set[int]], data: st.DataOb
 def test_broken_relevance_is_refused(offsets: list[int], documents: list[int]) -> None:
     with pytest.raises(UserError, match="Build the relevance"):
         Relevance(torch.tensor(offsets, dtype=torch.long), torch.tensor(documents, dtype=torch.long))
+
+
+def test_broken_grades_are_refused() -> None:
+    plain = Relevance.from_lists([[0], [1]])
+    with pytest.raises(UserError, match="2 grades of at least 1"):
+        Relevance(plain.offsets, plain.documents, None, torch.tensor([1, 0]))

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,6 +105,8 @@ def batch_of(dataset: PreparedDataset, encoder: Encoder, anchors: list[int], ext
     queries, documents = np.array(anchors), np.array(anchors + extras)
     texts = {table: [text for block in dataset.texts(table) for text in block] for table in ("queries", "corpus")}
     relevance, negative = guarded(dataset).judge(queries, documents)
+    weights = guarded(dataset).weights(queries, documents)
+    assert weights is not None
     return Batch(
         anchors=encoder.tokenise([texts["queries"][row] for row in queries], "query")[0],
         documents=encoder.tokenise([texts["corpus"][row] for row in documents], "document")[0],
@@ -111,6 +114,7 @@ def batch_of(dataset: PreparedDataset, encoder: Encoder, anchors: list[int], ext
         negative=torch.from_numpy(negative),
         query_rows=torch.from_numpy(queries),
         document_rows=torch.from_numpy(documents),
+        weights=torch.from_numpy(weights),
     )
 
 
@@ -121,12 +125,19 @@ def step(
     torch.manual_seed(5)
     loss_options, mixing, mixing_options, options = CASES[case]
     dataset = PreparedDataset.open(folder / "toy")
+    grades = 1 + np.arange(len(dataset.positive_documents), dtype=np.int8) % 3
+    dataset = replace(dataset, positive_grades=grades)
     encoder = Encoder(str(folder / "encoder"), max_length=24, dropout=0.0)
     module = RetrievalModule(encoder, mixing(**mixing_options), TripletLoss(**loss_options), **options)
     source = Source("toy", 1.0, dataset, guarded(dataset), 0, 0, {}, encoder, folder)
-    trainer = SimpleNamespace(
-        world_size=processes, datamodule=SimpleNamespace(guard=guarded(dataset), sources=[source]), global_step=0
+    guidance = guarded(dataset).guidance
+    assert guidance is not None
+    data = SimpleNamespace(
+        guard=guarded(dataset),
+        sources=[source],
+        teacher_scores=lambda *rows: torch.from_numpy(guidance.scores(*(one.numpy() for one in rows))),
     )
+    trainer = SimpleNamespace(world_size=processes, datamodule=data, global_step=0)
     module.trainer = trainer  # type: ignore[assignment]  # what a step reads of a trainer, without one
     module.log = module.log_dict = lambda *arguments, **options: None  # type: ignore[method-assign, assignment]  # likewise
     module.train()

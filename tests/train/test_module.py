@@ -2,10 +2,14 @@
 
 import functools
 import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -13,11 +17,17 @@ from pytorch_lightning.plugins import MixedPrecision
 
 from hr_retrieval.data.batch import Batch
 from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.guide import EncoderGuide
+from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
+from hr_retrieval.objective.distillation import Distillation
+from hr_retrieval.objective.matryoshka import Matryoshka, first
 from hr_retrieval.objective.mixing import AnchorMixing, NoMixing, SoftLabelMixing
 from hr_retrieval.objective.triplet import TripletLoss
+from hr_retrieval.train.check import check_weights
 from hr_retrieval.train.module import RetrievalModule
 
 QUIET: dict[str, Any] = {
@@ -214,3 +224,69 @@ def test_collapse_is_said_once(toy_dataset: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         fit(module, toy_dataset, 30)
     assert len([record for record in caplog.records if "Collapse" in record.message]) == 1
+
+
+def test_shorter_vectors_are_trained_too(toy_dataset: Path) -> None:
+    def mean_at(k: int, matryoshka: Matryoshka | None) -> float:
+        module = make(loss=TripletLoss(), matryoshka=matryoshka)
+        fit(module, toy_dataset, 8)
+        data = PreparedDataset.open(toy_dataset)
+        queries, documents = (
+            first(module.encoder.encode(next(data.texts(table)), kind), k)
+            for table, kind in (("queries", "query"), ("corpus", "document"))
+        )
+        return float(TripletLoss()(queries @ documents.T, torch.eye(len(queries), dtype=torch.bool)).loss)
+
+    assert mean_at(4, Matryoshka([4], [4.0])) < mean_at(4, None)
+    with pytest.raises(UserError, match="below 64"):
+        make(matryoshka=Matryoshka([64]))
+
+
+def test_pairs_weigh_by_their_grades_and_stated_weights(toy_dataset: Path) -> None:
+    def weights(graded: bool, **options: Any) -> torch.Tensor:
+        table = pq.read_table(toy_dataset / "qrels.parquet").to_pylist()
+        for number, row in enumerate(table):
+            row["relevance"] = min(row["relevance"], 1) * (1 + graded * number % 3)
+        pq.write_table(pa.Table.from_pylist(table, schema=SCHEMAS["qrels"]), toy_dataset / "qrels.parquet")
+        module = make(loss=TripletLoss())
+        data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=8, **options)
+        pl.Trainer(max_steps=2, **QUIET).fit(module, data)
+        check_weights(module, data)
+        if data.guard.weighs:
+            module.mixing = SoftLabelMixing()
+            with pytest.raises(UserError, match="soft_label"):
+                check_weights(module, data)
+        return torch.cat([parameter.detach().flatten() for parameter in module.encoder.parameters()])
+
+    plain, graded, unweighted = weights(False), weights(True), weights(True, weighted=False)
+    assert torch.equal(plain, unweighted)
+    assert not torch.equal(plain, graded)
+
+
+class Taught:
+    """A teacher that looks at the trade, the first word, alone."""
+
+    fingerprint, dimension = "trades", 32
+
+    def embed(self, blocks: Iterable[list[str]], kind: Kind) -> Iterator[npt.NDArray[np.float16]]:
+        for block in blocks:
+            vectors = [np.random.default_rng(list(text.split()[0].encode())).normal(size=32) for text in block]
+            yield np.array([vector / np.linalg.norm(vector) for vector in vectors], np.float16)
+
+
+@pytest.mark.parametrize("form", ["kl", "margin_mse"])
+def test_a_teacher_is_learnt_from(toy_dataset: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = make(loss=TripletLoss(), distillation=Distillation(form, share=1.0))
+    data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=16, teacher=Taught())
+    said: list[float] = []
+    step = RetrievalModule.training_step
+
+    def watched(self: RetrievalModule, batch: Batch, number: int) -> torch.Tensor:
+        said.append((loss := step(self, batch, number)).item())
+        rows = batch.query_rows, batch.document_rows
+        assert data.teacher_scores(*rows).shape == batch.relevance.shape  # type: ignore[union-attr]  # there is one
+        return loss
+
+    monkeypatch.setattr(RetrievalModule, "training_step", watched)
+    pl.Trainer(max_steps=24, **QUIET).fit(module, data)
+    assert np.mean(said[-4:]) < 0.7 * np.mean(said[:4])

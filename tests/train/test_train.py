@@ -142,7 +142,13 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-QUEUE = ("model.queue_size=40", "model.queue_negatives=true", "model.queue_start_step=3", "datamodule.guide=tiny")
+QUEUE = (
+    "model.queue_size=40",
+    "model.queue_negatives=true",
+    "model.queue_start_step=3",
+    "datamodule.guide=tiny",
+    "callbacks.average.decay=0.9",
+)
 
 
 @pytest.mark.parametrize(("stops", "more"), [((5, 12, 17), ()), ((7,), QUEUE)])

@@ -35,6 +35,8 @@ KINDS = (
     "hr_retrieval.prepare.readers.reader.Reader",
     "hr_retrieval.encoder.encoder.Encoder",
     "hr_retrieval.objective.triplet.TripletLoss",
+    "hr_retrieval.objective.matryoshka.Matryoshka",
+    "hr_retrieval.objective.distillation.Distillation",
     "hr_retrieval.objective.mixing.Mixing",
     "hr_retrieval.retrieval.mixing.base.RankingMixing",
     "hr_retrieval.retrieval.mixing.composition.Composition",

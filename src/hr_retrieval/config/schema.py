@@ -180,6 +180,13 @@ class EvaluateConfig:
         passages: `max` or `mean` ranks long documents by their passages, as an index does; null by
             what the encoder reads of them at once.
         overlap: tokens that the passages of a long text share.
+        dimensions: also a table of quality by bytes a document, of whole vectors and of these first
+            numbers of them, in float32, 8 bits and one bit; `[]` of whole ones alone, null leaves
+            it out.
+        rescored: documents that are ordered anew behind a search by one bit a number.
+        rerank: the folder of a cross-encoder that orders the best documents of each query anew; null
+            for none.
+        depth: how many these are, up to 100.
         output: a new folder; by default `evaluations/<time>_<encoder>_<data>`.
     """
 
@@ -193,6 +200,10 @@ class EvaluateConfig:
     ranking: Any = MISSING
     passages: str | None = None
     overlap: int = 32
+    dimensions: list[int] | None = None
+    rescored: int = 100
+    rerank: str | None = None
+    depth: int = 100
     output: str | None = None
 
 

@@ -1,10 +1,10 @@
 """What travels from the data module to the Lightning module."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hr_retrieval.encoder.ragged import Ragged, on_device
@@ -29,6 +29,7 @@ class Batch:
             one behind the other.
         document_rows: likewise the documents in `corpus.parquet`.
         source: the number of the source that they are of.
+        weights: what each relevant document weighs in the loss; `None` for 1 each.
     """
 
     anchors: Ragged
@@ -38,18 +39,11 @@ class Batch:
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
     source: int = 0
+    weights: Float[Tensor, "B D"] | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with its tokens on another device."""
-        return Batch(
-            self.anchors.to(device),
-            self.documents.to(device),
-            self.relevance,
-            self.negative,
-            self.query_rows,
-            self.document_rows,
-            self.source,
-        )
+        return replace(self, anchors=self.anchors.to(device), documents=self.documents.to(device))
 
 
 @dataclass(frozen=True)

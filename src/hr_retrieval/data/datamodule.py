@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hr_retrieval.data.arrays import Places, Rows
@@ -15,18 +18,20 @@ from hr_retrieval.data.batch import EvaluationBatch
 from hr_retrieval.data.evaluation_set import EvaluationSet, check_corpus, evaluation_set
 from hr_retrieval.data.evaluation_texts import EvaluationTexts
 from hr_retrieval.data.guard import Guard
-from hr_retrieval.data.guidance import Guide, guidance
+from hr_retrieval.data.guidance import Guidance, Guide, guidance
 from hr_retrieval.data.joined import joined
 from hr_retrieval.data.leaks import check_overlap, leaks
 from hr_retrieval.data.negatives import MinedNegatives
 from hr_retrieval.data.pairs import TrainingPairs, check_training_data
 from hr_retrieval.data.sampler import PairSampler
+from hr_retrieval.data.scored import ScoredPairs
 from hr_retrieval.data.source import Source, fingerprint_of_all, open_sources, source_of
 from hr_retrieval.data.stream import ResumableLoader, SourcePairs, SourceSampler
 from hr_retrieval.data.tables import Split
 from hr_retrieval.data.tokens import Rewordable
 from hr_retrieval.errors import UserError
 
+Teaching = Guidance | ScoredPairs
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +62,7 @@ class RetrievalDataModule(pl.LightningDataModule):
             negative (see `Guard`). All texts are embedded once, into the cache.
         guide_margin: cosine by which a document may lie below the positive and still be no
             negative, in [0, 2).
+        teacher: a frozen encoder whose scores of the batch are distilled; likewise embedded once.
         workers: loader processes; the batches are the same for any number.
         cache: where token tables and the guide's embeddings go; by default `<folder>/tokens`.
         seed: of the order of the pairs and of which extra positives and negatives are drawn.
@@ -64,6 +70,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         overlap: `drop` leaves training pairs out that would show a validation or test query of
             another source, `refuse` takes them for an error.
         shared_groups: whether equal group ids of several sources mean the same group.
+        weighted: whether a pair weighs in the loss by its grade, 1 to 3, times its stated weight.
 
     Attributes:
         negatives_name: the file of the mined negatives in force, `None` before the first; part of a
@@ -95,12 +102,14 @@ class RetrievalDataModule(pl.LightningDataModule):
         evaluation_tokens: int = 8192,
         guide: Guide | None = None,
         guide_margin: float = 0.0,
+        teacher: Guide | None = None,
         workers: int = 0,
         cache: str | None = None,
         seed: int = 1,
         sources: Mapping[str, Mapping[str, Any]] | None = None,
         overlap: str = "drop",
         shared_groups: bool = True,
+        weighted: bool = True,
     ) -> None:
         super().__init__()
         self.corpora = {"validation": validation_corpus, "test": test_corpus}
@@ -115,8 +124,9 @@ class RetrievalDataModule(pl.LightningDataModule):
         _check_guide_margin(guide, guide_margin)
         self.sources = open_sources(folder, sources, tokeniser, identical_text, Path(cache) if cache else None)
         tables = joined([source.dataset for source in self.sources], shared_groups)
-        self.guard = Guard(tables, identical_text=identical_text)
-        self.guide, self.guide_margin = guide, guide_margin
+        self.guard = Guard(tables, identical_text=identical_text, weighted=weighted)
+        self.guide, self.guide_margin, self.teacher = guide, guide_margin, teacher
+        self.taught: Teaching | None = None
         self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
         self.mined_per_anchor, self.repeats = mined_per_anchor, repeats
@@ -131,18 +141,19 @@ class RetrievalDataModule(pl.LightningDataModule):
                 check_training_data(source, batch_size, self._left_out(source), self._said(source))
 
     def prepare_data(self) -> None:
-        """Tokenise all tables, and have the guide embed them, if no cache holds them (Lightning
+        """Tokenise all tables, and have guide and teacher embed them, if no cache holds them (Lightning
         calls this on one process).
         """
         for source in self.sources:
             source.tokens()
             source.texts()
         self._guarded()
+        self._taught()
 
     def setup(self, stage: str | None = None) -> None:
         """Map the tokens and list the training pairs (Lightning calls this on every process)."""
         self.tokens = [source.tokens() for source in self.sources]
-        self.guard = self._guarded()
+        self.guard, self.taught = self._guarded(), self._taught() or self.taught
         process, processes = 0, 1
         if self.trainer is not None:
             process, processes = self.trainer.global_rank, self.trainer.world_size
@@ -201,6 +212,18 @@ class RetrievalDataModule(pl.LightningDataModule):
             own = slice(source.first_query, source.first_query + source.dataset.query_count + 1)
             pairs.mined = offsets[own], negatives.document_rows - source.first_document
 
+    def teacher_scores(
+        self, query_rows: Int[Tensor, " B"], document_rows: Int[Tensor, " D"]
+    ) -> Float[Tensor, "B D"] | None:
+        """What the teacher scores each document for each query, NaN where it does not; `None` without one."""
+        if self.taught is None:
+            return None
+        return torch.from_numpy(self.taught.scores(query_rows.numpy(), document_rows.numpy()))
+
+    def use_teacher(self, scored: ScoredPairs) -> None:
+        """Distil these scores from the next step on."""
+        self.taught = scored
+
     def evaluation_sets(self, split: Split) -> list[EvaluationSet]:
         """Queries, documents and relevance of a split of each source, by its own judgements.
 
@@ -251,8 +274,13 @@ class RetrievalDataModule(pl.LightningDataModule):
     def _guarded(self) -> Guard:
         if self.guide is None:
             return self.guard
-        places = [(source.cache, source.dataset) for source in self.sources]
-        return replace(self.guard, guidance=guidance(places, self.guide, self.guide_margin))
+        return replace(self.guard, guidance=self._embedded(self.guide, self.guide_margin))
+
+    def _taught(self) -> Guidance | None:
+        return None if self.teacher is None else self._embedded(self.teacher, 0.0)
+
+    def _embedded(self, guide: Guide, margin: float) -> Guidance:
+        return guidance([(source.cache, source.dataset) for source in self.sources], guide, margin)
 
     def _evaluation_loader(self, split: Split) -> "DataLoader[EvaluationBatch]":
         texts = EvaluationTexts(self.evaluation_sets(split), self.tokens, self.evaluation_tokens, self.processes)

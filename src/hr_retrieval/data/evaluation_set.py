@@ -7,6 +7,7 @@ import torch
 
 from hr_retrieval.data.arrays import Offsets, Rows
 from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.grades import Grades
 from hr_retrieval.data.guard import Guard
 from hr_retrieval.data.tables import SPLITS, Split
 from hr_retrieval.errors import UserError
@@ -75,7 +76,8 @@ def evaluation_set(
     rows = rows[np.argsort(dataset.query_lots[rows])][:queries]
     documents = documents[np.argsort(dataset.document_lots[documents])]
     left_out = _relevance(guard.own_text(rows, documents))
-    relevance = _relevance(guard.relevant(rows, documents), left_out)
+    relevant = guard.relevant(rows, documents)
+    relevance = _relevance(relevant, left_out, guard.grades(rows, documents, relevant))
     if not len(relevance.documents):
         raise UserError(
             f"a relevant document for at least one query of the {split} split",
@@ -93,8 +95,11 @@ def check_corpus(corpus: str, key: str) -> None:
         )
 
 
-def _relevance(lists: tuple[Offsets, Rows], left_out: Relevance | None = None) -> Relevance:
-    return Relevance(torch.from_numpy(lists[0]), torch.from_numpy(lists[1]), left_out)
+def _relevance(
+    lists: tuple[Offsets, Rows], left_out: Relevance | None = None, grades: Grades | None = None
+) -> Relevance:
+    stated = None if grades is None else torch.from_numpy(grades.astype(np.int64))
+    return Relevance(torch.from_numpy(lists[0]), torch.from_numpy(lists[1]), left_out, stated)
 
 
 def _of_split(dataset: PreparedDataset, guard: Guard, rows: Rows, documents: Rows) -> Rows:

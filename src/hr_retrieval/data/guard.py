@@ -1,18 +1,17 @@
 """Which documents are relevant to which queries, and which are negatives: the one guard against false negatives."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from hr_retrieval.data.arrays import Codes, Mask, Offsets, PairNumbers, Places, Rows
+from hr_retrieval.data.grades import Grades, Weights, grades, weighted, weights
 from hr_retrieval.data.guidance import Guidance
+from hr_retrieval.data.joins import Pairs, joined, lists, through
 from hr_retrieval.errors import UserError
-
-# Two columns of equal length: places of queries, and beside each the place of a document (or a
-# code) that goes with it.
-Pairs = tuple[Places, Places]
 
 IDENTICAL_TEXT = ("ignore", "count")
 
@@ -59,6 +58,12 @@ class JudgedTables(Protocol):
     def positive_documents(self) -> Rows: ...
 
     @property
+    def positive_grades(self) -> Grades: ...
+
+    @property
+    def positive_weights(self) -> Weights: ...
+
+    @property
     def negative_offsets(self) -> Offsets: ...
 
     @property
@@ -95,6 +100,7 @@ class Guard:
         tables: what relevance follows from.
         guidance: the guide's opinion of all texts; `None` leaves it out.
         identical_text: `ignore` is the first rule; `count` leaves it out.
+        weighted: whether grades and stated weights of positives weigh in the loss.
 
     Raises:
         UserError: `identical_text` is neither.
@@ -103,6 +109,7 @@ class Guard:
     tables: JudgedTables
     guidance: Guidance | None = None
     identical_text: str = "ignore"
+    weighted: bool = True
 
     def __post_init__(self) -> None:
         if self.identical_text not in IDENTICAL_TEXT:
@@ -136,6 +143,19 @@ class Guard:
         """
         return _as_lists(self._own_text(query_rows, document_rows), len(query_rows))
 
+    def grades(self, query_rows: Rows, document_rows: Rows, relevant: tuple[Offsets, Places]) -> Grades | None:
+        """The grade of each of the `relevant` documents, as that gave them; `None` where all have 1."""
+        return grades(self.tables, query_rows, document_rows, relevant)
+
+    @cached_property
+    def weighs(self) -> bool:
+        """Whether relevant documents weigh differently in the loss."""
+        return self.weighted and weighted(self.tables)
+
+    def weights(self, query_rows: Rows, document_rows: Rows) -> Weights | None:
+        """What each of the relevant documents weighs in the loss, `[B, D]`; `None` where all weigh 1."""
+        return weights(self.tables, query_rows, document_rows) if self.weighs else None
+
     def identities(self, document_rows: Rows) -> Codes:
         """A code for each document, equal for duplicates."""
         return np.asarray(self.tables.document_duplicate[document_rows], np.int64)
@@ -145,24 +165,24 @@ class Guard:
         tables, width = self.tables, len(document_rows)
         duplicate = self.identities(document_rows)
         # All queries of the same text, the query itself among them.
-        twins, twin_rows = _lists(tables.text_offsets, tables.text_queries, tables.query_text[query_rows])
+        twins, twin_rows = lists(tables.text_offsets, tables.text_queries, tables.query_text[query_rows])
         positive, negative = (
-            _through(twins, _lists(offsets, documents, twin_rows))
+            through(twins, lists(offsets, documents, twin_rows))
             for offsets, documents in (
                 (tables.positive_offsets, tables.positive_documents),
                 (tables.negative_offsets, tables.negative_documents),
             )
         )
         everyone = np.arange(width)
-        groups = _lists(tables.group_offsets, tables.document_groups, document_rows)
+        groups = lists(tables.group_offsets, tables.document_groups, document_rows)
         same_positive, same_negative = (
-            _joined((owners, tables.document_duplicate[documents]), (everyone, duplicate))
+            joined((owners, tables.document_duplicate[documents]), (everyone, duplicate))
             for owners, documents in (positive, negative)
         )
-        of_group = _joined((twins, tables.query_group[twin_rows]), groups)
+        of_group = joined((twins, tables.query_group[twin_rows]), groups)
         # Twins aside: what is said of this very query.
         judged_positive, judged_negative = (
-            _keys(_joined(_lists(offsets, documents, query_rows), (everyone, document_rows)), width)
+            _keys(joined(lists(offsets, documents, query_rows), (everyone, document_rows)), width)
             for offsets, documents in (
                 (tables.positive_offsets, tables.positive_documents),
                 (tables.negative_offsets, tables.negative_documents),
@@ -183,15 +203,15 @@ class Guard:
         texts = np.asarray(self.tables.document_text[document_rows], np.int64)
         some = np.flatnonzero(texts >= 0)
         wanted = np.asarray(self.tables.query_text[query_rows], np.int64)
-        return _joined((np.arange(len(query_rows)), wanted), (some, texts[some]))
+        return joined((np.arange(len(query_rows)), wanted), (some, texts[some]))
 
     def _likely(self, stated: Pairs, document_rows: Rows) -> Pairs:
         """Documents that share a group with a stated positive, where that positive is of few groups."""
         tables, (owners, positives) = self.tables, stated
         few = tables.group_offsets[positives + 1] - tables.group_offsets[positives] <= _TELLING_GROUPS
         owners, positives = owners[few], positives[few]
-        groups = _through(owners, _lists(tables.group_offsets, tables.document_groups, positives))
-        return _joined(_distinct(groups), _lists(tables.group_offsets, tables.document_groups, document_rows))
+        groups = through(owners, lists(tables.group_offsets, tables.document_groups, positives))
+        return joined(_distinct(groups), lists(tables.group_offsets, tables.document_groups, document_rows))
 
 
 @dataclass(frozen=True)
@@ -212,30 +232,6 @@ def _best_positive(guidance: Guidance, query_rows: Rows, stated: Pairs) -> npt.N
     best = np.full(len(query_rows), -np.inf, np.float32)
     np.maximum.at(best, owners, guidance.pair_scores(query_rows[owners], positives))
     return np.where(np.isneginf(best), np.float32(np.inf), best)
-
-
-def _lists(offsets: Offsets, values: Codes | Rows, rows: Rows) -> Pairs:
-    """The values of some rows of a CSR table, each beside the place of its row among `rows`."""
-    begins = offsets[rows]
-    counts = offsets[np.asarray(rows, np.int64) + 1] - begins
-    owners = np.repeat(np.arange(len(rows)), counts)
-    within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return owners, values[np.repeat(begins, counts) + within].astype(np.int64)
-
-
-def _through(owners: Places, pairs: Pairs) -> Pairs:
-    """The same pairs, whose left places stand for these owners."""
-    return owners[pairs[0]], pairs[1]
-
-
-def _joined(wanted: Pairs, there: tuple[Places, Codes | Rows]) -> Pairs:
-    """Left places of both where the codes on their right are equal; a pair may come more than once."""
-    order = np.argsort(there[1], kind="stable")
-    ordered = there[1][order]
-    begins, ends = np.searchsorted(ordered, wanted[1], "left"), np.searchsorted(ordered, wanted[1], "right")
-    counts = ends - begins
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(wanted[0], counts), there[0][order[np.repeat(begins, counts) + within]]
 
 
 def _keys(pairs: Pairs, width: int) -> PairNumbers:

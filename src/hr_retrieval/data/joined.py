@@ -61,6 +61,8 @@ def joined(datasets: Sequence[PreparedDataset], shared_groups: bool = True) -> J
         text_queries=text_queries,
         positive_offsets=positives[0],
         positive_documents=positives[1],
+        positive_grades=np.concatenate([np.asarray(data.positive_grades) for data in datasets]),
+        positive_weights=np.concatenate([np.asarray(data.positive_weights) for data in datasets]),
         negative_offsets=negatives[0],
         negative_documents=negatives[1],
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hr_retrieval.data.arrays import Codes, Offsets, Rows, Splits
+from hr_retrieval.data.grades import Grades, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,8 @@ class JudgedArrays:
         positive_offsets: the positives of query `q` are `positive_documents[positive_offsets[q] :
             positive_offsets[q + 1]]`.
         positive_documents: rows in the corpus, ascending for each query.
+        positive_grades: of each of them its stated grade, 1 to 3.
+        positive_weights: likewise its stated weight, above 0.
         negative_offsets: likewise for stated negatives.
         negative_documents: likewise.
     """
@@ -42,5 +45,7 @@ class JudgedArrays:
     text_queries: Rows
     positive_offsets: Offsets
     positive_documents: Rows
+    positive_grades: Grades
+    positive_weights: Weights
     negative_offsets: Offsets
     negative_documents: Rows

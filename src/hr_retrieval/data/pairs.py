@@ -105,6 +105,7 @@ class TrainingPairs:
         documents = np.concatenate([own, added])
         query_rows, document_rows = queries + self.first_query, documents + self.first_document
         relevance, negative = self.guard.judge(query_rows, document_rows)
+        weights = self.guard.weights(query_rows, document_rows)
         return Batch(
             anchors=self.query_tokens.take(queries),
             documents=self._documents(documents, number),
@@ -113,6 +114,7 @@ class TrainingPairs:
             query_rows=torch.from_numpy(query_rows),
             document_rows=torch.from_numpy(document_rows),
             source=self.number,
+            weights=None if weights is None else torch.from_numpy(weights),
         )
 
     def _documents(self, rows: Rows, number: int) -> Ragged:

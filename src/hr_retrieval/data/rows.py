@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.arrays import Codes, Hashes, Mask, PairNumbers, Rows, Splits
+from hr_retrieval.data.grades import Grades, Weights
 from hr_retrieval.data.keys import (
     Distinct,
     Index,
@@ -21,6 +22,7 @@ from hr_retrieval.data.keys import (
     rows_by_code,
 )
 from hr_retrieval.data.tables import (
+    MOST_RELEVANT,
     SPLITS,
     Table,
     column_batches,
@@ -51,6 +53,8 @@ _ARRAYS = (
     "group_hashes",
     "positive_offsets",
     "positive_documents",
+    "positive_grades",
+    "positive_weights",
     "negative_offsets",
     "negative_documents",
 )
@@ -75,8 +79,8 @@ def write_rows(folder: Path) -> None:
     """Write `rows/*.npy` (see `PreparedDataset`) from the three tables, without holding texts or ids.
 
     Raises:
-        UserError: an id is doubled, an id of the qrels is in no table, a pair is judged twice, or a
-            split has no such name.
+        UserError: an id is doubled, an id of the qrels is in no table, a pair is judged twice, a
+            relevance or weight is out of range, or a split has no such name.
     """
     with whole_folder(folder / "rows", replace=True, first_stands=True) as rows:
         documents, queries = row_count(folder, "corpus"), row_count(folder, "queries")
@@ -89,7 +93,10 @@ def write_rows(folder: Path) -> None:
         np.save(rows / "document_hashes.npy", hashes[1])
         texts = _write_texts(rows, *hashes)
         del hashes
-        pairs, negative = _judgements(folder, documents)
+        pairs, grades, weights = _judgements(folder, documents)
+        negative = grades <= 0
+        np.save(rows / "positive_grades.npy", grades[~negative])
+        np.save(rows / "positive_weights.npy", weights[~negative])
         for name, chosen in (("positive", ~negative), ("negative", negative)):
             wanted = pairs[chosen]
             np.save(rows / f"{name}_documents.npy", (wanted % max(documents, 1)).astype(np.int32))
@@ -205,24 +212,27 @@ def _splits(folder: Path) -> Splits:
     return np.concatenate(parts)
 
 
-def _judgements(folder: Path, documents: int) -> tuple[PairNumbers, Mask]:
-    """Judged pairs as `query row * documents + document row`, ascending, and which of them are negatives."""
+def _judgements(folder: Path, documents: int) -> tuple[PairNumbers, Grades, Weights]:
+    """Judged pairs as `query row * documents + document row`, ascending, and the relevance and weight of each."""
     path = folder / "qrels.parquet"
     indexes = {
         column: _id_index(folder, table, column)
         for table, column in (("queries", "query_id"), ("corpus", "document_id"))
     }
     count = row_count(folder, "qrels")
-    pairs, negative = np.empty(count, np.int64), np.empty(count, dtype=bool)
+    pairs, grades, weights = np.empty(count, np.int64), np.empty(count, np.int8), np.ones(count, np.float32)
+    named = ["weight"] if "weight" in pq.read_schema(path).names else []
     begin = 0
-    for batch in column_batches(path, ["query_id", "document_id", "relevance"]):
+    for batch in column_batches(path, ["query_id", "document_id", "relevance", *named]):
         place = slice(begin, begin + batch.num_rows)
         query_rows, document_rows = (_found(path, batch, column, index) for column, index in indexes.items())
         pairs[place] = query_rows.astype(np.int64) * documents + document_rows
-        negative[place] = batch.column("relevance").to_numpy(zero_copy_only=False) <= 0
+        grades[place] = _relevance(path, batch)
+        if named:
+            weights[place] = _weights(path, batch)
         begin += batch.num_rows
     order = np.argsort(pairs, kind="stable")
-    pairs, negative = pairs[order], negative[order]
+    pairs, grades, weights = pairs[order], grades[order], weights[order]
     again = np.flatnonzero(pairs[1:] == pairs[:-1])
     if len(again):
         query, document = divmod(int(pairs[again[0]]), documents)
@@ -231,7 +241,31 @@ def _judgements(folder: Path, documents: int) -> tuple[PairNumbers, Mask]:
             f"query row {query} and document row {document} again",
             "Remove the repeated rows.",
         )
-    return pairs, negative
+    return pairs, grades, weights
+
+
+def _relevance(path: Path, batch: pa.RecordBatch) -> Grades:
+    values = batch.column("relevance").to_numpy(zero_copy_only=False)
+    if len(values) and values.max() > MOST_RELEVANT:
+        raise UserError(
+            f"every relevance in {path} up to {MOST_RELEVANT}",
+            str(values.max()),
+            f"Bring the grades to 1 to {MOST_RELEVANT}.",
+        )
+    grades: Grades = np.maximum(values, 0).astype(np.int8)
+    return grades
+
+
+def _weights(path: Path, batch: pa.RecordBatch) -> Weights:
+    """The stated weights; 1 where none is."""
+    column = batch.column("weight")
+    values = np.where(column.is_null(), 1.0, column.cast(pa.float64()).fill_null(1.0).to_numpy(zero_copy_only=False))
+    wrong = values[~((values > 0) & (values < np.inf))]
+    if len(wrong):
+        raise UserError(
+            f"every weight in {path} above 0 and finite", str(wrong[0]), "Mend it, or leave it empty for 1."
+        )
+    return values.astype(np.float32)
 
 
 def _found(path: Path, batch: pa.RecordBatch, column: str, index: Index) -> Rows:

@@ -17,6 +17,8 @@ from hr_retrieval.program import called
 SCHEMA_VERSION = 2
 Split = Literal["train", "validation", "test"]
 SPLITS: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
+MOST_RELEVANT = 3
+"""The highest grade of relevance; 0 is a stated negative."""
 SCHEMAS = {
     "corpus": pa.schema(
         [
@@ -39,6 +41,7 @@ SCHEMAS = {
             pa.field("query_id", pa.string(), nullable=False),
             pa.field("document_id", pa.string(), nullable=False),
             pa.field("relevance", pa.int8(), nullable=False),
+            pa.field("weight", pa.float32()),
         ]
     ),
     "rejected": pa.schema(
@@ -126,6 +129,8 @@ def table_stamps(folder: Path) -> dict[str, list[int]]:
 def _fits(kind: pa.DataType, column: pa.Field) -> bool:
     if pa.types.is_int8(column.type):
         return bool(pa.types.is_integer(kind))
+    if pa.types.is_floating(column.type):
+        return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or (column.nullable and pa.types.is_null(kind))
     )

@@ -21,7 +21,8 @@ def main(config: DictConfig) -> None:
     output = output_folder(config.output, "evaluations", [short_name(config.encoder), str(data)])
     options = (config.split, config.corpus, config.identical_text, config.base, config.counterfactuals)
     long = (config.passages, config.overlap)
-    report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing), *long), output)
+    more = (config.dimensions, config.rescored, config.rerank, config.depth)
+    report(evaluate(config.encoder, data, output, *options, asked_mixing(config.ranking.mixing), *long, *more), output)
 
 
 if __name__ == "__main__":

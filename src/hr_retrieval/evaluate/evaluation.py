@@ -17,18 +17,22 @@ from hr_retrieval.data.tables import SPLITS, Split
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate.base import before_training
+from hr_retrieval.evaluate.compression import compression
 from hr_retrieval.evaluate.fairness import counterfactuals as pairs
 from hr_retrieval.evaluate.fairness.cases import MEASURED, SCANNED, Kind, Ranked
 from hr_retrieval.evaluate.fairness.report import model_card_section
 from hr_retrieval.evaluate.fairness.wordlists import WordList, builtin_lists, read_lists
 from hr_retrieval.evaluate.page import page
+from hr_retrieval.evaluate.passages import by_passages, check_passages
 from hr_retrieval.evaluate.per_query import write_per_query
+from hr_retrieval.evaluate.second_stage import open_second_stage, reranked, told
 from hr_retrieval.evaluate.summary import (
     BEFORE,
     BEGINNINGS,
     CONFIDENCE,
     ENCODER,
     PLAIN,
+    RERANKED,
     Texts,
     Values,
     means,
@@ -37,13 +41,12 @@ from hr_retrieval.evaluate.summary import (
 from hr_retrieval.evaluate.trec import write_trec
 from hr_retrieval.files import check_vacant, whole_folder, write_json
 from hr_retrieval.ranking.bank import training_bank
-from hr_retrieval.ranking.passages import Passages, passage_ranking
 from hr_retrieval.ranking.sides import Sides
+from hr_retrieval.retrieval.compression import sizes
 from hr_retrieval.retrieval.extremes import TIED, extremes, what_ties
 from hr_retrieval.retrieval.metrics import Embedded, per_query
 from hr_retrieval.retrieval.mixing import Bank, Composition
 from hr_retrieval.retrieval.overlap import PERSISTENCE
-from hr_retrieval.retrieval.passages import check_pooled
 from hr_retrieval.retrieval.ranking import Ranking, exact_ranking, exact_ranks, ranking_by_scores
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.runs.directory import open_encoder
@@ -69,6 +72,10 @@ def evaluate(
     mixing: Composition | None = None,
     passages: str | None = None,
     overlap: int = 32,
+    dimensions: Sequence[int] | None = None,
+    rescored: int = 100,
+    rerank: str | None = None,
+    depth: int = 100,
 ) -> dict[str, Any]:
     """Measure an encoder; write what was found; return what `metrics.json` holds.
 
@@ -97,6 +104,11 @@ def evaluate(
             the unit mean of its own. `None` reads their beginnings. Again the ranking of the
             documents alone is with it, and not together with mixing.
         overlap: tokens that neighbouring passages share.
+        dimensions: also measures shorter and rounded vectors: whole ones and these first numbers of
+            them, each in all `FORMS`; `None` measures none.
+        rescored: documents that are ordered anew behind a search by signs.
+        rerank: the folder of a cross-encoder that orders the best `depth` documents of each query
+            anew; `None` for none.
 
     Raises:
         UserError: `output` holds something, the data set is incomplete, the split is empty or
@@ -113,12 +125,16 @@ def evaluate(
     encoders = _encoders(encoder, base)
     mixing = chosen_mixing(Path(encoder), encoders[ENCODER]) if mixing is None else mixing
     mixing.check(len(measured.document_rows))
-    _check_passages(passages, overlap, mixing, encoders[ENCODER])
+    check_passages(passages, overlap, mixing, encoders[ENCODER])
+    reranker = open_second_stage(rerank, depth, _RUN_DEPTH)
+    shorter = None if dimensions is None else list(sizes(encoders[ENCODER].embedding_dimension, dimensions, rescored))
     bank = training_bank(mixing, dataset, guard, encoders[ENCODER], measured.document_rows)
     texts = Texts(
         dataset.texts_at("queries", measured.query_rows), dataset.texts_at("corpus", measured.document_rows), relevance
     )
     rankings, other_direction, embedded = _rank_all(encoders, texts, mixing, bank, passages, overlap)
+    if reranker is not None:
+        rankings[RERANKED], cost = reranked(reranker, rankings[ENCODER], texts, depth)
     values = {name: _values(ranking.ranks, relevance) for name, ranking in rankings.items()}
     summary = summary_of(dataset, measured, texts, values)
     summary |= {
@@ -130,6 +146,13 @@ def evaluate(
         "encoder": _described(encoder, encoders[ENCODER], texts),
     }
     summary["remarks"] += _ties(embedded)
+    if reranker is not None:
+        summary["rerank"] = {"folder": rerank, **cost}
+        summary["remarks"].append(told(summary["rerank"]))
+    if shorter is not None:
+        log.info("quality by bytes a document: %d sizes", len(shorter))
+        sides = embedded.query_embeddings, embedded.document_embeddings
+        summary["compression"] = compression(*sides, relevance, shorter)
     if lists:
         summary["counterfactuals"] = _counterfactuals(lists, embedded, encoders[ENCODER])
     query_ids = dataset.ids_at("queries", measured.query_rows)
@@ -187,7 +210,7 @@ def _rank_all(
             rankings[name] = _on_processor(_mixed_ranking(mixing, encoder, texts, queries, documents, bank))
             name = PLAIN
         if name == ENCODER and passages is not None:
-            rankings[name] = _by_passages(encoder, texts, passages, overlap)
+            rankings[name] = by_passages(encoder, texts, passages, overlap, _RUN_DEPTH)
             name = BEGINNINGS
         rankings[name] = _on_processor(found)
         if name in (ENCODER, PLAIN, BEGINNINGS):
@@ -206,26 +229,6 @@ def _mixed_ranking(
     sides = Sides(mixing, encoder, lambda: texts.documents, documents, bank)
     mixed = mixing(sides.queries(lambda: texts.queries, queries), sides.corpus)
     return mixed.ranking(texts.relevance.to(queries.device), _RUN_DEPTH)
-
-
-def _by_passages(encoder: Encoder, texts: Texts, pooled: str, overlap: int) -> Ranking:
-    documents = Passages.of(encoder, texts.documents, "document", overlap)
-    log.info("ranked by %d passages of %d documents", len(documents.embeddings), len(texts.documents))
-    queries = Passages.of(encoder, texts.queries, "query", overlap).unit_means()
-    return passage_ranking(queries, documents, texts.relevance, pooled, _RUN_DEPTH)
-
-
-def _check_passages(passages: str | None, overlap: int, mixing: Composition, encoder: Encoder) -> None:
-    if passages is None:
-        return
-    check_pooled(passages)
-    encoder.passages(["a"], "document", overlap)
-    if mixing.parts:
-        raise UserError(
-            f"passages or mixing at ranking time ({mixing}), which was chosen on documents of one passage each",
-            f"both, passages={passages}",
-            "Leave out the mixing: ranking/mixing=none.",
-        )
 
 
 def _on_processor(ranking: Ranking) -> Ranking:

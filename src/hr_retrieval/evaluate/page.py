@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hr_retrieval.evaluate.compression import TITLE, compression_rows
 from hr_retrieval.evaluate.fairness.report import COLUMNS, remark, table_rows, verdicts
 from hr_retrieval.evaluate.report import slice_rows
 from hr_retrieval.evaluate.summary import ENCODER
@@ -43,6 +44,11 @@ def page(summary: Mapping[str, Any]) -> str:
         "<h2>Where it does well, and where not (mrr)</h2>",
         pages.table(slice_rows(summary), ("slice", "of which")),
     ]
+    if "compression" in summary:
+        parts += [
+            f"<h2>{TITLE}</h2>",
+            pages.table(compression_rows(summary["compression"]), ("form",)),
+        ]
     if "counterfactuals" in summary:
         results = summary["counterfactuals"]["results"]
         parts += [

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hr_retrieval.evaluate.compression import compression_rows
 from hr_retrieval.evaluate.fairness.report import COLUMNS, remark, table_rows, verdicts
 from hr_retrieval.markdown import Rows
 from hr_retrieval.retrieval import HEADLINE
@@ -43,6 +44,8 @@ def report(summary: Mapping[str, Any], folder: Path) -> None:
     said = [summary["verdict"], *summary["remarks"]]
     console.print("\n".join(filter(None, said)), soft_wrap=True, highlight=False, markup=False)
     console.print(_wide(slice_rows(summary), 2))
+    if "compression" in summary:
+        Console(width=200).print(_wide(compression_rows(summary["compression"]), 2))
     lines = []
     if "counterfactuals" in summary:
         results = summary["counterfactuals"]["results"]

@@ -22,10 +22,13 @@ from hr_retrieval.text import normalise
 ENCODER, PLAIN, BEFORE = "encoder", "encoder without mixing", "before training"
 # Where long texts are ranked by their passages, the same by the beginnings that are read at once.
 BEGINNINGS = "encoder without passages"
+# Its best documents in the order of a cross-encoder.
+RERANKED = "encoder, re-ranked"
 RELEVANCE_RULE = (
     "A document is right for a query if it is a stated positive, a duplicate of one, or of the query's own stated group, "
     "and no stated negative; queries of one text share their judgements. A query without such a document is excluded."
 )
+GAINS_RULE = "The gains of nDCG are the grades, 1 to 3; all other figures take each of them for right."
 RANK_RULE = (
     "1 + the number of ranked documents that score higher, or as high with a smaller hash of the text (exact ranks)."
 )
@@ -61,7 +64,7 @@ def summary_of(
         "documents": len(texts.documents),
         "ranked": measured.corpus,
         "own_text_queries": int((texts.relevance.left_out.counts > 0).sum()) if texts.relevance.left_out else 0,
-        "relevance_rule": RELEVANCE_RULE,
+        "relevance_rule": RELEVANCE_RULE if texts.relevance.grades is None else f"{RELEVANCE_RULE} {GAINS_RULE}",
         "rank_rule": RANK_RULE,
         "data": {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint},
         "confidence": CONFIDENCE,
@@ -81,7 +84,7 @@ def _intervals(values: Values) -> dict[str, list[float]]:
 
 
 def _verdict(values: Mapping[str, Values]) -> str:
-    others = {name: own["mrr"] for name, own in values.items() if name != ENCODER}
+    others = {name: own["mrr"] for name, own in values.items() if name not in (ENCODER, RERANKED)}
     return verdict("the encoder", values[ENCODER]["mrr"], others, "mrr")
 
 

@@ -44,6 +44,7 @@ class Pairs:
         scores: all scores of the row.
         labels: relevance of all columns of the row, in [0, 1]; -1 where the column counts for
             nothing.
+        weight: of the pair.
     """
 
     column: Int[Tensor, " Q"]
@@ -51,6 +52,7 @@ class Pairs:
     label: Float[Tensor, " Q"]
     scores: Float[Tensor, "Q C"]
     labels: Float[Tensor, "Q C"]
+    weight: Float[Tensor, " Q"] | float
 
 
 class TripletLoss(nn.Module):
@@ -72,7 +74,8 @@ class TripletLoss(nn.Module):
       Sources: Schroff et al. 2015 (FaceNet, arXiv 1503.03832: triplets, semi-hard negatives);
       Hermans et al. 2017 (all and hardest of a batch, mean over the violating ones).
 
-    Scores are compared in float32 or wider. `None` is what the form takes by itself.
+    Where relevant documents have weights, each pair of an anchor with one of them counts by its own
+    in these means. Scores are compared in float32 or wider. `None` is what the form takes by itself.
 
     Args:
         form: "smooth" or "hinge".
@@ -132,6 +135,7 @@ class TripletLoss(nn.Module):
         synthetic_scores: Float[Tensor, "B M"] | None = None,
         synthetic_relevance: Float[Tensor, "B M"] | None = None,
         relevant: int | None = None,
+        weights: Float[Tensor, "B D"] | None = None,
     ) -> LossResult:
         """The loss of a batch.
 
@@ -143,17 +147,23 @@ class TripletLoss(nn.Module):
             synthetic_relevance: of these, in [0, 1]; -1 marks a place that holds no document.
             relevant: how many entries of `relevance` are above 0, if the caller knows: a GPU need
                 not be waited for.
+            weights: of each anchor's relevant documents, above 0; `None` for 1 each. The first `B`
+                documents are the anchors' own, whose weights synthetic documents have.
         """
         scores = at_least_float32(scores)
         labels = relevance.to(scores.dtype)
-        all_scores, all_labels, all_relevant = scores, labels, relevant
+        weights = None if weights is None else weights.to(scores.dtype)
+        all_scores, all_labels, all_relevant, all_weights = scores, labels, relevant, weights
         if synthetic_scores is not None and synthetic_relevance is not None and synthetic_scores.shape[1]:
             all_scores = torch.cat([scores, at_least_float32(synthetic_scores)], 1)
             all_labels, all_relevant = torch.cat([labels, synthetic_relevance.to(scores.dtype)], 1), None
+            if weights is not None:
+                own = weights.diagonal().unsqueeze(1).expand_as(synthetic_scores)
+                all_weights = torch.cat([weights, own], 1)
         compare = self._smooth if self.form == "smooth" else self._hinge
-        loss, active = compare(_pairs(all_scores, all_labels, all_relevant))
+        loss, active = compare(_pairs(all_scores, all_labels, all_relevant, all_weights))
         if self.symmetric:
-            loss = (loss + compare(_pairs(scores.T, labels.T, relevant))[0]) / 2
+            loss = (loss + compare(_pairs(scores.T, labels.T, relevant, None if weights is None else weights.T))[0]) / 2
         return LossResult(loss, {"active": active.detach(), **_diagnostics(all_scores.detach(), all_labels)})
 
     def _smooth(self, pairs: Pairs) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
@@ -164,7 +174,8 @@ class TripletLoss(nn.Module):
         chosen = self._chosen(pairs, (pairs.labels >= 0) & (pairs.labels < 1) & ~own)
         lowered = torch.where(own, pairs.scores - self.margin, pairs.scores).masked_fill(~(chosen | own), -torch.inf)
         entropy = F.cross_entropy(self.scale * lowered, pairs.column, reduction="none")
-        weight = (pairs.label / pairs.labels.clamp(min=0).sum(1)).masked_fill(~chosen.any(1), 0)
+        share = pairs.weight * pairs.label / pairs.labels.clamp(min=0).sum(1)
+        weight = share.masked_fill(~chosen.any(1), 0)
         outscored = lowered.masked_fill(own, -torch.inf).amax(1) > pairs.positive - self.margin
         return _ratio((weight * entropy).sum(), weight.sum()), _ratio((weight * outscored).sum(), weight.sum())
 
@@ -172,7 +183,7 @@ class TripletLoss(nn.Module):
         """The loss of one direction, and the share of its triplets that violate the margin."""
         hinge = F.relu(self.margin - pairs.positive.unsqueeze(1) + pairs.scores)
         chosen = self._chosen(pairs, (pairs.labels >= 0) & (pairs.labels < pairs.label.unsqueeze(1)))
-        weight = (pairs.label.unsqueeze(1) * (1 - pairs.labels)).masked_fill(~chosen, 0)
+        weight = ((pairs.weight * pairs.label).unsqueeze(1) * (1 - pairs.labels)).masked_fill(~chosen, 0)
         violating = weight.masked_fill(hinge <= 0, 0)
         counted = violating if self.reduction == "active" else weight
         return _ratio((weight * hinge).sum(), counted.sum()), _ratio(violating.sum(), weight.sum())
@@ -187,14 +198,20 @@ class TripletLoss(nn.Module):
         return allowed
 
 
-def _pairs(scores: Float[Tensor, "R C"], labels: Float[Tensor, "R C"], relevant: int | None) -> Pairs:
+def _pairs(
+    scores: Float[Tensor, "R C"],
+    labels: Float[Tensor, "R C"],
+    relevant: int | None,
+    weights: Float[Tensor, "R C"] | None,
+) -> Pairs:
     # Relevant documents are few: a row for each of them is far smaller than all triplets [R, C, C].
     above = labels > 0
     found = above.nonzero() if relevant is None else torch.nonzero_static(above, size=relevant)
     row, column = found.unbind(1)
     own_scores, own_labels = scores[row], labels[row]
     positive = own_scores.gather(1, column.unsqueeze(1)).squeeze(1)
-    return Pairs(column, positive, own_labels.gather(1, column.unsqueeze(1)).squeeze(1), own_scores, own_labels)
+    label = own_labels.gather(1, column.unsqueeze(1)).squeeze(1)
+    return Pairs(column, positive, label, own_scores, own_labels, 1.0 if weights is None else weights[row, column])
 
 
 def _diagnostics(scores: Float[Tensor, "B C"], labels: Float[Tensor, "B C"]) -> dict[str, Tensor]:

@@ -17,7 +17,10 @@ JOINT = "; "
 
 
 # The options that name columns.
-_NAMING = ("anchor", "positive", "negative", "group", "related", "anchor_id", "positive_id", "split", "lists", "joined")
+_NAMING = (
+    "anchor", "positive", "negative", "group", "related", "anchor_id", "positive_id", "split", "relevance", "weight", "lists",
+    "joined",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Columns:
             `-1`, `-2`, ... are added.
         positive_id: identifier of the document, likewise.
         split: `train`, `validation` (`dev`, `val`) or `test`; by default the split is drawn.
+        relevance: how well the positives of the row answer its anchors, 0 to 3: 0 makes them stated
+            negatives; 1 for all by default.
+        weight: what the row's pairs weigh in the loss beside that, above 0; 1 for all by default.
         missing: cells that say that there is no value, in any case of letters.
         lists: columns whose cells hold several texts as one; what is in brackets, as Python and
             JSON write lists, is always read so there.
@@ -66,6 +72,8 @@ class Columns:
     anchor_id: Any = None
     positive_id: Any = None
     split: Any = None
+    relevance: Any = None
+    weight: Any = None
     missing: str | Sequence[str] = PLACEHOLDERS
     lists: Any = None
     separator: str | Sequence[str] = "lines"
@@ -114,7 +122,7 @@ class Columns:
     def names(self) -> list[str]:
         """Every column that is read, each once."""
         named = self.text_names()
-        others = (self.group, self.related, self.anchor_id, self.positive_id, self.split)
+        others = (self.group, self.related, self.anchor_id, self.positive_id, self.split, self.relevance, self.weight)
         named += [name for name in others if name is not None]
         return list(dict.fromkeys(named))
 

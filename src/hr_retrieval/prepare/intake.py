@@ -56,7 +56,9 @@ class Intake:
     Attributes:
         splits: of each query occurrence, -1 if the source states none.
         positives: `[m, 2]`: places of query and document occurrences that go together.
-        negatives: likewise.
+        grades: of each of `positives`, 1 to 3.
+        weights: likewise, above 0.
+        negatives: as `positives`.
         negative_rows: which row of the source each negative pair comes from.
         sources: the files, each with the number that its first row has in `negative_rows`.
         rows: how many rows are used.
@@ -70,6 +72,8 @@ class Intake:
     queries: Occurrences
     splits: DiskArray
     positives: DiskArray
+    grades: DiskArray
+    weights: DiskArray
     negatives: DiskArray
     negative_rows: DiskArray
     sources: dict[str, int]
@@ -139,6 +143,8 @@ class _Pairs:
         self._masked: Counter[str] = Counter()
         self._split_column = DiskArray(folder / "splits", np.int8)
         self._positive_column = DiskArray(folder / "positives", np.int32, 2)
+        self._grade_column = DiskArray(folder / "grades", np.int8)
+        self._weight_column = DiskArray(folder / "weights", np.float32)
         self._negative_column = DiskArray(folder / "negatives", np.int32, 2)
         self._row_column = DiskArray(folder / "negative_rows", np.int64)
         self._clear()
@@ -152,12 +158,17 @@ class _Pairs:
     def add(self, row: int, record: Record, queries: "_Spool", documents: "_Spool") -> None:
         """Add the texts of a row to the two sides, and its pairs."""
         anchors = queries.add(record.anchors, record.anchor_id, record.group)
-        positives = documents.add(record.positives, record.positive_id, record.document_group)
+        # What is no answer is not of the group of what is asked for.
+        positives = documents.add(record.positives, record.positive_id, record.document_group if record.grade else None)
         negatives = documents.add(record.negatives, None, None)
         self._splits += [-1 if record.split is None else record.split] * len(record.anchors)
-        self._positives += [(anchor, positive) for anchor in anchors for positive in positives]
-        self._negatives += [(anchor, negative) for anchor in anchors for negative in negatives]
-        self._negative_rows += [self._rows_before + row] * (len(anchors) * len(negatives))
+        against = [*([] if record.grade else positives), *negatives]
+        if record.grade:
+            self._positives += [(anchor, positive) for anchor in anchors for positive in positives]
+            self._grades += [record.grade] * (len(anchors) * len(positives))
+            self._weights += [record.weight] * (len(anchors) * len(positives))
+        self._negatives += [(anchor, negative) for anchor in anchors for negative in against]
+        self._negative_rows += [self._rows_before + row] * (len(anchors) * len(against))
         self._rows = max(self._rows, self._rows_before + row + 1)
         self._skipped.update(record.skipped)
         self._masked.update(record.masked)
@@ -167,18 +178,23 @@ class _Pairs:
         """Write what was gathered."""
         self._split_column.append(self._splits)
         self._positive_column.append(self._positives)
+        self._grade_column.append(self._grades)
+        self._weight_column.append(self._weights)
         self._negative_column.append(self._negatives)
         self._row_column.append(self._negative_rows)
         self._clear()
 
     def intake(self, documents: Occurrences, queries: Occurrences, list_styles: dict[str, str]) -> Intake:
         """Everything."""
-        columns = (self._split_column, self._positive_column, self._negative_column, self._row_column)
+        pairs = (self._positive_column, self._grade_column, self._weight_column, self._negative_column)
+        columns = (self._split_column, *pairs, self._row_column)
         return Intake(documents, queries, *columns, self._sources, self._used, self._skipped, self._masked, list_styles)
 
     def _clear(self) -> None:
         self._splits: list[int] = []
         self._positives: list[tuple[int, int]] = []
+        self._grades: list[int] = []
+        self._weights: list[float] = []
         self._negatives: list[tuple[int, int]] = []
         self._negative_rows: list[int] = []
 

@@ -281,10 +281,11 @@ class Preparation:
         write_queries(folder, intake.queries, resolution)
         rule = self._split_rule(intake, resolution)
         counts = counts_of(resolution, rejected.counts, intake.skipped, intake.masked)
-        count, pairs = len(resolution.documents), {1: resolution.positives, 0: resolution.negatives}
+        count, negatives = len(resolution.documents), resolution.negatives
+        positives = resolution.positives, resolution.grades, resolution.weights if self.columns.weight else None
         # The ids of both tables come into memory next.
         del resolution
-        write_qrels(folder, count, pairs)
+        write_qrels(folder, count, *positives, negatives)
         return {"counts": counts, "split_rule": rule}
 
     def _split_rule(self, intake: Intake, resolution: Resolution) -> str:

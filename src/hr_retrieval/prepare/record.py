@@ -1,12 +1,13 @@
 """What one row says: its anchors, positives and negatives, or why it cannot be used."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hr_retrieval.data.tables import SPLITS
+from hr_retrieval.data.tables import MOST_RELEVANT, SPLITS
 from hr_retrieval.prepare.clean import clean, is_missing, values_of
 from hr_retrieval.prepare.columns import JOINT, Columns, several
 from hr_retrieval.prepare.tidy import UNTOUCHED, Tidying
@@ -25,6 +26,8 @@ class Record:
         document_group: of the documents: the same, or what they are related by if a column states
             that, in words that are no query's group.
         split: 0 train, 1 validation, 2 test; `None` if no column states it.
+        grade: of the positives, 0 to 3; 0 says that they are no answers.
+        weight: of the row's pairs, above 0.
         skipped: why values were left out beside others that are used: empty ones of a list, say.
         masked: how many pieces of personal data were masked, by kind.
     """
@@ -37,6 +40,8 @@ class Record:
     anchor_id: str | None
     positive_id: str | None
     split: int | None
+    grade: int = 1
+    weight: float = 1.0
     skipped: list[str] = field(default_factory=list)
     masked: Counter[str] = field(default_factory=Counter)
 
@@ -57,6 +62,17 @@ def read_record(
         split = split_number(row[columns.split])
         if split is None:
             return f"{columns.split}: not train, validation or test"
+    grade, weight = 1, 1.0
+    if columns.relevance is not None and not corpus_only:
+        found = number_of(row[columns.relevance])
+        if found is None or found not in range(MOST_RELEVANT + 1):
+            return f"{columns.relevance}: no whole number from 0 to {MOST_RELEVANT}"
+        grade = int(found)
+    if columns.weight is not None and not corpus_only:
+        found = number_of(row[columns.weight])
+        if found is None or not 0 < found < math.inf:
+            return f"{columns.weight}: no number above 0"
+        weight = found
     masked: Counter[str] = Counter()
 
     def texts(names: str | Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -94,12 +110,35 @@ def read_record(
     document_group = None if related is None else f"{columns.related}: {related}"
     if columns.related is None:
         document_group = group
-    return Record(anchors, positives, negatives, group, document_group, anchor_id, positive_id, split, skipped, masked)
+    return Record(
+        anchors,
+        positives,
+        negatives,
+        group,
+        document_group,
+        anchor_id,
+        positive_id,
+        split,
+        grade,
+        weight,
+        skipped,
+        masked,
+    )
 
 
 def split_number(name: Any) -> int | None:
     """0 for train, 1 for validation and its other names, 2 for test; `None` for anything else."""
     return _SPLITS.get(name.strip().casefold()) if isinstance(name, str) else None
+
+
+def number_of(value: Any) -> float | None:
+    """The number that a cell holds, as such or as text; `None` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _texts(

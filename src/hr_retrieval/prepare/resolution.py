@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hr_retrieval.data.arrays import Codes, Hashes, Mask, PairNumbers, Places, Splits
+from hr_retrieval.data.grades import Grades, Weights
 from hr_retrieval.data.keys import Distinct, distinct_numbers, mix
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.disk_array import stored
@@ -45,7 +48,9 @@ class Resolution:
     Attributes:
         clusters: of the documents; equal numbers mark near-duplicates.
         positives: `query * len(documents) + document`, ascending.
-        negatives: likewise.
+        grades: of each of them the highest that is stated, 1 to 3.
+        weights: likewise, above 0.
+        negatives: as `positives`.
         dropped: reason -> rows of `Intake.negatives` that are not used.
         merged: how many repeated documents, queries and pairs became one.
         leaks: queries for validation or test that share a text or group with another split; only a
@@ -58,6 +63,8 @@ class Resolution:
     clusters: Codes
     splits: Splits
     positives: PairNumbers
+    grades: Grades
+    weights: Weights
     negatives: PairNumbers
     dropped: dict[str, Places]
     merged: dict[str, int]
@@ -102,6 +109,7 @@ def resolve(
     del query_codes, document_codes
     positives = distinct_numbers(stated)
     merged["pairs"] = len(stated) - len(positives)
+    grades, weights = (_highest(positives, stated, values.read()) for values in (intake.grades, intake.weights))
     del stated
     negatives, dropped, repeated = _negatives(negative, positives, documents)
     merged["pairs"] += repeated
@@ -114,12 +122,17 @@ def resolve(
         if repair:
             kept = shown_by_none(component, splits)
             return _without_queries(
-                Resolution(documents, queries, clusters, splits, positives, negatives, dropped, merged, 0), kept
+                Resolution(
+                    documents, queries, clusters, splits, positives, grades, weights, negatives, dropped, merged, 0
+                ),
+                kept,
             )
         leaks = count_leaks(component, splits)
     else:
         splits, leaks = draw_split(component, queries.norms, validation_share, test_share, seed), 0
-    return Resolution(documents, queries, clusters, splits, positives, negatives, dropped, merged, leaks)
+    return Resolution(
+        documents, queries, clusters, splits, positives, grades, weights, negatives, dropped, merged, leaks
+    )
 
 
 def _without_queries(resolution: Resolution, kept: Mask) -> Resolution:
@@ -137,9 +150,22 @@ def _without_queries(resolution: Resolution, kept: Mask) -> Resolution:
         queries=Side(queries.places[kept], queries.groups[kept], queries.norms[kept], queries.hashes[kept]),
         splits=resolution.splits[kept],
         positives=renumbered(resolution.positives),
+        grades=resolution.grades[kept[resolution.positives // count]],
+        weights=resolution.weights[kept[resolution.positives // count]],
         negatives=renumbered(resolution.negatives),
         repaired=int((~kept).sum()),
     )
+
+
+def _highest(pairs: PairNumbers, stated: PairNumbers, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Of each of the ascending pairs the highest value that is stated of it."""
+    if len(values) and (values == values[0]).all():
+        return np.full(len(pairs), values[0])
+    highest = np.zeros(len(pairs), values.dtype)
+    for begin in range(0, len(stated), _BLOCK):
+        part = slice(begin, begin + _BLOCK)
+        np.maximum.at(highest, np.searchsorted(pairs, stated[part]), values[part])
+    return highest
 
 
 def _documents(intake: Intake) -> tuple[Side, Codes]:

@@ -1,7 +1,7 @@
 """What was resolved as `corpus.parquet`, `queries.parquet` and `qrels.parquet`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.arrays import Hashes, PairNumbers, Places
+from hr_retrieval.data.grades import Grades, Weights
 from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS, SPLITS, column_batches, take_rows
 from hr_retrieval.prepare.intake import Intake, Occurrences
 from hr_retrieval.prepare.readers.reader import Rejected
@@ -45,18 +46,26 @@ def write_queries(folder: Path, occurrences: Occurrences, resolution: Resolution
             write([*_identified(batch, queries.groups[rows], queries.hashes[rows], "q"), splits])
 
 
-def write_qrels(folder: Path, count: int, pairs: Mapping[int, PairNumbers]) -> None:
-    """Write `query * count + document` pairs by relevance."""
+def write_qrels(
+    folder: Path, count: int, positives: PairNumbers, grades: Grades, weights: Weights | None, negatives: PairNumbers
+) -> None:
+    """Write `query * count + document` pairs; positives by their grades and, if there are some, weights."""
     query_ids, document_ids = _ids(folder, "queries", "query_id"), _ids(folder, "corpus", "document_id")
-    with _writer(folder, "qrels") as write:
-        for relevance, numbers in pairs.items():
+    columns = [name for name in SCHEMAS["qrels"].names if name != "weight" or weights is not None]
+    with _writer(folder, "qrels", columns) as write:
+        for numbers, relevance, weight in (
+            (positives, grades, weights),
+            (negatives, np.zeros(len(negatives), np.int8), None),
+        ):
             for begin in range(0, len(numbers), ROW_GROUP):
-                owners, members = np.divmod(numbers[begin : begin + ROW_GROUP], count)
+                part = slice(begin, begin + ROW_GROUP)
+                owners, members = np.divmod(numbers[part], count)
                 ids = [
                     names.take(pa.array(rows)).cast(pa.string())
                     for names, rows in ((query_ids, owners), (document_ids, members))
                 ]
-                write([*ids, np.full(len(owners), relevance, np.int8)])
+                known = pa.nulls(len(owners), pa.float32()) if weight is None else weight[part]
+                write([*ids, relevance[part], known][: len(columns)])
 
 
 def write_dropped(intake: Intake, resolution: Resolution, rejected: RejectedWriter) -> None:
@@ -125,9 +134,11 @@ def _ids(folder: Path, table: str, column: str) -> pa.LargeStringArray:
 
 
 @contextmanager
-def _writer(folder: Path, table: str) -> Iterator[Any]:
-    """A function that adds a block of columns to a table; small blocks are gathered into row groups."""
-    schema = SCHEMAS[table]
+def _writer(folder: Path, table: str, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """A function that adds a block of columns to a table, all of its schema or these; small blocks
+    are gathered into row groups.
+    """
+    schema = pa.schema([SCHEMAS[table].field(name) for name in columns or SCHEMAS[table].names])
     waiting: list[pa.RecordBatch] = []
     with pq.ParquetWriter(folder / f"{table}.parquet", schema, compression="zstd") as file:
 

@@ -6,13 +6,14 @@ unless cut off:
     mrr         1 / r_1 (Voorhees, TREC-8, 1999); mrr@10 is 0 where r_1 > 10
     pass@k      1 if r_1 <= k, else 0; also success@k, hit rate, accuracy@k
     recall@k    |{i : r_i <= k}| / R
-    ndcg@10     sum_{i : r_i <= 10} 1 / log2(1 + r_i), over the same for the ranks 1 ... min(R, 10)
-                (Järvelin and Kekäläinen, TOIS 2002), gains are 0 or 1
+    ndcg@10     sum_{i : r_i <= 10} g_i / log2(1 + r_i), over the same with the highest grades at the
+                ranks 1 ... min(R, 10) (Järvelin and Kekäläinen, TOIS 2002); the gain g_i is the grade
+                itself, as trec_eval, and so BEIR and MTEB, have it, and not 2^g_i - 1
     map         sum_i i / r_i / R (Buckley and Voorhees, SIGIR 2000)
     r_precision |{i : r_i <= R}| / R
 
-`mrr >= pass@1` for every query. A query without a relevant document has no ranks: it is left out
-and counted.
+All others take every grade above 0 for relevant. `mrr >= pass@1` for every query. A query without a
+relevant document has no ranks: it is left out and counted.
 """
 
 from collections.abc import Sequence
@@ -136,7 +137,7 @@ def per_query(
     measured = relevance.counts > 0
     counts = relevance.counts[measured]
     owners = torch.arange(len(counts), device=ranks.device).repeat_interleave(counts)
-    ranks, places = _ascending(ranks, owners, counts)
+    ranks, places, grades = _ascending(ranks, relevance.grades, owners, counts)
     first = ranks[counts.cumsum(0) - counts]
     reciprocal = 1.0 / first.double()
     values = {"mrr": reciprocal, f"mrr@{_DEPTH}": reciprocal * (first <= _DEPTH)}
@@ -144,7 +145,7 @@ def per_query(
         values[f"pass@{cutoff}"] = (first <= cutoff).double()
     for cutoff in sorted(set(cutoffs)):
         values[f"recall@{cutoff}"] = _share(ranks <= cutoff, owners, counts)
-    values[f"ndcg@{_DEPTH}"] = _ndcg(ranks, owners, counts)
+    values[f"ndcg@{_DEPTH}"] = _ndcg(ranks, grades, owners, counts)
     values["map"] = _sums(places / ranks.double(), owners, len(counts)) / counts
     values["r_precision"] = _share(ranks <= counts[owners], owners, counts)
     return values
@@ -164,13 +165,22 @@ def _means(values: dict[str, Float[Tensor, " measured"]], relevance: Relevance) 
 
 
 def _ascending(
-    ranks: Int[Tensor, " nnz"], owners: Int[Tensor, " nnz"], counts: Int[Tensor, " Q"]
-) -> tuple[Int[Tensor, " nnz"], Int[Tensor, " nnz"]]:
-    """The ranks of each query in ascending order, and the place of each among them, from 1."""
-    by_rank = ranks.argsort(stable=True)
-    ranks = ranks[by_rank[owners[by_rank].argsort(stable=True)]]
+    ranks: Int[Tensor, " nnz"],
+    grades: Int[Tensor, " nnz"] | None,
+    owners: Int[Tensor, " nnz"],
+    counts: Int[Tensor, " Q"],
+) -> tuple[Int[Tensor, " nnz"], Int[Tensor, " nnz"], Int[Tensor, " nnz"] | None]:
+    """The ranks of each query in ascending order, the place of each, from 1, and the grades in this order."""
+    order = _within(ranks, owners)
     begins = counts.cumsum(0) - counts
-    return ranks, torch.arange(1, len(ranks) + 1, device=ranks.device) - begins[owners]
+    places = torch.arange(1, len(ranks) + 1, device=ranks.device) - begins[owners]
+    return ranks[order], places, None if grades is None else grades[order]
+
+
+def _within(values: Int[Tensor, " nnz"], owners: Int[Tensor, " nnz"]) -> Int[Tensor, " nnz"]:
+    """The order that puts the values of each query in ascending order."""
+    by_value = values.argsort(stable=True)
+    return by_value[owners[by_value].argsort(stable=True)]
 
 
 def _sums(values: Float[Tensor, " nnz"], owners: Int[Tensor, " nnz"], size: int) -> Float[Tensor, " Q"]:
@@ -181,8 +191,19 @@ def _share(hits: Bool[Tensor, " nnz"], owners: Int[Tensor, " nnz"], counts: Int[
     return _sums(hits.double(), owners, len(counts)) / counts
 
 
-def _ndcg(ranks: Int[Tensor, " nnz"], owners: Int[Tensor, " nnz"], counts: Int[Tensor, " Q"]) -> Float[Tensor, " Q"]:
-    gains = torch.where(ranks <= _DEPTH, 1.0 / torch.log2(1.0 + ranks.double()), 0.0)
-    places = torch.arange(1, _DEPTH + 1, dtype=torch.float64, device=ranks.device)
-    ideal = (1.0 / torch.log2(1.0 + places)).cumsum(0)
-    return _sums(gains, owners, len(counts)) / ideal[counts.clamp(max=_DEPTH) - 1]
+def _ndcg(
+    ranks: Int[Tensor, " nnz"],
+    grades: Int[Tensor, " nnz"] | None,
+    owners: Int[Tensor, " nnz"],
+    counts: Int[Tensor, " Q"],
+) -> Float[Tensor, " Q"]:
+    """Of ranks that ascend within each query."""
+    gains = torch.ones_like(ranks) if grades is None else grades
+    best = gains[_within(-gains, owners)]
+    places = torch.arange(1, len(ranks) + 1, device=ranks.device) - (counts.cumsum(0) - counts)[owners]
+    found, ideal = (_sums(_discounted(*pair), owners, len(counts)) for pair in ((gains, ranks), (best, places)))
+    return found / ideal
+
+
+def _discounted(gains: Int[Tensor, " nnz"], ranks: Int[Tensor, " nnz"]) -> Float[Tensor, " nnz"]:
+    return torch.where(ranks <= _DEPTH, gains / torch.log2(1.0 + ranks.double()), 0.0)

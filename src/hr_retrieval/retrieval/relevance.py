@@ -20,6 +20,7 @@ class Relevance:
         documents: document rows, ascending and distinct within each query.
         left_out: in the same form, documents that take no part in a query's ranking, as if the
             corpus were without them; `None` for none. No relevant document is among them.
+        grades: of each entry of `documents`, at least 1; `None` for 1 each.
 
     Raises:
         UserError: the above does not hold.
@@ -28,6 +29,7 @@ class Relevance:
     offsets: Int[Tensor, " Q_plus_1"]
     documents: Int[Tensor, " nnz"]
     left_out: "Relevance | None" = None
+    grades: Int[Tensor, " nnz"] | None = None
 
     def __post_init__(self) -> None:
         offsets, documents = self.offsets, self.documents
@@ -38,6 +40,8 @@ class Relevance:
         ascending = (documents[1:] > documents[:-1]) | (owners[1:] != owners[:-1])
         if not bool(ascending.all()) or bool((documents < 0).any()):
             _refuse_relevance("document rows that are distinct and ascend within each query", "other rows")
+        if self.grades is not None and (len(self.grades) != len(documents) or bool((self.grades < 1).any())):
+            _refuse_relevance(f"{len(documents)} grades of at least 1", "other grades")
 
     @classmethod
     def from_lists(cls, documents: Sequence[Sequence[int]]) -> "Relevance":
@@ -74,26 +78,35 @@ class Relevance:
         offsets = torch.zeros(document_count + 1, dtype=torch.long, device=self.documents.device)
         torch.cumsum(torch.bincount(self.documents, minlength=document_count), 0, out=offsets[1:])
         left_out = None if self.left_out is None else self.left_out.transpose(document_count)
-        return Relevance(offsets, self.owners[self.documents.argsort(stable=True)], left_out)
+        order = self.documents.argsort(stable=True)
+        return Relevance(offsets, self.owners[order], left_out, None if self.grades is None else self.grades[order])
 
     def pairs(self, queries: Int[Tensor, " b"]) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
         """Of some queries: the place among `queries` and the document row of each of their relevant documents."""
-        counts = self.counts[queries]
-        owners = torch.arange(len(queries), device=counts.device).repeat_interleave(counts)
-        within = torch.arange(len(owners), device=counts.device) - (counts.cumsum(0) - counts)[owners]
-        return owners, self.documents[self.offsets[queries][owners] + within]
+        owners, places = self._places(queries)
+        return owners, self.documents[places]
 
     def take(self, queries: Int[Tensor, " b"]) -> "Relevance":
         """The relevance of some queries, in their order."""
         offsets = torch.zeros(len(queries) + 1, dtype=torch.long, device=self.offsets.device)
         torch.cumsum(self.counts[queries], 0, out=offsets[1:])
         left_out = None if self.left_out is None else self.left_out.take(queries)
-        return Relevance(offsets, self.pairs(queries)[1], left_out)
+        _, places = self._places(queries)
+        return Relevance(
+            offsets, self.documents[places], left_out, None if self.grades is None else self.grades[places]
+        )
 
     def to(self, device: torch.device | str) -> "Relevance":
         """The same on another device."""
         left_out = None if self.left_out is None else self.left_out.to(device)
-        return Relevance(self.offsets.to(device), self.documents.to(device), left_out)
+        grades = None if self.grades is None else self.grades.to(device)
+        return Relevance(self.offsets.to(device), self.documents.to(device), left_out, grades)
+
+    def _places(self, queries: Int[Tensor, " b"]) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
+        counts = self.counts[queries]
+        owners = torch.arange(len(queries), device=counts.device).repeat_interleave(counts)
+        within = torch.arange(len(owners), device=counts.device) - (counts.cumsum(0) - counts)[owners]
+        return owners, self.offsets[queries][owners] + within
 
 
 def _refuse_relevance(expected: str, got: str) -> None:

@@ -8,12 +8,14 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder
+from pytorch_lightning.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelCheckpoint
 
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.errors import UserError
 from hr_retrieval.extras import check_extra
+from hr_retrieval.objective.mixing import SoftLabelMixing
 from hr_retrieval.runs.directory import Run
+from hr_retrieval.train.averaging import AverageWeights
 from hr_retrieval.train.module import RetrievalModule
 
 # DeepSpeed and FSDP cut parameters into pieces: clipping by the norm of all gradients and the best
@@ -21,6 +23,8 @@ from hr_retrieval.train.module import RetrievalModule
 _STRATEGIES = re.compile(
     r"auto|ddp|ddp_find_unused_parameters_(true|false)|pytorch_lightning\.strategies\.(DDP|SingleDevice)Strategy"
 )
+# What a logger needs, which is also the name of the extra that brings it.
+_PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "MlflowLog": "mlflow"}
 # Lightning's shorter names are the same.
 _PRECISIONS = ("32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed", "None")
 
@@ -52,16 +56,27 @@ def check_trainer(config: DictConfig) -> None:
         raise UserError(
             f"trainer.{name} as it is by default", str(keys[name]), "A run needs its validation; leave the key out."
         )
-    if any(str(one._target_).endswith(".WandbLogger") for one in config.logger.values() if one):
-        check_extra("wandb", "wandb")
+    for one in config.logger.values():
+        package = _PACKAGES.get(str(one._target_).rpartition(".")[2]) if one else None
+        if package is not None:
+            check_extra(package, package)
     _check_limits(keys)
     _check_length(keys)
     _check_precision(keys)
 
 
 def check_callbacks(callbacks: Sequence[Callback]) -> None:
-    """Raise `UserError` where a callback is one of Lightning's tuners."""
+    """Raise `UserError` where a callback is one of Lightning's tuners, or would keep other weights
+    than it has measured.
+    """
+    averaged = any(isinstance(one, AverageWeights) and one.decay is not None for one in callbacks)
     for callback in callbacks:
+        if averaged and isinstance(callback, ModelCheckpoint) and callback.save_weights_only:
+            raise UserError(
+                "whole checkpoints with callbacks.average.decay",
+                "save_weights_only=true, where Lightning leaves the average out",
+                "Leave save_weights_only out, or set callbacks.average.decay=null.",
+            )
         if isinstance(callback, BatchSizeFinder | LearningRateFinder):
             raise UserError(
                 "callbacks that watch a training",
@@ -105,6 +120,16 @@ def check_negatives(module: RetrievalModule, datamodule: RetrievalDataModule, tr
             "batches of at least two anchors, or stated, mined or queued negatives",
             "datamodule.batch_size=1: an anchor alone has nothing to be told apart from",
             "Set datamodule.batch_size=64; if memory is short, model.mini_batch=1 encodes one text at a time.",
+        )
+
+
+def check_weights(module: RetrievalModule, datamodule: RetrievalDataModule) -> None:
+    """Raise `UserError` where pairs weigh differently and each anchor or document is two."""
+    if datamodule.guard.weighs and isinstance(module.mixing, SoftLabelMixing):
+        raise UserError(
+            "a mixing that leaves each anchor and document one, with pairs of different grades or weights",
+            "model/mixing=soft_label, whose mixed pairs would have no weight of their own",
+            "Choose another model/mixing, or set datamodule.weighted=false.",
         )
 
 

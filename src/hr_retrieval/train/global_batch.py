@@ -28,6 +28,7 @@ class GlobalBatch:
         query_rows, document_rows: likewise, on the CPU.
         identities: a code for each document, equal for duplicates.
         views: unit embeddings of the anchors' views, where the mixing takes them.
+        weights: as in `Batch`, where the embeddings lie.
     """
 
     anchors: Float[Tensor, "B d"]
@@ -39,6 +40,7 @@ class GlobalBatch:
     document_rows: Int[Tensor, " D"]
     identities: Int[Tensor, " D"]
     views: Float[Tensor, "B d"] | None
+    weights: Float[Tensor, "B D"] | None = None
 
     def ignored_share(self) -> Float[Tensor, ""]:
         """The share of what is not relevant that the guard took out of the negatives."""
@@ -77,6 +79,7 @@ def gathered(
             batch.document_rows,
             _identities(guard, batch.document_rows, device),
             views,
+            None if batch.weights is None else on_device(batch.weights, device),
         )
     size = len(batch.anchors)
     query_rows = torch.cat(gather_parts(batch.query_rows.to(device))).cpu()
@@ -89,6 +92,7 @@ def gathered(
     kept = distinct(document_rows, len(query_rows))
     document_rows = document_rows[kept]
     relevance, negative = _judged(guard, query_rows, document_rows)
+    weights = guard.weights(query_rows.numpy(), document_rows.numpy())
     return GlobalBatch(
         torch.cat(gather_parts(anchors)),
         all_documents[on_device(kept, device)],
@@ -99,6 +103,7 @@ def gathered(
         document_rows,
         _identities(guard, document_rows, device),
         None if views is None else torch.cat(gather_parts(views)),
+        None if weights is None else on_device(torch.from_numpy(weights), device),
     )
 
 

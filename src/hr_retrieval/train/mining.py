@@ -22,8 +22,10 @@ from hr_retrieval.data.tokens import TokenTable, progress
 from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.index import ExactIndex
+from hr_retrieval.store.reranker import Reranker
 from hr_retrieval.train.hardest import Hardest, hardest_allowed
 from hr_retrieval.train.refreshed import Refreshed
+from hr_retrieval.train.teaching import mined_scores, score_mined
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +53,11 @@ class MineNegatives(Refreshed):
         every_n_epochs: epochs from one mining to the next.
         start_epoch: the first epoch, counted from 0, that has mined negatives.
         depth: see `MiningOptions`, as for the rest.
+        teacher: the folder of a cross-encoder, whose scores of the mined negatives and of the
+            positives of their queries are distilled; `None` for none.
 
     Raises:
-        UserError: a value is out of range.
+        UserError: a value is out of range, or the teacher is no cross-encoder.
     """
 
     suffix = "parquet"
@@ -69,9 +73,11 @@ class MineNegatives(Refreshed):
         skip: int = 0,
         queries: int | None = None,
         seed: int = 1,
+        teacher: str | None = None,
     ) -> None:
         super().__init__("callbacks.mine_negatives", folder, every_n_epochs, start_epoch)
         self.options = MiningOptions(depth, per_query, positive_share, skip, queries, seed)
+        self.teacher = None if teacher is None else Reranker(teacher, "callbacks.mine_negatives.teacher")
         self._diagnostics: dict[str, float] = {}
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
@@ -82,16 +88,28 @@ class MineNegatives(Refreshed):
             mined = mine(data, embed, self.options, trainer.current_epoch, trainer.global_step)
         kept = mined.diagnostics["kept_per_query"]
         log.info("epoch %d: %.1f hard negatives a query mined", trainer.current_epoch + 1, kept)
+        if self.teacher is not None:
+            score_mined(data, mined, self.teacher, self.folder)
         mined.write(path, [source.dataset for source in data.sources])
 
     def use(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
         negatives = MinedNegatives.open(path, data.fingerprint)
         data.use_negatives(path.name, negatives)
+        if self.teacher is not None:
+            data.use_teacher(mined_scores(data, negatives, self.teacher, self.folder))
         self._diagnostics = negatives.diagnostics
 
 
-def check_mining(callbacks: Sequence[Callback], mined_per_anchor: int) -> None:
-    """Raise `UserError` unless negatives are mined if and only if batches have some, and enough of them."""
+def check_mining(callbacks: Sequence[Callback], mined_per_anchor: int, taught: bool = False) -> None:
+    """Raise `UserError` unless negatives are mined if and only if batches have some, and enough of
+    them; or where both data module (`taught`) and mining have a teacher.
+    """
+    if taught and any(isinstance(callback, MineNegatives) and callback.teacher for callback in callbacks):
+        raise UserError(
+            "one teacher",
+            "datamodule.teacher and callbacks.mine_negatives.teacher",
+            "Leave out one of them.",
+        )
     kept = max((callback.options.per_query for callback in callbacks if isinstance(callback, MineNegatives)), default=0)
     if mined_per_anchor > kept or (kept > 0 and mined_per_anchor == 0):
         raise UserError(

@@ -17,8 +17,10 @@ from hr_retrieval.data.source import Source, mean_of
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.ragged import on_device
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.mixing import ABSENT, MemoryQueue, Mixed, Mixing, Neighbours, NoMixing, SoftLabelMixing
-from hr_retrieval.objective.similarity import cosine, synthetic_cosine
+from hr_retrieval.objective.distillation import Distillation
+from hr_retrieval.objective.matryoshka import Matryoshka
+from hr_retrieval.objective.mixing import MemoryQueue, Mixing, NoMixing, SoftLabelMixing
+from hr_retrieval.objective.similarity import cosine
 from hr_retrieval.objective.triplet import LossResult, TripletLoss
 from hr_retrieval.retrieval.metrics import Embedded, RankingMetrics
 from hr_retrieval.train.global_batch import Surroundings, gathered, remembered
@@ -51,6 +53,8 @@ class RetrievalModule(pl.LightningModule):
             negatives.
         queue_start_step: first step whose documents are kept: earlier embeddings change too fast to
             be of use.
+        matryoshka: further losses over the first numbers of each vector; `None` for none.
+        distillation: how the scores of the data module's teacher are taken in, if it has one.
 
     Attributes:
         query_values: of each source the metrics of each measured query in the last validation or
@@ -73,6 +77,8 @@ class RetrievalModule(pl.LightningModule):
         queue_size: int = 0,
         queue_negatives: bool = False,
         queue_start_step: int = 0,
+        matryoshka: Matryoshka | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         if mini_batch is not None and mini_batch < 1:
@@ -82,6 +88,9 @@ class RetrievalModule(pl.LightningModule):
         _check_queue(mixing, queue_size, queue_negatives, queue_start_step)
         self.queue = MemoryQueue(queue_size, encoder.embedding_dimension) if queue_size > 0 else None
         self.queue_negatives, self.queue_start_step = queue_negatives, queue_start_step
+        self.matryoshka = matryoshka or Matryoshka()
+        self.distillation = distillation or Distillation()
+        self.matryoshka.check(encoder.embedding_dimension)
         self.query_values: list[dict[str, Tensor]] = []
         self.embedded: list[Embedded] = []
         self.corpora: Sequence[Surroundings] = ()
@@ -103,9 +112,16 @@ class RetrievalModule(pl.LightningModule):
         if self.queue is not None and self.global_step >= self.queue_start_step:
             self.queue.enqueue(whole.documents.detach(), on_device(whole.document_rows, self.device))
 
-        result = self._compare(mixed, past)
+        further = past if self.queue_negatives else None
+        result = self.matryoshka(self.loss, mixed, further, whole.weights)
         if self.mixing.added is not None:
-            result = self._added(self._compare(NoMixing()(*given, None, whole.relevant), past), result)
+            unmixed = NoMixing()(*given, None, whole.relevant)
+            plain = self.matryoshka(self.loss, unmixed, further, whole.weights)
+            result = self._added(plain, result)
+        teacher = self._data.teacher_scores(whole.query_rows, whole.document_rows)
+        if teacher is not None:
+            scores = cosine(whole.anchors, whole.documents)
+            result = self.distillation(result, scores, on_device(teacher, self.device))
         found = torch.stack([result.loss.detach(), result.diagnostics["collapsed"].to(result.loss)])
         self._reading.put(found, (self.global_step, batch.query_rows))
 
@@ -208,22 +224,6 @@ class RetrievalModule(pl.LightningModule):
         assert self.mixing.added is not None, "it is added"
         weight = self.mixing.added * self.mixing.risen(self.global_step)
         return LossResult(plain.loss + weight * mixed.loss, {**plain.diagnostics, "added": mixed.loss.detach()})
-
-    def _compare(self, mixed: Mixed, past: Neighbours | None) -> LossResult:
-        """The loss over the mixed batch and, beside the synthetic documents of each anchor, its
-        negatives in the queue.
-        """
-        scores = synthetic_cosine(mixed.anchors, mixed.synthetic)
-        labels = mixed.synthetic_relevance
-        if self.queue_negatives:
-            assert past is not None, "there is a queue"
-            scores = torch.cat([scores, cosine(mixed.anchors, past.embeddings)], 1)
-            places = labels.new_full(past.negative.shape, ABSENT).masked_fill(past.negative, 0)
-            labels = torch.cat([labels, places], 1)
-        result: LossResult = self.loss(
-            cosine(mixed.anchors, mixed.documents), mixed.relevance, scores, labels, mixed.relevant
-        )
-        return result
 
     def _embed_for_ranking(self, batch: EvaluationBatch) -> None:
         self._rankings[batch.source].update(batch.kind, batch.rows, self.encoder(batch.tokens))

@@ -25,7 +25,14 @@ from hr_retrieval.files import write_json
 from hr_retrieval.runs.checkpoints import CheckedCheckpointIO
 from hr_retrieval.runs.directory import Run, check_new
 from hr_retrieval.train.bar import Bar
-from hr_retrieval.train.check import check_callbacks, check_export, check_negatives, check_sweep, check_trainer
+from hr_retrieval.train.check import (
+    check_callbacks,
+    check_export,
+    check_negatives,
+    check_sweep,
+    check_trainer,
+    check_weights,
+)
 from hr_retrieval.train.corpus import check_corpus
 from hr_retrieval.train.distributed import check_processes, first_process_first, process_group
 from hr_retrieval.train.measurement import Before, measure_before, measure_trained
@@ -88,13 +95,13 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
     stay = StayStopped(this_run.parts[-1].from_step if this_run.parts else 0)
     trainer = _trainer(config, size, termination, stay, *trial)
 
-    # The encoder, and the guide. Before the processes find each other: transformers writes no file
+    # The encoder, the guide and the teacher. Before the processes find each other: transformers writes no file
     # from a further process, and `tiny` is made as files.
     encoder = build(config.model.encoder)
     if config.export:
         check_prompts(encoder.suffixes)
-    guide = EncoderGuide(config.datamodule.guide) if config.datamodule.guide else None
-    made_from = {"encoder": encoder.embedding_fingerprint()} | ({"guide": guide.fingerprint} if guide else {})
+    asked = {name: EncoderGuide(key) for name in ("guide", "teacher") if (key := config.datamodule.get(name))}
+    made_from = {"encoder": encoder.embedding_fingerprint()} | {name: one.fingerprint for name, one in asked.items()}
 
     with process_group(trainer):
         # The data and the module.
@@ -102,14 +109,15 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             if not resumed and trainer.is_global_zero:
                 check_new(folder)
             _prepare(config)
-            datamodule = build(config.datamodule, tokeniser=encoder, guide=guide)
+            datamodule = build(config.datamodule, tokeniser=encoder, **{"guide": None, "teacher": None, **asked})
             module = _module(config, encoder)
             made_from["data set"] = datamodule.fingerprint
             if resumed:
                 this_run.check_made_from(made_from)
-            check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor)
+            check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor, datamodule.teacher is not None)
             check_corpus(cast(Any, trainer).callbacks, module)
             check_negatives(module, datamodule, trainer)
+            check_weights(module, datamodule)
             check_ranking(config, datamodule)
             datamodule.prepare_data()
             # Everything that bad input can break stands now: the run begins.

@@ -39,8 +39,8 @@ def test_a_snapshot(tmp_path: Path, judgements: str) -> None:
     assert batches[0].corpus_only
     base = {"query": "baking", "query-id": "1", "split": "test"}
     assert rows_of(batches[1:]) == [
-        base | {"corpus-id": "d1", "positive": "Oven bakes", "negative": None},
-        base | {"corpus-id": "d2", "positive": None, "negative": "cooks"},
+        base | {"corpus-id": "d1", "positive": "Oven bakes", "negative": None, "relevance": 1},
+        base | {"corpus-id": "d2", "positive": None, "negative": "cooks", "relevance": 0},
     ]
 
 

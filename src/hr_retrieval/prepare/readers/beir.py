@@ -26,20 +26,21 @@ from hr_retrieval.prepare.readers.reader import (
 from hr_retrieval.prepare.readers.text_files import BROKEN, broken, check_encoding, check_text, decoded, text_lines
 from hr_retrieval.prepare.record import split_number
 
-_COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split")
+_COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split", "relevance")
 
 
 @dataclass(frozen=True)
 class BeirReader:
     """`corpus.jsonl`, `queries.jsonl` and `qrels/*.tsv` as rows with the columns `query`,
-    `positive`, `negative`, `query-id`, `corpus-id` and `split`. Leave `split` unmapped for a split
-    of one's own.
+    `positive`, `negative`, `query-id`, `corpus-id`, `split` and `relevance`. Leave `split` unmapped
+    for a split of one's own.
 
     The split is the name of the file in `qrels/`: train, dev (or validation) or test. A line of it
     holds the ids of a query and a document and a score, under any header or none; or the four
-    columns of TREC. A score above 0 is a positive, other scores mean a stated negative. The title
-    of a document is put before its text. Documents without judgements are kept; queries without
-    any, and judgements of what is not there, are rejected.
+    columns of TREC. A score above 0 is a positive, other scores mean a stated negative; grades of 1
+    to 3 are kept where `data.columns.relevance=relevance`. The title of a document is put before
+    its text. Documents without judgements are kept; queries without any, and judgements of what is
+    not there, are rejected.
 
     Args:
         folder: the data set.
@@ -126,6 +127,7 @@ class BeirReader:
                 query, document = next(found)
                 value = {"query-id": query_id, "query": query.get("text"), "split": file.stem}
                 value |= {"corpus-id": document_id, "positive" if score > 0 else "negative": _document(document)}
+                value["relevance"] = max(score, 0)
                 rows.append(row)
                 values.append(_row(value))
             yield RawBatch(str(file), rows, values, rejected)

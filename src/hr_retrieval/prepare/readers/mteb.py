@@ -10,7 +10,7 @@ from hr_retrieval.prepare.readers.parquet import ParquetReader
 from hr_retrieval.prepare.readers.reader import RawBatch, check_columns
 from hr_retrieval.prepare.record import split_number
 
-_COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split")
+_COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split", "relevance")
 # Where the judgements lie, by the age of the data set.
 _JUDGEMENTS = ("qrels", "default", "data")
 
@@ -61,8 +61,9 @@ class MtebReader:
                                 f"{name!r}, which is not there",
                                 "Take all parts of the same revision.",
                             )
-                    kind = "positive" if line["score"] > 0 else "negative"
-                    stated = {"query-id": query, "query": queries[query], "split": split}
+                    grade = max(line["score"], 0)
+                    kind = "positive" if grade else "negative"
+                    stated = {"query-id": query, "query": queries[query], "split": split, "relevance": grade}
                     values.append(_row(stated | {"corpus-id": document, kind: corpus[document]}))
                 yield RawBatch(batch.source, batch.rows, values)
 

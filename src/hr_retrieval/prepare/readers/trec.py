@@ -12,7 +12,7 @@ from hr_retrieval.prepare.readers.csv import CsvReader
 from hr_retrieval.prepare.readers.downloads import files_of
 from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, check_columns
 
-_COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split")
+_COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split", "relevance")
 # The names of the files in MELO, in the job-title similarity set, and in TalentCLEF, where they
 # have no ending.
 _FILES = (
@@ -29,7 +29,7 @@ _TEXT_OF = ("joined", "first")
 @dataclass(frozen=True)
 class TrecReader:
     """`queries`, `corpus_elements` (or `corpus_documents`) and `annotations` (or `qrels`) of a folder
-    as rows with the columns `query`, `positive`, `negative`, `query-id`, `corpus-id` and `split`.
+    as rows with the columns of `BeirReader`.
 
     The first two tables give each id its text, with a header (`q_id`, `c_id`, `jobtitle`,
     `skill_aliases`) or without one; a judgement is a query, a number that says nothing, a document
@@ -83,8 +83,9 @@ class TrecReader:
                             f"{name!r}, which is not there",
                             "Take all files from the same version of the benchmark.",
                         )
-                kind = "positive" if _number(judgements_file, relevance) > 0 else "negative"
-                stated = {"query-id": query, "query": queries[query], "split": self.split}
+                grade = max(_number(judgements_file, relevance), 0)
+                kind = "positive" if grade else "negative"
+                stated = {"query-id": query, "query": queries[query], "split": self.split, "relevance": grade}
                 values.append(_row(stated | {"corpus-id": document, kind: corpus[document]}))
             yield RawBatch(batch.source, batch.rows, values)
 

@@ -77,8 +77,8 @@ def _written(folder: Path, rows: np.ndarray) -> Path:
     ids, split = [str(row) for row in rows], np.where(rows % 10 < 8, "train", "validation").tolist()
     none = [None] * len(rows)
     tables = {
-        "corpus": [ids, texts["corpus"], none, none],
-        "queries": [ids, texts["queries"], none, split],
+        "corpus": [ids, texts["corpus"], none, none, none],
+        "queries": [ids, texts["queries"], none, split, none],
         "qrels": [ids, ids, [1] * len(rows)],
     }
     for name, columns in tables.items():

@@ -109,7 +109,7 @@ def test_the_placeholders_are_an_option() -> None:
     assert read({"a": "see above", "p": "y"}, missing=["See above"]) == "a: the placeholder See above"
     assert read({"a": "see above", "p": "y"}, missing="see above") == "a: the placeholder see above"
     assert read({"a": ["x", "n/a"], "p": "y"}) == Record(
-        ["x"], ["y"], [], None, None, None, None, None, ["a: the placeholder n/a"]
+        ["x"], ["y"], [], None, None, None, None, None, skipped=["a: the placeholder n/a"]
     )
 
 

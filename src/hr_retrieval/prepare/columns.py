@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.dates import check_date_format
 
 # How exports write that a cell has no value.
 PLACEHOLDERS = (
@@ -17,7 +18,20 @@ JOINT = "; "
 
 
 # The options that name columns.
-_NAMING = ("anchor", "positive", "negative", "group", "related", "anchor_id", "positive_id", "split", "lists", "joined")
+_NAMING = (
+    "anchor",
+    "positive",
+    "negative",
+    "group",
+    "related",
+    "anchor_id",
+    "positive_id",
+    "split",
+    "date",
+    "language",
+    "lists",
+    "joined",
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,10 @@ class Columns:
             `-1`, `-2`, ... are added.
         positive_id: identifier of the document, likewise.
         split: `train`, `validation` (`dev`, `val`) or `test`; by default the split is drawn.
+        date: of the row, for `data.split=time`: ISO 8601, `31.01.2026`, or as Parquet and databases
+            hold dates.
+        date_format: of dates in other texts, as `datetime.strptime` has it: `%m/%d/%Y`.
+        language: tag of the language of the row's texts, such as `ru` or `pt-BR`.
         missing: cells that say that there is no value, in any case of letters.
         lists: columns whose cells hold several texts as one; what is in brackets, as Python and
             JSON write lists, is always read so there.
@@ -66,6 +84,9 @@ class Columns:
     anchor_id: Any = None
     positive_id: Any = None
     split: Any = None
+    date: Any = None
+    date_format: str | None = None
+    language: Any = None
     missing: str | Sequence[str] = PLACEHOLDERS
     lists: Any = None
     separator: str | Sequence[str] = "lines"
@@ -77,6 +98,7 @@ class Columns:
         for key in ("anchor", "positive"):
             if not several(getattr(self, key)):
                 raise UserError(f"a column for data.columns.{key}", "none", "Name one of the file.")
+        check_date_format(self.date_format)
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", [self.missing])
         lists, separators = several(self.lists), several(self.separator)
@@ -114,7 +136,7 @@ class Columns:
     def names(self) -> list[str]:
         """Every column that is read, each once."""
         named = self.text_names()
-        others = (self.group, self.related, self.anchor_id, self.positive_id, self.split)
+        others = (self.group, self.related, self.anchor_id, self.positive_id, self.split, self.date, self.language)
         named += [name for name in others if name is not None]
         return list(dict.fromkeys(named))
 

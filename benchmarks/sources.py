@@ -77,9 +77,9 @@ def _written(folder: Path, rows: np.ndarray) -> Path:
     ids, split = [str(row) for row in rows], np.where(rows % 10 < 8, "train", "validation").tolist()
     none = [None] * len(rows)
     tables = {
-        "corpus": [ids, texts["corpus"], none, none],
-        "queries": [ids, texts["queries"], none, split],
-        "qrels": [ids, ids, [1] * len(rows), [None] * len(rows)],
+        "corpus": [ids, texts["corpus"], none, none, none],
+        "queries": [ids, texts["queries"], none, split, none],
+        "qrels": [ids, ids, [1] * len(rows), none],
     }
     for name, columns in tables.items():
         arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMAS[name], strict=True)]

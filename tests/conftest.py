@@ -70,9 +70,9 @@ def write_toy_dataset(folder: Path, groups: int = 60, mark: str = "") -> Path:
         split = {8: "validation", 9: "test"}.get(group % 10, "train")
         for version in range(2):
             text = f"{mark}{trade} works at place {place} on task {version} with tools"
-            corpus.append((f"d{group}-{version}", text, f"{mark}g{group}", None))
+            corpus.append((f"d{group}-{version}", text, f"{mark}g{group}", None, None))
             queries.append(
-                (f"q{group}-{version}", f"{mark}{trade} {place} {'senior ' * version}", f"{mark}g{group}", split)
+                (f"q{group}-{version}", f"{mark}{trade} {place} {'senior ' * version}", f"{mark}g{group}", split, None)
             )
             qrels.append((f"q{group}-{version}", f"d{group}-{version}", 1, None))
         if groups > 1:

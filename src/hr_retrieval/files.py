@@ -25,8 +25,10 @@ _WRITE_FAILURES = {
     errno.ENOTDIR,
     errno.EEXIST,
     errno.EISDIR,
+    errno.ENOTEMPTY,
     errno.ELOOP,
     errno.ENAMETOOLONG,
+    errno.EFBIG,
     errno.ENODEV,
 }
 
@@ -85,6 +87,9 @@ def whole_folder(path: Path, replace: bool = False, first_stands: bool = False) 
             partial.chmod(0o777 & ~umask)
             if first_stands and _identity(path) != before:
                 return
+            if not (replace or first_stands):
+                # Another process may have been faster.
+                check_vacant(path)
             if path.exists():
                 # A folder cannot be renamed over a full one: the old one steps aside first, so that
                 # one of both is always there.

@@ -11,18 +11,18 @@ from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.tables import SCHEMAS
 
 CORPUS = [
-    ("d0", "one", None, None),
-    ("d1", "two", None, "t"),
-    ("d2", "Two", None, "t"),
-    ("d3", "cook", None, None),
-    ("d4", "five", None, None),
+    ("d0", "one", None, None, None),
+    ("d1", "two", None, "t", None),
+    ("d2", "Two", None, "t", None),
+    ("d3", "cook", None, None, None),
+    ("d4", "five", None, None, None),
 ]
 
 
 def dataset(folder: Path, queries: list[tuple[str, str | None, str]], right: list[str]) -> PreparedDataset:
     """Queries of text, group and split, each with one right document."""
     folder.mkdir()
-    rows = [(f"q{number}", *query) for number, query in enumerate(queries)]
+    rows = [(f"q{number}", *query, None) for number, query in enumerate(queries)]
     qrels = [(f"q{number}", name, 1, None) for number, name in enumerate(right)]
     for name, content in (("corpus", CORPUS), ("queries", rows), ("qrels", qrels)):
         columns = [

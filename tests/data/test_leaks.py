@@ -55,7 +55,7 @@ def trained(module: RetrievalDataModule) -> dict[str, set[tuple[int, int]]]:
     return pairs
 
 
-@pytest.mark.parametrize("seed", [0, 2, 4, 5])
+@pytest.mark.parametrize("seed", [4, 5, 7, 8])
 @pytest.mark.parametrize("shared_groups", [True, False])
 def test_what_is_left_out_is_what_a_naive_search_finds(
     tmp_path: Path, tiny_encoder: Encoder, seed: int, shared_groups: bool

@@ -69,6 +69,11 @@ def test_the_page_shows_texts_as_texts_and_needs_no_script(toy_dataset: Path) ->
     assert "a \\| b" in plain(hostile, EN)
     assert 'lang="ru"' in page(found, Words("ru"))
     assert "Перед обучением" in plain(found, Words("ru"))
+    heading = "Sentences left out of many documents"
+    assert heading not in plain(found, EN)
+    swept = replace(found, boilerplate=[("Мы <b>предлагаем</b>", 1200)])
+    assert "<td class=text dir=auto>Мы &lt;b&gt;предлагаем&lt;/b&gt;</td><td>1,200</td>" in page(swept, EN)
+    assert heading in plain(swept, EN)
 
 
 def test_a_source_is_prepared_and_its_masks_are_shown_with_the_person_hidden(command: Command, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """An opened prepared data set: what stands in its tables, and what follows from them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hr_retrieval.data.rows import open_rows
 from hr_retrieval.data.tables import SCHEMA_VERSION, Split, Table, check_tables, column_batches, take_rows
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json
+from hr_retrieval.text import script
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +111,23 @@ class PreparedDataset(JudgedArrays):
             texts: list[str] = take_rows(file, np.asarray(rows, np.int64), ["text"]).column("text").to_pylist()
         return texts
 
+    def languages_at(self, table: Table, rows: Rows) -> list[str]:
+        """The language of each of these texts; its script where none is stated or was found."""
+        with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
+            columns = [name for name in ("text", "language") if name in file.schema_arrow.names]
+            return list(map(language_of, take_rows(file, np.asarray(rows, np.int64), columns).to_pylist()))
+
     def ids_at(self, table: Table, rows: Rows) -> list[str]:
         """The ids of the given rows, in their order; meant for a few rows."""
         column = "query_id" if table == "queries" else "document_id"
         with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
             ids: list[str] = take_rows(file, np.asarray(rows, np.int64), [column]).column(column).to_pylist()
         return ids
+
+
+def language_of(row: Mapping[str, Any]) -> str:
+    """The language of a row of queries or corpus; the script of its text where none is stated or was found."""
+    return row.get("language") or script(row["text"])
 
 
 def spaced(size: int, count: int) -> Rows:

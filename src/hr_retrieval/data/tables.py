@@ -26,6 +26,7 @@ SCHEMAS = {
             pa.field("text", pa.string(), nullable=False),
             pa.field("group_id", pa.string()),
             pa.field("duplicate_id", pa.string()),
+            pa.field("language", pa.string()),
         ]
     ),
     "queries": pa.schema(
@@ -34,6 +35,7 @@ SCHEMAS = {
             pa.field("text", pa.string(), nullable=False),
             pa.field("group_id", pa.string()),
             pa.field("split", pa.string(), nullable=False),
+            pa.field("language", pa.string()),
         ]
     ),
     "qrels": pa.schema(

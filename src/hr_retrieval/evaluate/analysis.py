@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from hr_retrieval.data.dataset import PreparedDataset
+from hr_retrieval.data.dataset import PreparedDataset, language_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate.slices import query_slices
 from hr_retrieval.evaluate.summary import seen_in_training
@@ -40,7 +40,8 @@ def query_table(evaluation: Path, data: Path) -> pd.DataFrame:
         )
     dataset, rows = PreparedDataset.open(data), pq.read_table(path).to_pylist()
     closest = [min(zip(row["ranks"], row["relevant_ids"], strict=True)) for row in rows]
-    queries = _texts(dataset, "queries", "query_id", [row["query_id"] for row in rows])
+    asked = _rows(dataset, "queries", "query_id", [row["query_id"] for row in rows])
+    queries, languages = [row["text"] for row in asked], [language_of(row) for row in asked]
     table = {
         "query_id": [row["query_id"] for row in rows],
         "query": queries,
@@ -49,7 +50,7 @@ def query_table(evaluation: Path, data: Path) -> pd.DataFrame:
         "found": _texts(dataset, "corpus", "document_id", [row["best_ids"][0] for row in rows]),
         **{name: [row[name] for row in rows] for name in _VALUES},
     }
-    kinds = query_slices(queries, seen_in_training(dataset, queries), [len(row["ranks"]) for row in rows])
+    kinds = query_slices(queries, languages, seen_in_training(dataset, queries), [len(row["ranks"]) for row in rows])
     frame = pd.DataFrame(table)
     for kind, masks in kinds.items():
         for name, mask in masks.items():
@@ -89,16 +90,20 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 
 def _texts(dataset: PreparedDataset, table: str, column: str, ids: Sequence[str]) -> list[str]:
-    """The texts of some ids, in their order."""
-    read: Any = pq.read_table(
-        dataset.folder / f"{table}.parquet", columns=[column, "text"], filters=[(column, "in", sorted(set(ids)))]
-    )
-    texts = dict(zip(read[column].to_pylist(), read["text"].to_pylist(), strict=True))
-    missing = [name for name in ids if name not in texts]
+    return [row["text"] for row in _rows(dataset, table, column, ids)]
+
+
+def _rows(dataset: PreparedDataset, table: str, column: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of some ids, in their order."""
+    file = dataset.folder / f"{table}.parquet"
+    columns = [name for name in (column, "text", "language") if name in pq.read_schema(file).names]
+    read: Any = pq.read_table(file, columns=columns, filters=[(column, "in", sorted(set(ids)))])
+    rows = {row[column]: row for row in read.to_pylist()}
+    missing = [name for name in ids if name not in rows]
     if missing:
         raise UserError(
             f"the {column}s of the evaluation in {dataset.folder}",
             f"{len(set(missing))} missing, such as {missing[0]}",
             "Name the data set that was measured.",
         )
-    return [texts[name] for name in ids]
+    return [rows[name] for name in ids]

@@ -5,25 +5,27 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hr_retrieval.text import normalise, script
+from hr_retrieval.text import normalise
 
 Mask = npt.NDArray[np.bool_]
 
 
-def query_slices(texts: Sequence[str], seen: Sequence[bool], relevant: Sequence[int]) -> dict[str, dict[str, Mask]]:
+def query_slices(
+    texts: Sequence[str], languages: Sequence[str], seen: Sequence[bool], relevant: Sequence[int]
+) -> dict[str, dict[str, Mask]]:
     """Masks `[Q]` by kind and name; the names of a kind divide the queries, and none is empty.
 
     Args:
         texts: of the `Q` queries.
+        languages: their languages, or scripts.
         seen: whether the normalised text is that of a training query.
         relevant: how many documents are relevant.
     """
     lengths = [len(normalise(text)) for text in texts]
     titles = ["seen in training" if value else "unseen" for value in seen]
     counts = ["one" if count == 1 else "several" for count in relevant]
-    scripts = [script(text) for text in texts]
     return {
-        "language": _masks(scripts, scripts),
+        "language": _masks(languages, languages),
         "length": _masks(length_names(lengths), lengths),
         "title": _masks(titles, titles),
         "relevant documents": _masks(counts, counts),

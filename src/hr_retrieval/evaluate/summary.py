@@ -71,7 +71,7 @@ def summary_of(
         "systems": {name: {"metrics": means(own), "intervals": _intervals(own)} for name, own in values.items()},
         "verdict": _verdict(values),
         "remarks": [],
-        "slices": _slices(dataset, texts, np.flatnonzero(has_relevant), values),
+        "slices": _slices(dataset, measured, texts, np.flatnonzero(has_relevant), values),
     }
 
 
@@ -89,10 +89,17 @@ def _verdict(values: Mapping[str, Values]) -> str:
 
 
 def _slices(
-    dataset: PreparedDataset, texts: Texts, rows: npt.NDArray[np.int64], values: Mapping[str, Values]
+    dataset: PreparedDataset,
+    measured: EvaluationSet,
+    texts: Texts,
+    rows: npt.NDArray[np.int64],
+    values: Mapping[str, Values],
 ) -> dict[str, dict[str, dict[str, Any]]]:
     queries = [texts.queries[row] for row in rows]
-    kinds = query_slices(queries, seen_in_training(dataset, queries), texts.relevance.counts.numpy()[rows].tolist())
+    languages = dataset.languages_at("queries", np.asarray(measured.query_rows)[rows])
+    kinds = query_slices(
+        queries, languages, seen_in_training(dataset, queries), texts.relevance.counts.numpy()[rows].tolist()
+    )
     return {kind: {name: _slice(mask, values) for name, mask in masks.items()} for kind, masks in kinds.items()}
 
 

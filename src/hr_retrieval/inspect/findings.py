@@ -14,7 +14,6 @@ from hr_retrieval.data.crossings import Crossing, crossings
 from hr_retrieval.data.dataset import PreparedDataset, spaced
 from hr_retrieval.data.tables import SPLITS, Table
 from hr_retrieval.data.tokens import Tokeniser
-from hr_retrieval.text import script
 
 # Texts of each side whose tokens are counted and whose language is told, evenly over the table.
 _SAMPLE = 20_000
@@ -45,12 +44,13 @@ class Findings:
         splits: queries, positives and negatives of each split.
         documents: how many there are, how many have a near-duplicate, and how many answer nothing.
         lengths: of queries and documents; empty without an encoder.
-        languages: share of each script, by side and split.
+        languages: share of each language, or script, by side and split.
         groups: how many groups are stated, the queries of the largest, and queries without one.
         commonest: the query text with the most right answers, and its share of them.
         opening: how the most documents begin, and their share.
         rejected: rows by reason.
         masked: pieces by kind.
+        boilerplate: sentences that were left out of many documents, each with how many had it.
         examples: split, query and a right answer of some queries by lot.
         masks: kind, before and after.
     """
@@ -67,6 +67,7 @@ class Findings:
     leaks: list[Crossing]
     rejected: dict[str, int]
     masked: dict[str, int]
+    boilerplate: list[tuple[str, int]]
     examples: list[tuple[str, str, str]]
     masks: list[tuple[str, str, str]]
 
@@ -107,6 +108,7 @@ def findings(
         leaks=crossings(dataset, shared),
         rejected=_rejected(dataset),
         masked=dict(counts.get("masked", {})),
+        boilerplate=[(text, count) for text, count in counts.get("boilerplate", {}).get("examples", ())],
         examples=_examples(dataset, seed),
         masks=list(masks),
     )  # fmt: skip
@@ -127,19 +129,18 @@ def _lengths(encoder: Tokeniser, texts: list[str], kind: Any) -> Lengths:
 
 
 def _languages(dataset: PreparedDataset, sampled: dict[str, Any]) -> dict[str, dict[str, float]]:
-    rows, texts = sampled["queries"]
-    splits = dataset.query_split[rows]
+    rows, _ = sampled["queries"]
+    splits, found = dataset.query_split[rows], dataset.languages_at("queries", rows)
     sides: dict[str, list[str]] = {
-        name: [text for text, own in zip(texts, splits, strict=True) if own == number]
-        for name, number in SPLITS.items()
+        name: [tag for tag, own in zip(found, splits, strict=True) if own == number] for name, number in SPLITS.items()
     }
-    sides["documents"] = sampled["corpus"][1]
+    sides["documents"] = dataset.languages_at("corpus", sampled["corpus"][0])
     return {name: _shares(own) for name, own in sides.items() if own}
 
 
-def _shares(texts: list[str]) -> dict[str, float]:
-    counts = Counter(map(script, texts))
-    return {name: count / len(texts) for name, count in counts.most_common()}
+def _shares(tags: list[str]) -> dict[str, float]:
+    counts = Counter(tags)
+    return {name: count / len(tags) for name, count in counts.most_common()}
 
 
 def _commonest(dataset: PreparedDataset, positives: npt.NDArray[Any]) -> tuple[str, float]:

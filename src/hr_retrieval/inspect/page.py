@@ -72,6 +72,9 @@ def sections(found: Findings, words: Words) -> Iterator[Section]:
     yield words("Masked personal data"), [[*map(words, ("kind", "pieces"))], *rows], 1, False
     if found.masks:
         yield "", [[*map(words, ("kind", "before", "after"))], *map(list, found.masks)], 3, True
+    if found.boilerplate:
+        rows = [[text, f"{count:,}"] for text, count in found.boilerplate]
+        yield words("Sentences left out of many documents"), [[*map(words, ("such as", "documents"))], *rows], 1, True
     rows = [[words(split), query, document] for split, query, document in found.examples]
     yield words("Examples by lot"), [[*map(words, ("split", "query", "a right answer"))], *rows], 3, True
 

@@ -49,6 +49,7 @@ _RUSSIAN = {
     "pieces": "сколько",
     "before": "до",
     "after": "после",
+    "Sentences left out of many documents": "Фразы, убранные из многих документов",
     "Examples by lot": "Случайные примеры",
     "query": "запрос",
     "a right answer": "верный ответ",

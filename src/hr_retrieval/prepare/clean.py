@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 
 # Control characters that are no white space, surrogates (they cannot be written as UTF-8), soft
-# hyphen, zero-width space, BOM.
-_NOISE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\ufeff\ud800-\udfff]")
+# hyphen, zero-width space, BOM, and marks of direction, which make unequal what looks alike. Joiners
+# stay: Persian, Indic scripts and emoji need them.
+_NOISE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 _LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|None|nan|null)"""
 _BRACKETS = re.compile(rf"\s*[\[(]\s*(?:{_LITERAL}(?:[\s,]+{_LITERAL})*[\s,]*)?[\])]\s*", re.DOTALL)
 _LITERALS = re.compile(_LITERAL, re.DOTALL)
@@ -24,6 +27,11 @@ def clean(text: str) -> str:
     if not text.isprintable():
         text = _NOISE.sub("", text)
     return " ".join(text.split())
+
+
+def clean_lines(text: str) -> str:
+    """The same, line by line; empty ones go."""
+    return "\n".join(filter(None, map(clean, text.splitlines())))
 
 
 def is_missing(value: Any) -> bool:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.dates import check_date_format
 
 # How exports write that a cell has no value.
 PLACEHOLDERS = (
@@ -18,8 +19,8 @@ JOINT = "; "
 
 # The options that name columns.
 _NAMING = (
-    "anchor", "positive", "negative", "group", "related", "anchor_id", "positive_id", "split", "relevance", "weight", "lists",
-    "joined",
+    "anchor", "positive", "negative", "group", "related", "anchor_id", "positive_id", "split", "date", "language", "relevance",
+    "weight", "lists", "joined",
 )  # fmt: skip
 
 
@@ -46,6 +47,10 @@ class Columns:
             `-1`, `-2`, ... are added.
         positive_id: identifier of the document, likewise.
         split: `train`, `validation` (`dev`, `val`) or `test`; by default the split is drawn.
+        date: of the row, for `data.split=time`: ISO 8601, `31.01.2026`, or as Parquet and databases
+            hold dates.
+        date_format: of dates in other texts, as `datetime.strptime` has it: `%m/%d/%Y`.
+        language: tag of the language of the row's texts, such as `ru` or `pt-BR`.
         relevance: how well the positives of the row answer its anchors, 0 to 3: 0 makes them stated
             negatives; 1 for all by default.
         weight: what the row's pairs weigh in the loss beside that, above 0; 1 for all by default.
@@ -72,6 +77,9 @@ class Columns:
     anchor_id: Any = None
     positive_id: Any = None
     split: Any = None
+    date: Any = None
+    date_format: str | None = None
+    language: Any = None
     relevance: Any = None
     weight: Any = None
     missing: str | Sequence[str] = PLACEHOLDERS
@@ -85,6 +93,7 @@ class Columns:
         for key in ("anchor", "positive"):
             if not several(getattr(self, key)):
                 raise UserError(f"a column for data.columns.{key}", "none", "Name one of the file.")
+        check_date_format(self.date_format)
         if isinstance(self.missing, str):
             object.__setattr__(self, "missing", [self.missing])
         lists, separators = several(self.lists), several(self.separator)
@@ -122,7 +131,10 @@ class Columns:
     def names(self) -> list[str]:
         """Every column that is read, each once."""
         named = self.text_names()
-        others = (self.group, self.related, self.anchor_id, self.positive_id, self.split, self.relevance, self.weight)
+        others = (
+            self.group, self.related, self.anchor_id, self.positive_id, self.split, self.date, self.language,
+            self.relevance, self.weight,
+        )  # fmt: skip
         named += [name for name in others if name is not None]
         return list(dict.fromkeys(named))
 

@@ -7,15 +7,14 @@ import numpy as np
 
 from hr_retrieval.data.arrays import PairNumbers
 from hr_retrieval.data.tables import SPLITS
+from hr_retrieval.prepare.intake import Intake
 from hr_retrieval.prepare.resolution import Resolution
 
 # Pairs that are looked at together.
 _BLOCK = 1 << 22
 
 
-def counts_of(
-    resolution: Resolution, rejected: Mapping[str, int], skipped: Mapping[str, int], masked: Mapping[str, int]
-) -> dict[str, Any]:
+def counts_of(resolution: Resolution, intake: Intake, rejected: Mapping[str, int]) -> dict[str, Any]:
     """`counts` of `dataset.json`."""
     by_split = {
         name: {
@@ -35,9 +34,10 @@ def counts_of(
         "splits": by_split,
         "merged": resolution.merged,
         "near_duplicate_documents": int(sizes[sizes > 1].sum()),
-        "skipped_values": dict(skipped),
+        "skipped_values": dict(intake.skipped),
         "rejected": dict(rejected),
-        "masked": dict(masked),
+        "masked": dict(intake.masked),
+        "boilerplate": intake.boilerplate,
         "leaks": resolution.leaks,
         "repaired": resolution.repaired,
     }

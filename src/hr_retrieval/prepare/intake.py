@@ -3,9 +3,9 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hr_retrieval.data.keys import hashes_of, keys_of
-from hr_retrieval.data.tables import ROW_GROUP
+from hr_retrieval.data.tables import ROW_GROUP, column_batches
 from hr_retrieval.prepare.clean import is_missing
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.disk_array import DiskArray
@@ -28,7 +28,7 @@ from hr_retrieval.prepare.tidy import UNTOUCHED, Tidying
 from hr_retrieval.privacy.masker import Masker
 from hr_retrieval.text import normalise
 
-_SCHEMA = pa.schema([pa.field("text", pa.string()), pa.field("id", pa.string()), pa.field("group", pa.string())])
+_SCHEMA = pa.schema([pa.field(name, pa.string()) for name in ("text", "id", "group", "language")])
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Occurrences:
     """Every text of one side in the order of the rows, repeated as often as it stands there.
 
     Attributes:
-        file: Parquet with the columns text, id and group; id and group are null where none is
-            stated.
+        file: Parquet with the columns text, id, group and language; all but the text are null where
+            none is stated.
         keys: of the texts, `[n, 2]`.
         norms: hashes of the normalised texts, `[n]`.
         groups: hashes of the stated groups, `[n]`; 0 for none.
@@ -48,6 +48,14 @@ class Occurrences:
     norms: DiskArray
     groups: DiskArray
 
+    @classmethod
+    def at(cls, folder: Path, name: str) -> "Occurrences":
+        """Those of that name in a folder, or where they are to be."""
+        kinds = (("keys", 2), ("norms", 1), ("groups", 1))
+        return cls(
+            folder / f"{name}.texts", *(DiskArray(folder / f"{name}.{kind}", np.uint64, width) for kind, width in kinds)
+        )
+
 
 @dataclass(frozen=True)
 class Intake:
@@ -55,6 +63,7 @@ class Intake:
 
     Attributes:
         splits: of each query occurrence, -1 if the source states none.
+        dates: likewise, in seconds since 1970; 0 if none.
         positives: `[m, 2]`: places of query and document occurrences that go together.
         grades: of each of `positives`, 1 to 3.
         weights: likewise, above 0.
@@ -66,11 +75,13 @@ class Intake:
             reason.
         masked: how many pieces of personal data were masked in the rows that are used, by kind.
         list_styles: how the cells of a column look like lists, by its name; see `list_style`.
+        boilerplate: what was left out of the documents; see `Sweeper.report`.
     """
 
     documents: Occurrences
     queries: Occurrences
     splits: DiskArray
+    dates: DiskArray
     positives: DiskArray
     grades: DiskArray
     weights: DiskArray
@@ -81,6 +92,13 @@ class Intake:
     skipped: Counter[str]
     masked: Counter[str]
     list_styles: dict[str, str]
+    boilerplate: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, folder: Path, documents: Occurrences, queries: Occurrences, **said: Any) -> "Intake":
+        """What lies in a folder, with what its arrays do not say."""
+        columns: dict[str, Any] = {**_columns_at(folder)}
+        return cls(documents, queries, **columns, **said)
 
     def source_of(self, row: int) -> tuple[str, int]:
         """File and place in it of a row numbered as in `negative_rows`."""
@@ -96,8 +114,13 @@ def take_in(
     masker: Masker,
     max_rows: int | None = None,
     tidying: Tidying = UNTOUCHED,
+    lines: bool = False,
 ) -> Intake:
-    """Read and clean the rows, at most so many; what they say goes to files in `folder`."""
+    """Read and clean the rows, at most so many; what they say goes to files in `folder`.
+
+    Args:
+        lines: as of `read_record`.
+    """
     documents, queries, pairs = _Spool(folder, "documents"), _Spool(folder, "queries"), _Pairs(folder)
     styles = ListStyles(columns)
     for batch in _limited(batches, max_rows):
@@ -105,7 +128,7 @@ def take_in(
         faults = list(batch.rejected)
         styles.look_at(batch.values)
         for row, values in zip(batch.rows, batch.values, strict=True):
-            record = read_record(values, columns, masker, tidying, batch.corpus_only)
+            record = read_record(values, columns, masker, tidying, batch.corpus_only, lines)
             if isinstance(record, str):
                 faults.append(Rejected(batch.source, row, record, _as_json(values)))
             else:
@@ -115,6 +138,17 @@ def take_in(
         pairs.flush()
         rejected.write(faults)
     return pairs.intake(documents.close(), queries.close(), styles.found())
+
+
+def changed(occurrences: Occurrences, folder: Path, texts: Iterable[Sequence[str]]) -> Occurrences:
+    """The same occurrences with other texts, which come in the blocks of `column_batches`."""
+    spool = _Spool(folder, "changed")
+    names = ["id", "group", "language"]
+    for batch, own in zip(column_batches(occurrences.file, names), texts, strict=True):
+        for text, *stated in zip(own, *(batch[name].to_pylist() for name in names), strict=True):
+            spool.add([text], *stated)
+        spool.flush()
+    return spool.close()
 
 
 @contextmanager
@@ -133,6 +167,19 @@ def progress() -> Iterator[Any]:
         yield follow
 
 
+def _columns_at(folder: Path) -> dict[str, DiskArray]:
+    kinds: dict[str, tuple[type[np.generic], int]] = {
+        "splits": (np.int8, 1),
+        "dates": (np.int64, 1),
+        "positives": (np.int32, 2),
+        "grades": (np.int8, 1),
+        "weights": (np.float32, 1),
+        "negatives": (np.int32, 2),
+        "negative_rows": (np.int64, 1),
+    }
+    return {name: DiskArray(folder / name, *kind) for name, kind in kinds.items()}
+
+
 class _Pairs:
     """Which occurrences go together, gathered row by row."""
 
@@ -141,12 +188,7 @@ class _Pairs:
         self._rows_before = self._rows = self._used = 0
         self._skipped: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
-        self._split_column = DiskArray(folder / "splits", np.int8)
-        self._positive_column = DiskArray(folder / "positives", np.int32, 2)
-        self._grade_column = DiskArray(folder / "grades", np.int8)
-        self._weight_column = DiskArray(folder / "weights", np.float32)
-        self._negative_column = DiskArray(folder / "negatives", np.int32, 2)
-        self._row_column = DiskArray(folder / "negative_rows", np.int64)
+        self._folder, self._columns = folder, _columns_at(folder)
         self._clear()
 
     def begin_batch(self, batch: RawBatch) -> None:
@@ -157,11 +199,13 @@ class _Pairs:
 
     def add(self, row: int, record: Record, queries: "_Spool", documents: "_Spool") -> None:
         """Add the texts of a row to the two sides, and its pairs."""
-        anchors = queries.add(record.anchors, record.anchor_id, record.group)
+        anchors = queries.add(record.anchors, record.anchor_id, record.group, record.language)
         # What is no answer is not of the group of what is asked for.
-        positives = documents.add(record.positives, record.positive_id, record.document_group if record.grade else None)
-        negatives = documents.add(record.negatives, None, None)
+        group = record.document_group if record.grade else None
+        positives = documents.add(record.positives, record.positive_id, group, record.language)
+        negatives = documents.add(record.negatives, None, None, record.language)
         self._splits += [-1 if record.split is None else record.split] * len(record.anchors)
+        self._dates += [record.date or 0] * len(record.anchors)
         against = [*([] if record.grade else positives), *negatives]
         if record.grade:
             self._positives += [(anchor, positive) for anchor in anchors for positive in positives]
@@ -176,22 +220,18 @@ class _Pairs:
 
     def flush(self) -> None:
         """Write what was gathered."""
-        self._split_column.append(self._splits)
-        self._positive_column.append(self._positives)
-        self._grade_column.append(self._grades)
-        self._weight_column.append(self._weights)
-        self._negative_column.append(self._negatives)
-        self._row_column.append(self._negative_rows)
+        for name, column in self._columns.items():
+            column.append(getattr(self, f"_{name}"))
         self._clear()
 
     def intake(self, documents: Occurrences, queries: Occurrences, list_styles: dict[str, str]) -> Intake:
         """Everything."""
-        pairs = (self._positive_column, self._grade_column, self._weight_column, self._negative_column)
-        columns = (self._split_column, *pairs, self._row_column)
-        return Intake(documents, queries, *columns, self._sources, self._used, self._skipped, self._masked, list_styles)
+        said = {"sources": self._sources, "rows": self._used, "skipped": self._skipped, "masked": self._masked}
+        return Intake.at(self._folder, documents, queries, **said, list_styles=list_styles)
 
     def _clear(self) -> None:
         self._splits: list[int] = []
+        self._dates: list[int] = []
         self._positives: list[tuple[int, int]] = []
         self._grades: list[int] = []
         self._weights: list[float] = []
@@ -203,17 +243,14 @@ class _Spool:
     """One side's texts on their way to disk."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}.texts"
+        self._own = Occurrences.at(folder, name)
         # Read once or twice and deleted: speed before size.
-        self._writer = pq.ParquetWriter(self._path, _SCHEMA, compression="lz4", use_dictionary=False)
-        self._keys = DiskArray(folder / f"{name}.keys", np.uint64, 2)
-        self._norms = DiskArray(folder / f"{name}.norms", np.uint64)
-        self._group_column = DiskArray(folder / f"{name}.groups", np.uint64)
+        self._writer = pq.ParquetWriter(self._own.file, _SCHEMA, compression="lz4", use_dictionary=False)
         self._count = 0
         self._waiting: list[pa.RecordBatch] = []
         self._clear()
 
-    def add(self, texts: Sequence[str], identifier: str | None, group: str | None) -> range:
+    def add(self, texts: Sequence[str], identifier: str | None, group: str | None, language: str | None) -> range:
         """Add the texts of a row; gives their places."""
         self._texts += texts
         if identifier is None or len(texts) == 1:
@@ -221,6 +258,7 @@ class _Spool:
         else:
             self._ids += [f"{identifier}-{number}" for number in range(1, len(texts) + 1)]
         self._groups += [group] * len(texts)
+        self._languages += [language] * len(texts)
         self._count += len(texts)
         return range(self._count - len(texts), self._count)
 
@@ -228,10 +266,10 @@ class _Spool:
         """Write the texts and their keys."""
         groups = hashes_of([group or "" for group in self._groups])
         groups[[group is None for group in self._groups]] = 0
-        self._keys.append(keys_of(self._texts))
-        self._norms.append(hashes_of([normalise(text) for text in self._texts]))
-        self._group_column.append(groups)
-        self._waiting.append(pa.record_batch([self._texts, self._ids, self._groups], schema=_SCHEMA))
+        self._own.keys.append(keys_of(self._texts))
+        self._own.norms.append(hashes_of([normalise(text) for text in self._texts]))
+        self._own.groups.append(groups)
+        self._waiting.append(pa.record_batch([self._texts, self._ids, self._groups, self._languages], schema=_SCHEMA))
         if sum(batch.num_rows for batch in self._waiting) >= ROW_GROUP:
             self._write()
         self._clear()
@@ -240,7 +278,7 @@ class _Spool:
         """All that was added."""
         self._write()
         self._writer.close()
-        return Occurrences(self._path, self._keys, self._norms, self._group_column)
+        return self._own
 
     def _write(self) -> None:
         self._writer.write_table(pa.Table.from_batches(self._waiting, _SCHEMA), row_group_size=ROW_GROUP)
@@ -250,6 +288,7 @@ class _Spool:
         self._texts: list[str] = []
         self._ids: list[str | None] = []
         self._groups: list[str | None] = []
+        self._languages: list[str | None] = []
 
 
 def _limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch]:

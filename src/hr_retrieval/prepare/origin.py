@@ -1,5 +1,7 @@
 """What a data set was made from: what `dataset.json` says of it, against what is there and asked for now."""
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,15 +10,30 @@ from typing import Any
 from hr_retrieval.data.tables import stamp
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
-from hr_retrieval.prepare.readers.reader import Reader
+from hr_retrieval.prepare.readers.reader import Reader, SourceFile
+from hr_retrieval.prepare.readers.remote_file import RemoteFile, is_url
 
 
-def inputs_of(paths: Sequence[Path]) -> dict[str, Any]:
+def inputs_of(files: Sequence[SourceFile]) -> dict[str, Any]:
     """The files of a source as `dataset.json` records them."""
-    return {
-        "inputs": {str(path): sha256_of(path) for path in paths},
-        "input_stamps": {str(path): stamp(path) for path in paths},
-    }
+    # A file that changes while its content is hashed has another stamp afterwards.
+    stamps = {str(file): _stamp(file) for file in files}
+    return {"inputs": {str(file): _fingerprint(file) for file in files}, "input_stamps": stamps}
+
+
+def check_unchanged(files: Sequence[SourceFile], info: Mapping[str, Any]) -> None:
+    """Raise `UserError` if a file is not what it was before it was read, by its stamp."""
+    for file in files:
+        try:
+            changed = "has changed" if _stamp(file) != info["input_stamps"][str(file)] else None
+        except OSError:
+            changed = "is gone"
+        if changed:
+            raise UserError(
+                "a source that stays as it is while it is read",
+                f"{file}, which {changed} meanwhile",
+                "Prepare anew when nothing writes to it, or from a copy.",
+            )
 
 
 def changed_input(info: Mapping[str, Any], reader: Reader) -> str | None:
@@ -29,7 +46,7 @@ def changed_input(info: Mapping[str, Any], reader: Reader) -> str | None:
         found = {str(path): path for path in reader.inputs()}
     except UserError:
         return None
-    if found.keys() != recorded.keys() and sorted(map(sha256_of, found.values())) == sorted(recorded.values()):
+    if found.keys() != recorded.keys() and sorted(map(_fingerprint, found.values())) == sorted(recorded.values()):
         return None
     for name in recorded:
         if name not in found:
@@ -37,7 +54,7 @@ def changed_input(info: Mapping[str, Any], reader: Reader) -> str | None:
     for name, path in found.items():
         if name not in recorded:
             return f"{name} is new"
-        if stamp(path) != stamps[name] and sha256_of(path) != recorded[name]:
+        if _stamp(path) != stamps[name] and _fingerprint(path) != recorded[name]:
             return f"{name} has changed since"
     return None
 
@@ -53,8 +70,22 @@ def name_of(folder: Path, info: Mapping[str, Any]) -> str:
     return str(info.get("name", folder.name))
 
 
+def _stamp(file: SourceFile) -> list[Any]:
+    """As long as it stays, the content is taken to be the same."""
+    return file.stamp() if isinstance(file, RemoteFile) else stamp(file)
+
+
+def _fingerprint(file: SourceFile) -> str:
+    """SHA-256 of the content; of a remote file, that of its stamp, so that it need not be read twice."""
+    return (
+        hashlib.sha256(json.dumps(file.stamp()).encode()).hexdigest()
+        if isinstance(file, RemoteFile)
+        else sha256_of(file)
+    )
+
+
 def _place(reader: Mapping[str, Any]) -> tuple[Any, ...]:
     """The kind of a reader and where it reads."""
     where = reader.get("path", reader.get("folder", reader.get("url")))
     several = where if isinstance(where, list) else [] if where is None else [where]
-    return reader.get("class"), *(os.path.abspath(str(name)) for name in several)
+    return reader.get("class"), *(str(name) if is_url(name) else os.path.abspath(str(name)) for name in several)

@@ -6,7 +6,7 @@ checked and put in an old one's place; each step itself is a call.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,17 +21,22 @@ from hr_retrieval.data.rows import write_rows
 from hr_retrieval.data.tables import SCHEMA_VERSION, SPLITS, file_hashes, fingerprint_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, whole_folder, write_json
+from hr_retrieval.prepare.boilerplate import check_boilerplate, swept
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.counts import counts_of
+from hr_retrieval.prepare.dates import day_of
 from hr_retrieval.prepare.duplicates import near_duplicates
 from hr_retrieval.prepare.intake import Intake, progress, take_in
+from hr_retrieval.prepare.kept import keep_intake, keep_resolution, kept_intake, kept_resolution
+from hr_retrieval.prepare.languages import LanguageFinder
 from hr_retrieval.prepare.list_styles import propose_lists
 from hr_retrieval.prepare.masked import masked_examples
-from hr_retrieval.prepare.origin import changed_input, inputs_of, name_of, same_source
-from hr_retrieval.prepare.readers.reader import Reader
+from hr_retrieval.prepare.origin import changed_input, check_unchanged, inputs_of, name_of, same_source
+from hr_retrieval.prepare.readers.reader import Reader, SourceFile
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution, resolve
 from hr_retrieval.prepare.split import TooFewGroupsError, check_shares
+from hr_retrieval.prepare.stages import Stages
 from hr_retrieval.prepare.tidy import Tidying
 from hr_retrieval.prepare.ties import widest_tie
 from hr_retrieval.prepare.write import texts_at, write_corpus, write_dropped, write_qrels, write_queries
@@ -48,6 +53,7 @@ _SHARED_SPLIT_RULE = (
     "in the order of a hash of their smallest query and the seed"
 )
 LEAKS = ("refuse", "keep", "repair")
+_TIME_RULE = "by the latest date of each query, without earlier queries that hang together with ones of a later split"
 _STATED_SPLIT_RULE = "as the source states it"
 # What stands in the folder of a data set, the cache of training among it.
 _PARTS = {"corpus.parquet", "queries.parquet", "qrels.parquet", "rejected.parquet", "dataset.json", "rows", "tokens"}
@@ -78,6 +84,12 @@ class Preparation:
         html: whether HTML in the texts becomes plain text; see `Tidying`.
         mojibake: whether what was read in a wrong encoding is read in the right one, likewise.
         unicode: the Unicode form that texts are brought to, likewise.
+        boilerplate: `drop` leaves out of documents the sentences that stand in more than a share of
+            them, such as "equal opportunity" clauses; a document of nothing else stays.
+        boilerplate_share: of the different documents, and at least five of them.
+        languages: codes among which the language of each text is found that no column states.
+        split: `time` trains on the past and measures on the later queries, by `columns.date`; `None`
+            draws the split, or takes what a column states.
         leaks: what is done where a stated split shows validation or test queries in another split:
             `refuse` is an error, `keep` says so and leaves the split as it is published, `repair`
             leaves out what would show them: the test stays as it is, training and validation give
@@ -102,11 +114,18 @@ class Preparation:
     html: bool = False
     mojibake: bool = False
     unicode: str | None = None
+    boilerplate: str = "keep"
+    boilerplate_share: float = 0.05
+    languages: Sequence[str] | None = None
+    split: str | None = None
 
     def __post_init__(self) -> None:
         check_shares(self.validation_share, self.test_share)
         Masker(self.mask)
         self._tidying()
+        check_boilerplate(self.boilerplate, self.boilerplate_share)
+        self._languages()
+        self._check_split()
         if self.leaks not in LEAKS:
             raise UserError(f"data.leaks to be {', '.join(LEAKS)}", repr(self.leaks), "refuse is the usual one.")
         if self.near_duplicates not in ("normalised", "minhash"):
@@ -125,6 +144,9 @@ class Preparation:
     def run(self, seed: int = 1, replace: bool | str = False) -> PreparedDataset:
         """Write the data set, whole or not at all, and open it; what it replaces is kept until then.
 
+        What is read, and then what is resolved, is kept beside the folder: after a kill the next run
+        of the same options, seed and inputs goes on from there, to the same bytes.
+
         Memory: about 175 bytes a pair beside one block of texts, and files of as much again;
         `minhash` needs about 3 KB a document more.
 
@@ -140,15 +162,14 @@ class Preparation:
         folder = Path(self.folder)
         self._check_replaceable(folder, replace, seed)
         inputs = self.reader.inputs()
-        with whole_folder(folder, bool(replace)) as partial:
-            info = self._info(inputs, seed)
-            with (
-                RejectedWriter(partial / "rejected.parquet", Masker(self.mask)) as rejected,
-                TemporaryDirectory(dir=partial, prefix=".intake-") as spool,
-                rejected.named_in_errors(),
-            ):
-                intake = self._read(Path(spool), rejected)
-                info |= self._write(partial, intake, self._resolve(intake, seed), rejected)
+        info = self._info(inputs, seed)
+        with (
+            # What a database answers has no fingerprint.
+            Stages(folder, info if inputs else None) as stages,
+            whole_folder(folder, bool(replace)) as partial,
+        ):
+            with TemporaryDirectory(dir=partial, prefix=".stages-") as work:
+                info |= self._content(partial, Path(work), stages, inputs, info)
             hashes = file_hashes(partial)
             info |= {"files": hashes, "fingerprint": fingerprint_of(hashes)}
             write_rows(partial)
@@ -178,6 +199,8 @@ class Preparation:
             "html": False,
             "mojibake": False,
             "unicode": None,
+            "boilerplate": "keep",
+            "boilerplate_share": 0.05,
         }
         recorded = plain_values(later | dataset.info["options"], "data.") | {"split_seed": dataset.info["seed"]}
         wanted = plain_values(self._options(), "data.") | {"split_seed": seed}
@@ -211,7 +234,21 @@ class Preparation:
     def _tidying(self) -> Tidying:
         return Tidying(self.html, self.mojibake, self.unicode)
 
-    def _info(self, inputs: list[Path], seed: int) -> dict[str, Any]:
+    def _check_split(self) -> None:
+        if self.split not in (None, "time"):
+            raise UserError("data.split to be time or null", repr(self.split), "null draws it, or takes columns.split.")
+        dated, stated = self.columns.date is not None, self.columns.split is not None
+        if (self.split == "time") != dated or (dated and stated):
+            raise UserError(
+                "data.split=time together with data.columns.date, and without data.columns.split",
+                f"data.split={self.split}, columns.date={self.columns.date} and columns.split={self.columns.split}",
+                "Say both of the first, or neither.",
+            )
+
+    def _languages(self) -> LanguageFinder | None:
+        return None if self.languages is None else LanguageFinder(self.languages)
+
+    def _info(self, inputs: Sequence[SourceFile], seed: int) -> dict[str, Any]:
         """`dataset.json`, but for what only the rows can say."""
         return {
             "schema_version": SCHEMA_VERSION,
@@ -232,17 +269,39 @@ class Preparation:
         plain: dict[str, Any] = json.loads(json.dumps(options))
         return plain
 
-    def _read(self, spool: Path, rejected: RejectedWriter) -> Intake:
-        """All that the rows say."""
-        with progress() as follow:
-            batches = follow(self.reader.batches(self.columns.names()))
-            intake = take_in(batches, self.columns, spool, rejected, Masker(self.mask), self.max_rows, self._tidying())
-        propose_lists(intake.list_styles, self.columns)
-        if len(intake.positives.read()) == 0:
-            remedy = "Check that data.columns.* name what holds them."
-            raise UserError("rows with an anchor and a positive", "none", remedy)
-        rejected.warn(intake.rows)
-        return intake
+    def _content(
+        self, folder: Path, work: Path, stages: Stages, inputs: Sequence[SourceFile], info: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Write the tables, stage by stage; gives the counts and the split rule."""
+        read, resolved = work / "read", work / "resolved"
+        stages.fill("reading", read, lambda: self._read(read, inputs, info))
+        intake, counts, remedies = kept_intake(read)
+        with (
+            RejectedWriter(folder / "rejected.parquet", Masker(self.mask)) as rejected,
+            rejected.named_in_errors(),
+        ):
+            rejected.take_over(read / "rejected.parquet", counts, remedies)
+            propose_lists(intake.list_styles, self.columns)
+            rejected.warn(intake.rows)
+            stages.fill("splitting", resolved, lambda: keep_resolution(resolved, self._resolve(intake, info["seed"])))
+            return self._write(folder, intake, kept_resolution(resolved), rejected)
+
+    def _read(self, folder: Path, inputs: Sequence[SourceFile], info: Mapping[str, Any]) -> None:
+        """Write all that the rows say."""
+        masker = Masker(self.mask)
+        with RejectedWriter(folder / "rejected.parquet", masker) as rejected, rejected.named_in_errors():
+            with progress() as follow:
+                batches = follow(self.reader.batches(self.columns.names()))
+                sweeps = self.boilerplate == "drop"
+                intake = take_in(
+                    batches, self.columns, folder, rejected, masker, self.max_rows, self._tidying(), sweeps
+                )
+            if len(intake.positives.read()) == 0:
+                propose_lists(intake.list_styles, self.columns)
+                remedy = "Check that data.columns.* name what holds them."
+                raise UserError("rows with an anchor and a positive", "none", remedy)
+            keep_intake(folder, swept(intake, folder, self.boilerplate_share) if sweeps else intake, rejected)
+        check_unchanged(inputs, info)
 
     def _resolve(self, intake: Intake, seed: int) -> Resolution:
         """What of it is one text, one query and one pair, and the split."""
@@ -262,6 +321,7 @@ class Preparation:
                 seed,
                 self.shared_documents,
                 self.leaks == "repair",
+                self.split == "time",
             )
         except TooFewGroupsError as error:
             raise tie.named_in(error) from None
@@ -277,10 +337,11 @@ class Preparation:
     def _write(self, folder: Path, intake: Intake, resolution: Resolution, rejected: RejectedWriter) -> dict[str, Any]:
         """Write the tables; gives the counts and the split rule."""
         write_dropped(intake, resolution, rejected)
-        write_corpus(folder, intake.documents, resolution)
-        write_queries(folder, intake.queries, resolution)
+        languages = self._languages()
+        write_corpus(folder, intake.documents, resolution, languages)
+        write_queries(folder, intake.queries, resolution, languages)
         rule = self._split_rule(intake, resolution)
-        counts = counts_of(resolution, rejected.counts, intake.skipped, intake.masked)
+        counts = counts_of(resolution, intake, rejected.counts)
         count, negatives = len(resolution.documents), resolution.negatives
         positives = resolution.positives, resolution.grades, resolution.weights if self.columns.weight else None
         # The ids of both tables come into memory next.
@@ -290,6 +351,9 @@ class Preparation:
 
     def _split_rule(self, intake: Intake, resolution: Resolution) -> str:
         """How the queries were split; what a stated split lacks is said aloud."""
+        if resolution.borders:
+            borders = ", ".join(f"{name} from {day_of(border)}" for name, border in resolution.borders.items())
+            return f"{_TIME_RULE}: {borders} on"
         rule = _SHARED_SPLIT_RULE if self.shared_documents else _SPLIT_RULE
         if self.columns.split is None:
             return rule

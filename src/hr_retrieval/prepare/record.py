@@ -3,17 +3,22 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hr_retrieval.data.tables import MOST_RELEVANT, SPLITS
-from hr_retrieval.prepare.clean import clean, is_missing, values_of
+from hr_retrieval.prepare.clean import clean, clean_lines, is_missing, values_of
 from hr_retrieval.prepare.columns import JOINT, Columns, several
+from hr_retrieval.prepare.dates import EXPECTED, seconds_of
 from hr_retrieval.prepare.tidy import UNTOUCHED, Tidying
 from hr_retrieval.privacy.masker import MASKED, Masker
 
 _SPLITS: dict[str, int] = dict(SPLITS.items()) | dict.fromkeys(("valid", "val", "dev"), SPLITS["validation"])
+# As BCP 47 writes languages: ru, pt-BR, zh-Hans.
+_TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
+# No advert and no résumé is as long, and what looks for names in a text takes longer than in pieces.
+_LONGEST = 1 << 18
 _WORD = re.compile(r"[^\W_]")
 
 
@@ -26,6 +31,8 @@ class Record:
         document_group: of the documents: the same, or what they are related by if a column states
             that, in words that are no query's group.
         split: 0 train, 1 validation, 2 test; `None` if no column states it.
+        date: in seconds since 1970; `None` if no column states it.
+        language: tag of its texts in small letters; `None` if none is stated.
         grade: of the positives, 0 to 3; 0 says that they are no answers.
         weight: of the row's pairs, above 0.
         skipped: why values were left out beside others that are used: empty ones of a list, say.
@@ -40,6 +47,8 @@ class Record:
     anchor_id: str | None
     positive_id: str | None
     split: int | None
+    date: int | None = None
+    language: str | None = None
     grade: int = 1
     weight: float = 1.0
     skipped: list[str] = field(default_factory=list)
@@ -47,7 +56,12 @@ class Record:
 
 
 def read_record(
-    row: Mapping[str, Any], columns: Columns, masker: Masker, tidying: Tidying = UNTOUCHED, corpus_only: bool = False
+    row: Mapping[str, Any],
+    columns: Columns,
+    masker: Masker,
+    tidying: Tidying = UNTOUCHED,
+    corpus_only: bool = False,
+    lines: bool = False,
 ) -> Record | str:
     """Read a row, or say why it cannot be used.
 
@@ -56,12 +70,21 @@ def read_record(
             would be one.
         tidying: what is mended in the texts first.
         corpus_only: whether the row only brings documents, and so needs no anchor.
+        lines: whether the lines of documents stay apart, for what looks at them next.
     """
     split: int | None = None
     if columns.split is not None and not corpus_only:
         split = split_number(row[columns.split])
         if split is None:
             return f"{columns.split}: not train, validation or test"
+    date: int | None = None
+    if columns.date is not None and not corpus_only:
+        date = seconds_of(row[columns.date], columns.date_format)
+        if date is None:
+            return f"{columns.date}: {'missing' if is_missing(row[columns.date]) else EXPECTED}"
+    language = None if columns.language is None else _name(row[columns.language], columns)
+    if language is not None and not _TAG.fullmatch(language):
+        return f"{columns.language}: no tag of a language"
     grade, weight = 1, 1.0
     if columns.relevance is not None and not corpus_only:
         found = number_of(row[columns.relevance])
@@ -75,14 +98,16 @@ def read_record(
         weight = found
     masked: Counter[str] = Counter()
 
-    def texts(names: str | Sequence[str] | None) -> tuple[list[str], list[str]]:
-        return _texts(row, several(names), columns, masker, masked, tidying)
+    def texts(names: str | Sequence[str] | None, cleaned: Callable[[str], str]) -> tuple[list[str], list[str]]:
+        return _texts(row, several(names), columns, lambda text: cleaned(masker.masked(tidying(text), masked)))
 
-    anchors, anchor_faults = texts(columns.anchor)
+    cleaned = clean_lines if lines else clean
+
+    anchors, anchor_faults = texts(columns.anchor, clean)
     if not anchors and not corpus_only:
         return anchor_faults[0]
-    positives, positive_faults = texts(columns.positive)
-    negatives, negative_faults = texts(columns.negative)
+    positives, positive_faults = texts(columns.positive, cleaned)
+    negatives, negative_faults = texts(columns.negative, cleaned)
     if not positives and not negatives:
         return positive_faults[0]
     group, related, anchor_id, positive_id = (
@@ -119,6 +144,8 @@ def read_record(
         anchor_id,
         positive_id,
         split,
+        date,
+        language and language.lower(),
         grade,
         weight,
         skipped,
@@ -142,14 +169,13 @@ def number_of(value: Any) -> float | None:
 
 
 def _texts(
-    row: Mapping[str, Any],
-    names: Sequence[str],
-    columns: Columns,
-    masker: Masker,
-    masked: Counter[str],
-    tidying: Tidying,
+    row: Mapping[str, Any], names: Sequence[str], columns: Columns, made: Callable[[str], str]
 ) -> tuple[list[str], list[str]]:
-    """The distinct texts of the named columns in order, and what is wrong with the other values."""
+    """The distinct texts of the named columns in order, and what is wrong with the other values.
+
+    Args:
+        made: masks and cleans a text.
+    """
     texts: dict[str, None] = {}
     faults: list[str] = []
     for name in names:
@@ -161,8 +187,11 @@ def _texts(
             if not isinstance(value, str):
                 faults.append(f"{name}: not a text")
                 continue
+            if len(value) > _LONGEST:
+                faults.append(f"{name}: longer than {_LONGEST:,} characters")
+                continue
             # Before the lines become one: a name stands on the first.
-            text = clean(masker.masked(tidying(value), masked))
+            text = made(value)
             placeholder = columns.placeholders.get(text.casefold())
             if placeholder is not None:
                 faults.append(f"{name}: the placeholder {placeholder}")

@@ -19,6 +19,8 @@ from hr_retrieval.privacy.masker import Masker
 
 log = logging.getLogger(__name__)
 
+# Characters of a row that are kept.
+_SHOWN = 1 << 16
 # The share of the rows from which their rejection is an alarm.
 _MANY = 0.05
 
@@ -51,11 +53,18 @@ class RejectedWriter:
             self.remedies.setdefault(row.reason, row.remedy)
         rows = [
             {name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names}
-            | {"content": _writable(self._masker.masked(row.content))}
+            | {"content": _writable(self._masker.masked(row.content[:_SHOWN]))}
             for row in rejected
         ]
         if rows:
             self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["rejected"]))
+
+    def take_over(self, path: Path, counts: Counter[str], remedies: dict[str, str]) -> None:
+        """Begin with the rows that another writer wrote."""
+        self.counts, self.remedies = counts, remedies
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                self._writer.write_batch(batch)
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:

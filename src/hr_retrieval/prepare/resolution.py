@@ -1,7 +1,7 @@
 """What is one text, one query, one pair and one split: worked out from keys alone."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,15 @@ from hr_retrieval.data.keys import Distinct, distinct_numbers, mix
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.disk_array import stored
 from hr_retrieval.prepare.intake import Intake, Occurrences
-from hr_retrieval.prepare.split import alone, count_leaks, draw_split, join, shown_by_none
+from hr_retrieval.prepare.split import (
+    TooFewGroupsError,
+    alone,
+    count_leaks,
+    draw_split,
+    join,
+    shown_by_none,
+    split_by_time,
+)
 
 # PairNumbers that are looked at together.
 _BLOCK = 1 << 22
@@ -56,6 +64,7 @@ class Resolution:
         leaks: queries for validation or test that share a text or group with another split; only a
             stated split has any.
         repaired: queries left out because they would show measured ones.
+        borders: of a split by time, the date from which each later split is.
     """
 
     documents: Side
@@ -70,6 +79,7 @@ class Resolution:
     merged: dict[str, int]
     leaks: int
     repaired: int = 0
+    borders: dict[str, int] = field(default_factory=dict)
 
 
 def resolve(
@@ -82,6 +92,7 @@ def resolve(
     seed: int,
     shared_documents: bool = False,
     repair: bool = False,
+    by_time: bool = False,
 ) -> Resolution:
     """Merge what is repeated, drop negatives that contradict, find near-duplicates, split.
 
@@ -95,6 +106,11 @@ def resolve(
             answers them.
         repair: whether a stated split loses the queries of training and validation that hang
             together with ones for test, and those of training that do with ones for validation.
+        by_time: whether the dates split the queries, each by its latest; what hangs together with a
+            query of a later split is left out of the earlier one, as by `repair`.
+
+    Raises:
+        TooFewGroupsError: a split would be empty.
     """
     documents, document_codes = _documents(intake)
     count = len(documents)
@@ -106,6 +122,7 @@ def resolve(
     clusters = _clusters(documents, clusterer)
     stated = _pair_numbers(intake.positives.read(), query_codes, document_codes, count)
     negative = _pair_numbers(intake.negatives.read(), query_codes, document_codes, count)
+    dates = _latest(intake.dates.read(), query_codes, len(queries)) if by_time else None
     del query_codes, document_codes
     positives = distinct_numbers(stated)
     merged["pairs"] = len(stated) - len(positives)
@@ -114,25 +131,45 @@ def resolve(
     negatives, dropped, repeated = _negatives(negative, positives, documents)
     merged["pairs"] += repeated
     component = _components(documents, queries, clusters, positives[:0] if shared_documents else positives)
-    if split_stated:
+    borders: dict[str, int] = {}
+    if dates is not None:
+        splits, borders = split_by_time(dates, validation_share, test_share)
+    elif split_stated:
         splits = intake.splits.read()[queries.places]
         rest = splits == SPLITS["train"]
         if validation_share and rest.any() and not (splits == SPLITS["validation"]).any():
             splits[rest] = draw_split(component[rest], queries.norms[rest], validation_share, 0.0, seed)
-        if repair:
-            kept = shown_by_none(component, splits)
-            return _without_queries(
-                Resolution(
-                    documents, queries, clusters, splits, positives, grades, weights, negatives, dropped, merged, 0
-                ),
-                kept,
-            )
-        leaks = count_leaks(component, splits)
     else:
-        splits, leaks = draw_split(component, queries.norms, validation_share, test_share, seed), 0
-    return Resolution(
-        documents, queries, clusters, splits, positives, grades, weights, negatives, dropped, merged, leaks
+        splits = draw_split(component, queries.norms, validation_share, test_share, seed)
+    found = Resolution(
+        documents, queries, clusters, splits, positives, grades, weights, negatives, dropped, merged, 0, borders=borders
     )
+    if dates is not None:
+        return _without_queries(found, _filled(shown_by_none(component, splits), splits, borders))
+    if split_stated and repair:
+        return _without_queries(found, shown_by_none(component, splits))
+    return replace(found, leaks=count_leaks(component, splits)) if split_stated else found
+
+
+def _latest(dates: Places, query_codes: Codes, count: int) -> Places:
+    """The latest date of each query."""
+    latest = np.full(count, np.iinfo(np.int64).min)
+    used = query_codes >= 0
+    np.maximum.at(latest, query_codes[used], dates[used])
+    return latest
+
+
+def _filled(kept: Mask, splits: Splits, borders: dict[str, int]) -> Mask:
+    """The same queries, if there is one in each split that is wanted."""
+    for name, number in SPLITS.items():
+        if (name == "train" or name in borders) and not (kept & (splits == number)).any():
+            raise TooFewGroupsError(
+                f"queries for {name} that do not hang together with later ones",
+                f"none of {int((splits == number).sum()):,} by their dates",
+                "Give rows of more dates, change the shares, or map data.columns.group to a finer column. Where documents are "
+                "few and shared by design, as skills are, set data.shared_documents=true.",
+            )
+    return kept
 
 
 def _without_queries(resolution: Resolution, kept: Mask) -> Resolution:

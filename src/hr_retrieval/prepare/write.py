@@ -1,7 +1,7 @@
 """What was resolved as `corpus.parquet`, `queries.parquet` and `qrels.parquet`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from hr_retrieval.prepare.readers.reader import Rejected
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution
 
+# Finds the languages of texts, if anything does.
+Languages = Callable[[Sequence[str]], list[str]] | None
 
-def write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution) -> None:
+
+def write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution, languages: Languages) -> None:
     """Write the documents; those of a cluster share the name of its first one's text."""
     documents, clusters = resolution.documents, resolution.clusters
     sizes = np.bincount(clusters)
@@ -34,16 +37,24 @@ def write_corpus(folder: Path, occurrences: Occurrences, resolution: Resolution)
                 f"t{name:016x}" if size > 1 else None
                 for name, size in zip(names, sizes[clusters[rows]].tolist(), strict=True)
             ]
-            write([*_identified(batch, documents.groups[rows], documents.hashes[rows], "d"), duplicates])
+            write(
+                [
+                    *_identified(batch, documents.groups[rows], documents.hashes[rows], "d"),
+                    duplicates,
+                    _tags(batch, languages),
+                ]
+            )
 
 
-def write_queries(folder: Path, occurrences: Occurrences, resolution: Resolution) -> None:
+def write_queries(folder: Path, occurrences: Occurrences, resolution: Resolution, languages: Languages) -> None:
     """Write the queries and their splits."""
     queries, names = resolution.queries, list(SPLITS)
     with _writer(folder, "queries") as write:
         for rows, batch in _chosen(occurrences, queries.places):
             splits = [names[number] for number in resolution.splits[rows]]
-            write([*_identified(batch, queries.groups[rows], queries.hashes[rows], "q"), splits])
+            write(
+                [*_identified(batch, queries.groups[rows], queries.hashes[rows], "q"), splits, _tags(batch, languages)]
+            )
 
 
 def write_qrels(
@@ -104,7 +115,7 @@ def texts_at(occurrences: Occurrences, places: Places) -> Iterator[list[str]]:
 def _chosen(occurrences: Occurrences, places: Places) -> Iterator[tuple[slice, pa.RecordBatch]]:
     """The occurrences at ascending places, block by block, and which part of `places` each block is."""
     begin = done = 0
-    for batch in column_batches(occurrences.file, ["text", "id", "group"]):
+    for batch in column_batches(occurrences.file, ["text", "id", "group", "language"]):
         upto = int(np.searchsorted(places, begin + batch.num_rows))
         if upto > done:
             yield slice(done, upto), batch.take(pa.array(places[done:upto] - begin))
@@ -124,6 +135,17 @@ def _identified(batch: pa.RecordBatch, group_hashes: Hashes, hashes: Hashes, let
         for name, number in zip(batch.column("group").to_pylist(), group_hashes.tolist(), strict=True)
     ]
     return [pa.array(ids, pa.string()), batch.column("text"), groups]
+
+
+def _tags(batch: pa.RecordBatch, languages: Languages) -> list[str | None]:
+    """The languages of a block: as stated, or else as found."""
+    stated: list[str | None] = batch.column("language").to_pylist()
+    missing = [place for place, tag in enumerate(stated) if tag is None]
+    if languages is not None and missing:
+        texts = batch.column("text").to_pylist()
+        for place, tag in zip(missing, languages([texts[place] for place in missing]), strict=True):
+            stated[place] = tag
+    return stated
 
 
 def _ids(folder: Path, table: str, column: str) -> pa.LargeStringArray:

@@ -2,7 +2,6 @@
 
 import builtins
 import functools
-import gzip
 import os
 import pickle
 from pathlib import Path
@@ -111,13 +110,13 @@ def test_broken_streams(tmp_path: Path, content: bytes) -> None:
         read_frame(tmp_path / "train.pkl")
 
 
-def test_other_contents_and_compressed_files(tmp_path: Path) -> None:
+def test_other_contents_and_archives(tmp_path: Path) -> None:
     (tmp_path / "list.pkl").write_bytes(pickle.dumps(["a", "b"]))
     with pytest.raises(UserError, match="a list"):
         read_frame(tmp_path / "list.pkl")
-    (tmp_path / "train.pkl.gz").write_bytes(gzip.compress(pickle.dumps(FRAME)))
-    with pytest.raises(UserError, match=r"which is gzip\. Unpack"):
-        read_frame(tmp_path / "train.pkl.gz")
+    FRAME.to_pickle(tmp_path / "train.zip")
+    with pytest.raises(UserError, match=r"which is a zip archive.*Unpack"):
+        read_frame(tmp_path / "train.zip")
 
 
 def test_numbered_columns_of_a_frame(tmp_path: Path) -> None:

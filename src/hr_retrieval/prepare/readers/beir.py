@@ -14,6 +14,7 @@ from hr_retrieval.data.arrays import Hashes, Mask, Rows
 from hr_retrieval.data.keys import Index, keys_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.json_lines import json_row
+from hr_retrieval.prepare.readers.packing import packing
 from hr_retrieval.prepare.readers.reader import (
     BATCH_ROWS,
     RawBatch,
@@ -185,6 +186,9 @@ class _Lines:
 def _identified(file: Path, encoding: str, errors: str) -> Iterator[tuple[int, Mapping[str, Any] | Unreadable | None]]:
     """Each line with its offset: an object with an `_id`, or why it is none."""
     check_text(file, encoding, errors)
+    if packing(file):
+        # Its lines are read in the order of the judgements.
+        raise UserError(f"plain text in {file}", f"{packing(file)}", "Unpack it first.")
     with readable(file, "JSON lines"), file.open("rb") as data:
         offset = 0
         while line := data.readline():

@@ -7,7 +7,6 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hr_retrieval.errors import UserError
@@ -17,6 +16,7 @@ from hr_retrieval.prepare.readers.reader import (
     FilesReader,
     RawBatch,
     Rejected,
+    SourceFile,
     Unreadable,
     check_columns,
 )
@@ -65,6 +65,7 @@ class CsvReader(FilesReader):
     skip: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("delimiter", "encoding", "quote", "escape"):
             value = getattr(self, name)
             object.__setattr__(self, name, "" if value is None else str(value))
@@ -98,7 +99,7 @@ class CsvReader(FilesReader):
     def _separator(self) -> str:
         return "\t" if self.delimiter == "\\t" else self.delimiter
 
-    def names(self, file: Path) -> list[str]:
+    def names(self, file: SourceFile) -> list[str]:
         """The names of the columns."""
         first = next(self._records(file), [])
         if isinstance(first, Unreadable):
@@ -120,7 +121,7 @@ class CsvReader(FilesReader):
             "stand before them: data.reader.skip=1."
         )
 
-    def _read(self, file: Path, wanted: Sequence[str]) -> Iterator[RawBatch]:
+    def _read(self, file: SourceFile, wanted: Sequence[str]) -> Iterator[RawBatch]:
         header = self.names(file)
         places = {name: header.index(name) for name in wanted}
         numbered = enumerate(itertools.islice(self._records(file), int(self.header), None))
@@ -138,7 +139,7 @@ class CsvReader(FilesReader):
                     rejected.append(Rejected(str(file), row, reason, content, self._quote_remedy(content)))
             yield RawBatch(str(file), rows, values, rejected)
 
-    def _records(self, file: Path) -> Iterator[list[str] | Unreadable]:
+    def _records(self, file: SourceFile) -> Iterator[list[str] | Unreadable]:
         csv.field_size_limit(_LONGEST_CELL)
         lines = _RecordLines(self._lines(file))
         records = self._parser(lines)
@@ -158,7 +159,7 @@ class CsvReader(FilesReader):
             else:
                 yield cells
 
-    def _lines(self, file: Path) -> Iterator[str]:
+    def _lines(self, file: SourceFile) -> Iterator[str]:
         lines = itertools.islice(text_lines(file, self.encoding, self.errors), self.skip, None)
         if not self.escape:
             return lines

@@ -1,20 +1,22 @@
 """Vacancies of hh.ru: what its API answers, and CSV exports of the same fields (https://api.hh.ru/openapi)."""
 
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.clean import bracketed
 from hr_retrieval.prepare.readers.csv import CsvReader
 from hr_retrieval.prepare.readers.json_lines import json_rows
+from hr_retrieval.prepare.readers.packing import plain_suffix, unpacked
 from hr_retrieval.prepare.readers.reader import (
     BATCH_ROWS,
     RawBatch,
+    SourceFile,
     check_columns,
     readable,
     sorted_out,
@@ -22,16 +24,17 @@ from hr_retrieval.prepare.readers.reader import (
 from hr_retrieval.prepare.readers.text_files import TextFiles
 from hr_retrieval.prepare.tidy import Tidying
 
-_COLUMNS = ("vacancy_id", "title", "description", "skills")
+_COLUMNS = ("vacancy_id", "title", "description", "skills", "published_at")
 # The fields of a vacancy beside its name; exports also flatten what the API nests.
 _FLAT = ("snippet.requirement", "snippet.responsibility", "snippet_requirement", "snippet_responsibility")
-_OTHERS = ("id", "description", "snippet", "key_skills", *_FLAT)
+_OTHERS = ("id", "description", "snippet", "key_skills", "published_at", *_FLAT)
 _WITHOUT_HTML = Tidying(html=True)
 
 
 @dataclass(frozen=True)
 class HhReader(TextFiles):
-    """Vacancies as rows with the columns `vacancy_id`, `title`, `description` and `skills` (a list).
+    """Vacancies as rows with the columns `vacancy_id`, `title`, `description`, `skills` (a list)
+    and `published_at`.
 
     The description is the text of `description`, without HTML; of a vacancy that has none, as in
     lists of search results, it is what the snippet says of duties and requirements.
@@ -58,9 +61,9 @@ class HhReader(TextFiles):
                         values.append({name: own[name] for name in wanted})
                 yield RawBatch(batch.source, rows, values, batch.rejected)
 
-    def _read(self, file: Path) -> Iterator[RawBatch]:
+    def _read(self, file: SourceFile) -> Iterator[RawBatch]:
         """What stands in a file: vacancies and pages of them, as the API names their fields."""
-        if file.suffix.casefold() != ".csv":
+        if plain_suffix(file) != ".csv":
             yield from _json_batches(file, str(self.encoding), self.errors)
             return
         reader = CsvReader(str(file), self.delimiter, self.encoding, self.errors)
@@ -69,7 +72,7 @@ class HhReader(TextFiles):
         yield from reader.batches(["name", *(name for name in _OTHERS if name in header)])
 
 
-def _json_batches(file: Path, encoding: str, errors: str) -> Iterator[RawBatch]:
+def _json_batches(file: SourceFile, encoding: str, errors: str) -> Iterator[RawBatch]:
     numbered = enumerate([page] if (page := _page(file, encoding)) else json_rows(file, encoding, errors))
     found = False
     while block := list(islice(numbered, BATCH_ROWS)):
@@ -81,13 +84,13 @@ def _json_batches(file: Path, encoding: str, errors: str) -> Iterator[RawBatch]:
         raise UserError(f"vacancies of hh.ru in {file}", came, "Save what the API answers, as it is.")
 
 
-def _page(file: Path, encoding: str) -> Mapping[str, Any] | None:
+def _page(file: SourceFile, encoding: str) -> Mapping[str, Any] | None:
     """The one object of a file that spreads over several lines, as programs write it for people to read."""
-    with readable(file, "a text file"), file.open(encoding=encoding, errors="replace") as lines:
-        if lines.readline().strip().removeprefix("\ufeff") != "{":
+    with readable(file, "a text file"), io.TextIOWrapper(unpacked(file), encoding, "replace") as lines:
+        first = lines.readline().removeprefix("\ufeff")
+        if first.strip() != "{":
             return None
-        lines.seek(0)
-        text = lines.read().removeprefix("\ufeff")
+        text = first + lines.read()
     try:
         content: Mapping[str, Any] = json.loads(text)
     except ValueError as error:
@@ -111,6 +114,7 @@ def _row(vacancy: Mapping[str, Any]) -> dict[str, Any]:
         "title": plain_text(vacancy.get("name")),
         "description": description,
         "skills": _skills(vacancy.get("key_skills")),
+        "published_at": vacancy.get("published_at"),
     }
 
 

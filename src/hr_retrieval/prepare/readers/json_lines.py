@@ -4,11 +4,10 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, Unreadable, check_columns, sorted_out
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, SourceFile, Unreadable, check_columns, sorted_out
 from hr_retrieval.prepare.readers.text_files import BROKEN, TextFiles, broken, text_lines
 
 
@@ -32,7 +31,7 @@ class JsonLinesReader(TextFiles):
                 yield RawBatch(str(file), [row for row, _ in kept], values, rejected)
 
 
-def json_rows(file: Path, encoding: str, errors: str) -> Iterator[Mapping[str, Any] | Unreadable | None]:
+def json_rows(file: SourceFile, encoding: str, errors: str) -> Iterator[Mapping[str, Any] | Unreadable | None]:
     """The objects of a file of JSON lines, or of one JSON array; `None` for a blank line.
 
     Raises:
@@ -77,7 +76,7 @@ def _no_object(content: str) -> Unreadable:
     return Unreadable("not a JSON object", content, remedy)
 
 
-def _elements(file: Path, lines: Iterator[str]) -> Iterator[Any]:
+def _elements(file: SourceFile, lines: Iterator[str]) -> Iterator[Any]:
     """The elements of one JSON array, each parsed as soon as its lines are there."""
     decoder = json.JSONDecoder()
     text, place, count = next(lines).lstrip(), 1, 0
@@ -101,7 +100,7 @@ def _elements(file: Path, lines: Iterator[str]) -> Iterator[Any]:
         count += 1
 
 
-def _broken_array(file: Path, count: int, fault: str) -> UserError:
+def _broken_array(file: SourceFile, count: int, fault: str) -> UserError:
     return UserError(
         f"a JSON array of objects in {file}",
         f"element {count}: {fault}",

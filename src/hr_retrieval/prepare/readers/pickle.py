@@ -4,14 +4,14 @@ import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, check_columns, readable
+from hr_retrieval.prepare.readers.packing import unpacked
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, SourceFile, check_columns, readable
 from hr_retrieval.prepare.readers.text_files import other_kind
 
 # Where today's pandas and numpy keep what a frame is pickled as, and under which modules older ones
@@ -86,17 +86,17 @@ class PickleReader(FilesReader):
                 yield RawBatch(str(file), range(begin, begin + len(part)), values)
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """Read a DataFrame that `DataFrame.to_pickle` wrote, uncompressed.
+def read_frame(path: SourceFile) -> pd.DataFrame:
+    """Read a DataFrame that `DataFrame.to_pickle` wrote.
 
     Raises:
         UserError: the stream asks for anything that a frame of texts and numbers does not need
-            (nothing of it is run), is broken or compressed, or holds something else.
+            (nothing of it is run), is broken or an archive, or holds something else.
     """
     kind = other_kind(path)
     if kind:
-        raise UserError("an uncompressed pickle", f"{path}, which is {kind[0]}", kind[1])
-    with path.open("rb") as file:
+        raise UserError("a pickle", f"{path}, which is {kind[0]}", kind[1])
+    with unpacked(path) as file:
         try:
             frame = _FrameUnpickler(file).load()
         except _BROKEN as error:

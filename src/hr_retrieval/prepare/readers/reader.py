@@ -10,9 +10,12 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import pyarrow as pa
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.readers.remote_file import RemoteFile, check_url, is_url, remote_files
 
 Row = TypeVar("Row")
 
+# What a reader opens for bytes.
+SourceFile = Path | RemoteFile
 BATCH_ROWS = 2048
 MAP_COLUMNS = "Map data.columns.* to the columns of the file."
 
@@ -52,7 +55,7 @@ class Rejected:
     remedy: str = ""
 
     @classmethod
-    def of(cls, source: Path, row: int, piece: Unreadable) -> "Rejected":
+    def of(cls, source: SourceFile, row: int, piece: Unreadable) -> "Rejected":
         """A piece of a file that is no row."""
         return cls(str(source), row, piece.reason, piece.content, piece.remedy)
 
@@ -80,7 +83,7 @@ class RawBatch:
 class Reader(Protocol):
     """A source of rows."""
 
-    def inputs(self) -> list[Path]:
+    def inputs(self) -> Sequence[SourceFile]:
         """The files that are read, for their checksums."""
         ...
 
@@ -99,17 +102,22 @@ class FilesReader:
     """A reader of files.
 
     Args:
-        path: a file, a folder, a glob pattern or a list of them.
+        path: a file, a folder, a glob pattern or a list of them; or URLs, see `RemoteFile`.
     """
 
     path: str | Sequence[str]
 
-    def inputs(self) -> list[Path]:
+    def __post_init__(self) -> None:
+        for name in self.path if isinstance(self.path, list | tuple) else (self.path,):
+            if is_url(name):
+                check_url(str(name))
+
+    def inputs(self) -> list[SourceFile]:
         """The files."""
         return find_files(self.path)
 
 
-def find_files(path: str | Sequence[str]) -> list[Path]:
+def find_files(path: str | Sequence[str]) -> list[SourceFile]:
     """The files that a path, a folder, a glob pattern or a list of them names, each once, in sorted order within each.
 
     Of a folder these are all files below it but those whose name, or whose folder's, begins with a
@@ -118,8 +126,11 @@ def find_files(path: str | Sequence[str]) -> list[Path]:
     Raises:
         UserError: one of them names no file.
     """
-    files: dict[Path, None] = {}
+    files: dict[SourceFile, None] = {}
     for name in (path,) if not isinstance(path, list | tuple) else path:
+        if is_url(name):
+            files.update(dict.fromkeys(remote_files(str(name))))
+            continue
         found = [Path(str(name))]
         if not found[0].exists():
             found = sorted(map(Path, glob.glob(str(name), recursive=True)))
@@ -131,7 +142,7 @@ def find_files(path: str | Sequence[str]) -> list[Path]:
     return list(files)
 
 
-def check_columns(file: Path, found: Sequence[str], wanted: Sequence[str], remedy: str = MAP_COLUMNS) -> None:
+def check_columns(file: SourceFile, found: Sequence[str], wanted: Sequence[str], remedy: str = MAP_COLUMNS) -> None:
     """Raise `UserError` if a wanted column is missing or stands twice."""
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -146,7 +157,7 @@ def check_columns(file: Path, found: Sequence[str], wanted: Sequence[str], remed
 
 
 @contextmanager
-def readable(file: Path, kind: str) -> Iterator[None]:
+def readable(file: SourceFile, kind: str) -> Iterator[None]:
     """Turn what the system and the libraries raise while a file is read into one message.
 
     Args:
@@ -162,7 +173,7 @@ def readable(file: Path, kind: str) -> Iterator[None]:
 
 
 def sorted_out(
-    file: Path, block: Iterable[tuple[int, Row | Unreadable | None]]
+    file: SourceFile, block: Iterable[tuple[int, Row | Unreadable | None]]
 ) -> tuple[list[tuple[int, Row]], list[Rejected]]:
     """What of numbered lines is a row, and what is rejected; a blank line, `None`, is neither."""
     rejected = [Rejected.of(file, row, line) for row, line in block if isinstance(line, Unreadable)]

@@ -1,13 +1,14 @@
 """Text files as lines: their encoding, their broken bytes, and what a file is that is no text."""
 
 import codecs
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.readers.reader import FilesReader, Unreadable, readable
+from hr_retrieval.prepare.readers.packing import unpacked
+from hr_retrieval.prepare.readers.reader import FilesReader, SourceFile, Unreadable, readable
 
 # What stands for broken bytes where their row is to be rejected: no text that decodes holds it.
 BROKEN = "\udfff"
@@ -17,10 +18,6 @@ codecs.register_error("hr_retrieval.mark", lambda error: (BROKEN, getattr(error,
 
 # How files begin that are often given for text.
 _OTHER_KINDS = {
-    b"\x1f\x8b": ("gzip", "Unpack it first."),
-    b"BZh": ("bzip2", "Unpack it first."),
-    b"\x28\xb5\x2f\xfd": ("zstd", "Unpack it first."),
-    b"\xfd7zXZ": ("xz", "Unpack it first."),
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "Unpack it first, or save the sheet as CSV."),
     b"\xd0\xcf\x11\xe0": ("an Excel workbook", "Save the sheet as CSV."),
     b"PAR1": ("Parquet", "Say data=parquet."),
@@ -33,9 +30,9 @@ _CYRILLIC = ("cp1251", "koi8-r", "cp866")
 _TELLING = 20
 
 
-def other_kind(file: Path) -> tuple[str, str] | None:
-    """What a file is that is compressed or otherwise no plain data, and what helps; `None` for all others."""
-    with readable(file, "a file"), file.open("rb") as data:
+def other_kind(file: SourceFile) -> tuple[str, str] | None:
+    """What a file is that is an archive or otherwise no plain data, and what helps; `None` for all others."""
+    with readable(file, "a file"), unpacked(file) as data:
         start = data.read(32)
     return next((kind for magic, kind in _OTHER_KINDS.items() if start.startswith(magic)), None)
 
@@ -66,11 +63,12 @@ class TextFiles(FilesReader):
     errors: str = "strict"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "encoding", str(self.encoding))
         check_encoding(self.encoding, self.errors)
 
 
-def text_lines(file: Path, encoding: str, errors: str) -> Iterator[str]:
+def text_lines(file: SourceFile, encoding: str, errors: str) -> Iterator[str]:
     """The lines with their ends, without a byte order mark.
 
     Args:
@@ -83,7 +81,7 @@ def text_lines(file: Path, encoding: str, errors: str) -> Iterator[str]:
     check_text(file, encoding, errors)
     with (
         readable(file, "a text file"),
-        file.open(encoding=encoding, errors=_HANDLERS[errors], newline="") as lines,
+        io.TextIOWrapper(unpacked(file), encoding, _HANDLERS[errors], newline="") as lines,
     ):
         try:
             first = next(lines, "").removeprefix("\ufeff")
@@ -94,12 +92,12 @@ def text_lines(file: Path, encoding: str, errors: str) -> Iterator[str]:
             raise undecodable(file, encoding) from None
 
 
-def check_text(file: Path, encoding: str, errors: str) -> None:
+def check_text(file: SourceFile, encoding: str, errors: str) -> None:
     """Raise `UserError` if the beginning shows that the file is no text, or that its encoding is another one."""
     kind = other_kind(file)
     if kind:
         raise UserError(f"text in {file}", kind[0], kind[1])
-    with readable(file, "a text file"), file.open("rb") as data:
+    with readable(file, "a text file"), unpacked(file) as data:
         start = data.read(_SAMPLE)
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         if start and b"\0" not in start:
@@ -119,14 +117,14 @@ def check_text(file: Path, encoding: str, errors: str) -> None:
         raise _other_encoding(file, encoding, f"utf-8 in {sound} of the first {spoken} lines beyond ASCII", "utf-8")
 
 
-def undecodable(file: Path, encoding: str) -> UserError:
+def undecodable(file: SourceFile, encoding: str) -> UserError:
     """The error for a file that is not in the encoding: the first byte that is wrong, and which encoding it may be."""
     offset, value = _first_broken(file, encoding)
     came = f"byte 0x{value.hex()} at offset {offset}" if value else f"no text of it at offset {offset}"
     if codecs.lookup(encoding).name == "utf-16" and offset == 0:
         remedy = "Without a byte order mark the order must be said: data.reader.encoding=utf-16-le (or utf-16-be)."
         return UserError(f"{file} to be {encoding}", came, remedy)
-    with file.open("rb") as data:
+    with unpacked(file) as data:
         lines, spoken, sound = _utf8_lines(iter(lambda: b"".join(data.readlines(_SAMPLE)), b""))
     if sound:
         came += f", while {sound:,} of the {spoken:,} lines beyond ASCII are utf-8"
@@ -143,7 +141,7 @@ def undecodable(file: Path, encoding: str) -> UserError:
     return UserError(f"{file} to be {encoding}", came, " ".join(advice))
 
 
-def decoded(file: Path, offset: int, line: bytes, encoding: str, errors: str) -> str:
+def decoded(file: SourceFile, offset: int, line: bytes, encoding: str, errors: str) -> str:
     """The line at that offset of the file; a byte order mark at its beginning is none of it."""
     try:
         text = line.decode(encoding, _HANDLERS[errors])
@@ -178,10 +176,10 @@ def _utf8_lines(blocks: Iterable[bytes]) -> tuple[int, int, int]:
     return lines, spoken, sound
 
 
-def _first_broken(file: Path, encoding: str) -> tuple[int, bytes]:
+def _first_broken(file: SourceFile, encoding: str) -> tuple[int, bytes]:
     decoder = codecs.getincrementaldecoder(encoding)()
     offset = 0
-    with file.open("rb") as data:
+    with unpacked(file) as data:
         while True:
             block = data.read(_SAMPLE)
             pending = len(decoder.getstate()[0])
@@ -196,12 +194,12 @@ def _first_broken(file: Path, encoding: str) -> tuple[int, bytes]:
             offset += len(block)
 
 
-def _other_encoding(file: Path, encoding: str, came: str, right: str) -> UserError:
+def _other_encoding(file: SourceFile, encoding: str, came: str, right: str) -> UserError:
     return UserError(f"{file} to be {encoding}", came, f"Set data.reader.encoding={right}.")
 
 
-def _advice(file: Path, encoding: str) -> str:
-    with file.open("rb") as data:
+def _advice(file: SourceFile, encoding: str) -> str:
+    with unpacked(file) as data:
         sample = data.read(_SAMPLE)
     beyond = sum(byte > 127 for byte in sample)
     for name in _CYRILLIC:

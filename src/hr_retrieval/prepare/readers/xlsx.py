@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from hr_retrieval.errors import UserError, said
 from hr_retrieval.extras import check_extra
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, check_columns, readable
+from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, SourceFile, check_columns, readable
+from hr_retrieval.prepare.readers.remote_file import seekable
 
 # What a workbook may unpack to, in all and by the byte: a zip bomb goes beyond both.
 _MOST_UNPACKED, _MOST_BY_BYTE = 1 << 31, 200
@@ -28,6 +28,7 @@ class XlsxReader(FilesReader):
     sheet: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_extra("sources", "openpyxl")
 
     def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
@@ -56,21 +57,21 @@ def _cell(row: Sequence[Any], place: int) -> Any:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def _opened(file: SourceFile) -> Iterator[Any]:
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
-    with readable(file, "an Excel workbook (.xlsx)"):
+    with readable(file, "an Excel workbook (.xlsx)"), seekable(file) as data:
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(data) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
-            if unpacked > min(_MOST_UNPACKED, _MOST_BY_BYTE * file.stat().st_size + (1 << 20)):
+            if unpacked > min(_MOST_UNPACKED, _MOST_BY_BYTE * data.seek(0, 2) + (1 << 20)):
                 raise UserError(
                     f"a workbook of a usual size at {file}",
                     f"one that unpacks to {unpacked >> 20} MB",
                     "Save the sheet as CSV.",
                 )
-            book = load_workbook(file, read_only=True, data_only=True)
+            book = load_workbook(data, read_only=True, data_only=True)
             try:
                 yield book
             finally:

@@ -105,6 +105,21 @@ def test_of_two_that_write_a_folder_at_once_the_first_stands_when_told(
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]
 
 
+def test_a_folder_that_another_process_wrote_meanwhile_is_not_replaced_untold(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+
+    def write() -> None:
+        with whole_folder(path) as partial:
+            (partial / "file").write_text("second")
+            path.mkdir()
+            (path / "file").write_text("first")
+
+    with pytest.raises(UserError, match="already holds something"):
+        write()
+    assert (path / "file").read_text() == "first"
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
 def test_the_first_stands_also_if_it_comes_at_the_last_moment(tmp_path: Path) -> None:
     for name in ("partial", "path"):
         (tmp_path / name).mkdir()

@@ -112,6 +112,18 @@ def take_rows(file: pq.ParquetFile, rows: Rows, columns: list[str]) -> pa.Table:
     return table.take(begins[np.searchsorted(wanted, groups)] + rows - ends[groups])
 
 
+def finish(writer: pq.ParquetWriter, whole: bool) -> None:
+    """Close a writer, or let it be where its file is not to be whole.
+
+    pyarrow closes what is open when it is collected, where on a full disk nobody hears the error.
+    """
+    try:
+        if whole:
+            writer.close()
+    finally:
+        writer.is_open = False
+
+
 def row_count(folder: Path, table: str) -> int:
     """How many rows a table has."""
     return int(pq.read_metadata(folder / f"{table}.parquet").num_rows)

@@ -4,7 +4,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hr_retrieval.data.keys import hashes_of, keys_of
-from hr_retrieval.data.tables import ROW_GROUP, column_batches
+from hr_retrieval.data.tables import ROW_GROUP, column_batches, finish
 from hr_retrieval.prepare.clean import is_missing
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.disk_array import DiskArray
@@ -121,50 +118,34 @@ def take_in(
     Args:
         lines: as of `read_record`.
     """
-    documents, queries, pairs = _Spool(folder, "documents"), _Spool(folder, "queries"), _Pairs(folder)
-    styles = ListStyles(columns)
-    for batch in _limited(batches, max_rows):
-        pairs.begin_batch(batch)
-        faults = list(batch.rejected)
-        styles.look_at(batch.values)
-        for row, values in zip(batch.rows, batch.values, strict=True):
-            record = read_record(values, columns, masker, tidying, batch.corpus_only, lines)
-            if isinstance(record, str):
-                faults.append(Rejected(batch.source, row, record, _as_json(values)))
-            else:
-                pairs.add(row, record, queries, documents)
-        queries.flush()
-        documents.flush()
-        pairs.flush()
-        rejected.write(faults)
-    return pairs.intake(documents.close(), queries.close(), styles.found())
+    pairs, styles = _Pairs(folder), ListStyles(columns)
+    with _Spool(folder, "documents") as documents, _Spool(folder, "queries") as queries:
+        for batch in _limited(batches, max_rows):
+            pairs.begin_batch(batch)
+            faults = list(batch.rejected)
+            styles.look_at(batch.values)
+            for row, values in zip(batch.rows, batch.values, strict=True):
+                record = read_record(values, columns, masker, tidying, batch.corpus_only, lines)
+                if isinstance(record, str):
+                    faults.append(Rejected(batch.source, row, record, _as_json(values)))
+                else:
+                    pairs.add(row, record, queries, documents)
+            queries.flush()
+            documents.flush()
+            pairs.flush()
+            rejected.write(faults)
+        return pairs.intake(documents.close(), queries.close(), styles.found())
 
 
 def changed(occurrences: Occurrences, folder: Path, texts: Iterable[Sequence[str]]) -> Occurrences:
     """The same occurrences with other texts, which come in the blocks of `column_batches`."""
-    spool = _Spool(folder, "changed")
-    names = ["id", "group", "language"]
-    for batch, own in zip(column_batches(occurrences.file, names), texts, strict=True):
-        for text, *stated in zip(own, *(batch[name].to_pylist() for name in names), strict=True):
-            spool.add([text], *stated)
-        spool.flush()
-    return spool.close()
-
-
-@contextmanager
-def progress() -> Iterator[Any]:
-    """Shows how many rows were read, on a terminal only; yields a function that follows an iterator of batches."""
-    columns = (SpinnerColumn(), TextColumn("reading: {task.completed:,} rows"), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading", total=None)
-
-        def follow(batches: Iterator[RawBatch]) -> Iterator[RawBatch]:
-            for batch in batches:
-                yield batch
-                bar.advance(task, len(batch.rows))
-
-        yield follow
+    with _Spool(folder, "changed") as spool:
+        names = ["id", "group", "language"]
+        for batch, own in zip(column_batches(occurrences.file, names), texts, strict=True):
+            for text, *stated in zip(own, *(batch[name].to_pylist() for name in names), strict=True):
+                spool.add([text], *stated)
+            spool.flush()
+        return spool.close()
 
 
 def _columns_at(folder: Path) -> dict[str, DiskArray]:
@@ -250,6 +231,12 @@ class _Spool:
         self._waiting: list[pa.RecordBatch] = []
         self._clear()
 
+    def __enter__(self) -> "_Spool":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        finish(self._writer, False)
+
     def add(self, texts: Sequence[str], identifier: str | None, group: str | None, language: str | None) -> range:
         """Add the texts of a row; gives their places."""
         self._texts += texts
@@ -277,7 +264,7 @@ class _Spool:
     def close(self) -> Occurrences:
         """All that was added."""
         self._write()
-        self._writer.close()
+        finish(self._writer, True)
         return self._own
 
     def _write(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hr_retrieval.files import read_json, write_json
+from hr_retrieval.prepare.disk_array import DiskArray, stored
 from hr_retrieval.prepare.intake import Intake, Occurrences
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution, Side
@@ -40,18 +41,21 @@ def keep_resolution(folder: Path, resolution: Resolution) -> None:
         arrays |= {f"{side}.{name}": getattr(getattr(resolution, side), name) for name in _SIDE}
     arrays |= {f"dropped.{number}": rows for number, rows in enumerate(resolution.dropped.values())}
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+        stored(folder / name, array)
     plain: dict[str, Any] = {name: getattr(resolution, name) for name in ("merged", "leaks", "repaired", "borders")}
-    write_json(folder / _RESOLUTION, plain | {"dropped": list(resolution.dropped)})
+    kinds = {name: array.dtype.str for name, array in arrays.items()}
+    write_json(folder / _RESOLUTION, plain | {"dropped": list(resolution.dropped), "kinds": kinds})
 
 
 def kept_resolution(folder: Path) -> Resolution:
     """What `keep_resolution` was given; the arrays stay on disk."""
 
-    def array(name: str) -> Any:
-        return np.load(folder / f"{name}.npy", mmap_mode="r")
-
     said = read_json(folder / _RESOLUTION)
+    kinds = said.pop("kinds")
+
+    def array(name: str) -> Any:
+        return DiskArray(folder / name, np.dtype(kinds[name]).type).read()
+
     sides: dict[str, Any] = {
         side: Side(*(array(f"{side}.{name}") for name in _SIDE)) for side in ("documents", "queries")
     }

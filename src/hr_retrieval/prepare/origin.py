@@ -10,7 +10,7 @@ from typing import Any
 from hr_retrieval.data.tables import stamp
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
-from hr_retrieval.prepare.readers.reader import Reader, SourceFile
+from hr_retrieval.prepare.readers.reader import Reader, SourceFile, readable
 from hr_retrieval.prepare.readers.remote_file import RemoteFile, is_url
 
 
@@ -18,7 +18,7 @@ def inputs_of(files: Sequence[SourceFile]) -> dict[str, Any]:
     """The files of a source as `dataset.json` records them."""
     # A file that changes while its content is hashed has another stamp afterwards.
     stamps = {str(file): _stamp(file) for file in files}
-    return {"inputs": {str(file): _fingerprint(file) for file in files}, "input_stamps": stamps}
+    return {"inputs": {str(file): _fingerprint(file, stamps[str(file)]) for file in files}, "input_stamps": stamps}
 
 
 def check_unchanged(files: Sequence[SourceFile], info: Mapping[str, Any]) -> None:
@@ -46,7 +46,9 @@ def changed_input(info: Mapping[str, Any], reader: Reader) -> str | None:
         found = {str(path): path for path in reader.inputs()}
     except UserError:
         return None
-    if found.keys() != recorded.keys() and sorted(map(_fingerprint, found.values())) == sorted(recorded.values()):
+    if found.keys() != recorded.keys() and sorted(
+        _fingerprint(path, _stamp(path)) for path in found.values()
+    ) == sorted(recorded.values()):
         return None
     for name in recorded:
         if name not in found:
@@ -54,7 +56,8 @@ def changed_input(info: Mapping[str, Any], reader: Reader) -> str | None:
     for name, path in found.items():
         if name not in recorded:
             return f"{name} is new"
-        if _stamp(path) != stamps[name] and _fingerprint(path) != recorded[name]:
+        now = _stamp(path)
+        if now != stamps[name] and _fingerprint(path, now) != recorded[name]:
             return f"{name} has changed since"
     return None
 
@@ -72,16 +75,17 @@ def name_of(folder: Path, info: Mapping[str, Any]) -> str:
 
 def _stamp(file: SourceFile) -> list[Any]:
     """As long as it stays, the content is taken to be the same."""
-    return file.stamp() if isinstance(file, RemoteFile) else stamp(file)
+    if not isinstance(file, RemoteFile):
+        return stamp(file)
+    with readable(file, "a file"):
+        return file.stamp()
 
 
-def _fingerprint(file: SourceFile) -> str:
+def _fingerprint(file: SourceFile, stamp: list[Any]) -> str:
     """SHA-256 of the content; of a remote file, that of its stamp, so that it need not be read twice."""
-    return (
-        hashlib.sha256(json.dumps(file.stamp()).encode()).hexdigest()
-        if isinstance(file, RemoteFile)
-        else sha256_of(file)
-    )
+    if not isinstance(file, RemoteFile):
+        return sha256_of(file)
+    return hashlib.sha256(json.dumps(stamp).encode()).hexdigest()
 
 
 def _place(reader: Mapping[str, Any]) -> tuple[Any, ...]:

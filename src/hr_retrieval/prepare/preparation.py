@@ -26,12 +26,13 @@ from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.counts import counts_of
 from hr_retrieval.prepare.dates import day_of
 from hr_retrieval.prepare.duplicates import near_duplicates
-from hr_retrieval.prepare.intake import Intake, progress, take_in
+from hr_retrieval.prepare.intake import Intake, take_in
 from hr_retrieval.prepare.kept import keep_intake, keep_resolution, kept_intake, kept_resolution
 from hr_retrieval.prepare.languages import LanguageFinder
 from hr_retrieval.prepare.list_styles import propose_lists
 from hr_retrieval.prepare.masked import masked_examples
 from hr_retrieval.prepare.origin import changed_input, check_unchanged, inputs_of, name_of, same_source
+from hr_retrieval.prepare.progress import progress
 from hr_retrieval.prepare.readers.reader import Reader, SourceFile
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution, resolve

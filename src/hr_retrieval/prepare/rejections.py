@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.dataset import rejections
-from hr_retrieval.data.tables import SCHEMAS
+from hr_retrieval.data.tables import SCHEMAS, finish
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.reader import Rejected
 from hr_retrieval.privacy.masker import Masker
@@ -44,7 +44,7 @@ class RejectedWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        finish(self._writer, kind is None)
 
     def write(self, rejected: Sequence[Rejected]) -> None:
         """Add rows."""

@@ -13,15 +13,8 @@ from hr_retrieval.data.keys import Distinct, distinct_numbers, mix
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.disk_array import stored
 from hr_retrieval.prepare.intake import Intake, Occurrences
-from hr_retrieval.prepare.split import (
-    TooFewGroupsError,
-    alone,
-    count_leaks,
-    draw_split,
-    join,
-    shown_by_none,
-    split_by_time,
-)
+from hr_retrieval.prepare.split import alone, count_leaks, draw_split, join, shown_by_none
+from hr_retrieval.prepare.time_split import filled, latest_dates, split_by_time
 
 # PairNumbers that are looked at together.
 _BLOCK = 1 << 22
@@ -122,7 +115,7 @@ def resolve(
     clusters = _clusters(documents, clusterer)
     stated = _pair_numbers(intake.positives.read(), query_codes, document_codes, count)
     negative = _pair_numbers(intake.negatives.read(), query_codes, document_codes, count)
-    dates = _latest(intake.dates.read(), query_codes, len(queries)) if by_time else None
+    dates = latest_dates(intake.dates.read(), query_codes, len(queries)) if by_time else None
     del query_codes, document_codes
     positives = distinct_numbers(stated)
     merged["pairs"] = len(stated) - len(positives)
@@ -145,31 +138,10 @@ def resolve(
         documents, queries, clusters, splits, positives, grades, weights, negatives, dropped, merged, 0, borders=borders
     )
     if dates is not None:
-        return _without_queries(found, _filled(shown_by_none(component, splits), splits, borders))
+        return _without_queries(found, filled(shown_by_none(component, splits), splits, borders))
     if split_stated and repair:
         return _without_queries(found, shown_by_none(component, splits))
     return replace(found, leaks=count_leaks(component, splits)) if split_stated else found
-
-
-def _latest(dates: Places, query_codes: Codes, count: int) -> Places:
-    """The latest date of each query."""
-    latest = np.full(count, np.iinfo(np.int64).min)
-    used = query_codes >= 0
-    np.maximum.at(latest, query_codes[used], dates[used])
-    return latest
-
-
-def _filled(kept: Mask, splits: Splits, borders: dict[str, int]) -> Mask:
-    """The same queries, if there is one in each split that is wanted."""
-    for name, number in SPLITS.items():
-        if (name == "train" or name in borders) and not (kept & (splits == number)).any():
-            raise TooFewGroupsError(
-                f"queries for {name} that do not hang together with later ones",
-                f"none of {int((splits == number).sum()):,} by their dates",
-                "Give rows of more dates, change the shares, or map data.columns.group to a finer column. Where documents are "
-                "few and shared by design, as skills are, set data.shared_documents=true.",
-            )
-    return kept
 
 
 def _without_queries(resolution: Resolution, kept: Mask) -> Resolution:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hr_retrieval.data.arrays import Codes, Hashes, Mask, Places, Splits
+from hr_retrieval.data.arrays import Codes, Hashes, Mask, Splits
 from hr_retrieval.data.keys import mix
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.errors import UserError
@@ -80,25 +80,6 @@ def draw_split(component: Codes, keys: Hashes, validation_share: float, test_sha
                 "are few and shared by design, as skills are, set data.shared_documents=true.",
             )
     return split
-
-
-def split_by_time(dates: Places, validation_share: float, test_share: float) -> tuple[Splits, dict[str, int]]:
-    """Split queries `[Q]` by their dates `[Q]`: the latest test, those before them validate, the past trains.
-
-    Queries of one date are in one split, the later one.
-
-    Returns:
-        The splits, and the date from which each of the later ones is.
-    """
-    check_shares(validation_share, test_share)
-    ordered, splits = np.sort(dates), np.zeros(len(dates), np.int8)
-    borders: dict[str, int] = {}
-    for number, name, own, later in ((1, "validation", validation_share, test_share), (2, "test", test_share, 0.0)):
-        if own:
-            # At least one query, however few there are.
-            borders[name] = int(ordered[len(ordered) - max(round((own + later) * len(ordered)), 1)])
-            splits[dates >= borders[name]] = number
-    return splits, borders
 
 
 def _renumbered(component: Codes) -> Codes:

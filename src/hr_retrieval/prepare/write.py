@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hr_retrieval.data.arrays import Hashes, PairNumbers, Places
 from hr_retrieval.data.grades import Grades, Weights
-from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS, SPLITS, column_batches, take_rows
+from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS, SPLITS, column_batches, finish, take_rows
 from hr_retrieval.prepare.intake import Intake, Occurrences
 from hr_retrieval.prepare.readers.reader import Rejected
 from hr_retrieval.prepare.rejections import RejectedWriter
@@ -162,16 +162,21 @@ def _writer(folder: Path, table: str, columns: Sequence[str] | None = None) -> I
     """
     schema = pa.schema([SCHEMAS[table].field(name) for name in columns or SCHEMAS[table].names])
     waiting: list[pa.RecordBatch] = []
-    with pq.ParquetWriter(folder / f"{table}.parquet", schema, compression="zstd") as file:
+    file = pq.ParquetWriter(folder / f"{table}.parquet", schema, compression="zstd")
 
-        def flush() -> None:
-            file.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
-            waiting.clear()
+    def flush() -> None:
+        file.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
+        waiting.clear()
 
-        def write(columns: list[Any]) -> None:
-            waiting.extend(pa.table(columns, schema=schema).to_batches())
-            if sum(batch.num_rows for batch in waiting) >= ROW_GROUP:
-                flush()
+    def write(columns: list[Any]) -> None:
+        waiting.extend(pa.table(columns, schema=schema).to_batches())
+        if sum(batch.num_rows for batch in waiting) >= ROW_GROUP:
+            flush()
 
+    whole = False
+    try:
         yield write
         flush()
+        whole = True
+    finally:
+        finish(file, whole)

@@ -4,8 +4,10 @@ FUZZED=100000 for as many files; `make fuzz`.
 """
 
 import contextlib
+import gzip
 import io
 import json
+import lzma
 import os
 import sqlite3
 import tempfile
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,7 +34,7 @@ from hr_retrieval.prepare.readers.xlsx import XlsxReader
 from hr_retrieval.prepare.record import read_record
 from hr_retrieval.privacy.masker import Masker
 
-COUNT = int(os.environ.get("FUZZED", "210"))
+COUNT = int(os.environ.get("FUZZED", "300"))
 ROWS = [
     {"name": "повар", "description": "=cmd|' /C calc'!A0 مرحبا 😀 \u202e"},
     {"name": "2024-01-01", "description": "1e5"},
@@ -50,6 +53,9 @@ PIECES = [
     b"<div>" * 300,
     b"9" * 400,
     b"\n\n",
+    "\u2066\u200f".encode(),
+    b"\x1f\x8b\x08",
+    b"\x28\xb5\x2f\xfd",
     b"NaN",
     b"{}",
 ]
@@ -90,6 +96,9 @@ READERS = {
     "csv": (_written("csv", CsvReader), FRAME.to_csv(index=False).encode()),
     "jsonl": (_written("jsonl", JsonLinesReader), LINES),
     "hh": (_written("json", HhReader), LINES),
+    "gzip": (_written("csv.gz", CsvReader), gzip.compress(FRAME.to_csv(index=False).encode())),
+    "xz": (_written("jsonl", JsonLinesReader), lzma.compress(LINES)),
+    "zstd": (_written("jsonl", JsonLinesReader), pa.compress(LINES, "zstd", asbytes=True)),
     "parquet": (_written("parquet", ParquetReader), FRAME.to_parquet()),
     "pickle": (
         _written("pkl", PickleReader),

@@ -20,3 +20,16 @@ def test_each_file_is_a_row_or_rejected_with_its_reason(tmp_path: Path) -> None:
     ((row, reason, content),) = rejected_of(batches)
     assert (row, reason) == (2, "expected a PDF with text")
     assert "scanner" in content
+
+
+def test_a_file_that_may_not_be_read_is_rejected_without_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Anna Petrova.txt").write_text("x")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    (fault,) = rejected_of(read(ResumeReader(str(tmp_path)), ["text"]))
+    assert fault == (0, "expected a file that can be read", "Permission denied")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import UserError, said
 from hr_retrieval.prepare.readers.reader import FilesReader, RawBatch, Rejected, check_columns
 from hr_retrieval.resumes.resume import Limits, resume_text
 
@@ -38,6 +38,11 @@ class ResumeReader(FilesReader):
             for number, file in enumerate(files[begin : begin + _FILES], begin):
                 try:
                     text = resume_text(file.read_bytes(), Limits())
+                except OSError as error:
+                    # Without its name.
+                    came = error.strerror or said(error)
+                    rejected.append(Rejected(source, number, "expected a file that can be read", came))
+                    continue
                 except UserError as error:
                     rejected.append(Rejected(source, number, f"expected {error.expected}", error.got, error.remedy))
                     continue

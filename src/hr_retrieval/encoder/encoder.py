@@ -24,6 +24,7 @@ from hr_retrieval.encoder.cpu.threads import GraphPerThread, in_threads
 from hr_retrieval.encoder.dimensions import choose_dimensions, full_dimension
 from hr_retrieval.encoder.folder import encoder_folder
 from hr_retrieval.encoder.loading import choose_prefixes, load, report_overruled
+from hr_retrieval.encoder.lora import Lora, adapt, has_adapters, merge, merged, merged_weights
 from hr_retrieval.encoder.passages import Span, spans
 from hr_retrieval.encoder.pooling import pool
 from hr_retrieval.encoder.ragged import Ragged, in_batches, in_parts, on_device
@@ -75,6 +76,7 @@ class Encoder(nn.Module):
         heads: shared has documents go the way of the queries; separate gives each kind dense layers of
             its own, copies of the folder's or, where it has none, a linear layer that starts as the
             identity; None for what the folder has.
+        lora: adapters that are trained in place of the transformer's weights; None for all weights.
         dropout: of all dropout layers while training, whatever the folder says. On a CPU its random
             numbers cost more than the matrix products.
         packing: True to insist, False for never, None for wherever a check at loading finds it
@@ -97,6 +99,7 @@ class Encoder(nn.Module):
         document_template: str | None = None,
         dimensions: int | None = None,
         heads: str | None = None,
+        lora: Lora | None = None,
         dropout: float = 0.0,
         packing: bool | None = None,
         revision: str | None = None,
@@ -127,6 +130,8 @@ class Encoder(nn.Module):
             self._full = full
             self.prefixes: dict[Kind, str] = choose_prefixes(query, document, loaded)
             report_overruled(name_or_path, loaded, own, self.dimensions, self.prefixes)
+        if lora is not None and lora.used:
+            self._adapt(lora)
         # In a tuple, so that the library's modules are not registered and each weight has one name
         # in the state_dict.
         self._loaded = (loaded,)
@@ -222,10 +227,14 @@ class Encoder(nn.Module):
         """
         check_prompts(self.suffixes)
         (loaded,) = self._loaded
-        with whole_folder(folder, replace) as partial:
+        with whole_folder(folder, replace) as partial, merged(self):
             save_encoder(partial, loaded, self.readers, self.heads, self.dimensions, self.prefixes)
             for name, text in (files or {}).items():
                 (partial / name).write_text(text, encoding="utf-8")
+
+    def merge_adapters(self) -> None:
+        """Add adapters to the weights that they stand beside: the same embeddings, from a plain encoder."""
+        merge(self)
 
     def tokenizer(self, kind: Kind) -> Tokenizer:
         """A tokenizer of its own that cuts as the encoder does, without what is put around texts."""
@@ -333,9 +342,10 @@ class Encoder(nn.Module):
         """Changes whenever the same text could get another embedding: SHA-256 over tokens, pooling,
         dimensions and weights.
         """
+        # As it is exported: with adapters merged.
         poolings = " ".join(dict.fromkeys(self.readers[kind].pooling for kind in KINDS))
         digest = hashlib.sha256(f"{self.fingerprint} {poolings} {self.embedding_dimension}".encode())
-        for name, weight in sorted(self.state_dict().items()):
+        for name, weight in sorted(merged_weights(self).items()):
             digest.update(name.encode())
             digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
@@ -349,6 +359,8 @@ class Encoder(nn.Module):
             ),
             **({"sides": "two"} if self.two_sided else {}),
             "parameters": sum(parameter.numel() for parameter in self.parameters()),
+            "trained_parameters": sum(weight.numel() for weight in self.parameters() if weight.requires_grad),
+            "adapters": has_adapters(self),
             "embedding_dimension": self.embedding_dimension,
             "pooling": self.pooling,
             "max_length": self.max_length,
@@ -425,6 +437,20 @@ class Encoder(nn.Module):
                 "Make them with tokenise(), or say it: tokens.of('query').",
             )
         return (queries if kind == "query" else ~queries).nonzero().squeeze(1)
+
+    def _adapt(self, lora: Lora) -> None:
+        readers = [reader for reader in self.readers.values() if isinstance(reader.token_vectors, TokenVectors)]
+        if not readers:
+            raise UserError(
+                "an encoder with a transformer, for model.encoder.lora",
+                f"{self.name_or_path}, a table of words",
+                "Set model.encoder.lora.rank=0.",
+            )
+        for transformer in dict.fromkeys(reader.transformer for reader in readers):
+            adapt(transformer, lora, self.name_or_path)
+        for reader in readers:
+            # Whatever drops by chance is not dealt to threads.
+            reader.token_vectors.dropout = max(reader.token_vectors.dropout, lora.dropout)
 
     def _register(self, heads: Mapping[Kind, tuple[nn.Module, ...]]) -> None:
         """Have the weights under their names: those of both kinds once, under the names of one."""

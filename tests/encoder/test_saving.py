@@ -22,11 +22,11 @@ def test_names_are_those_that_every_version_knows(tmp_path: Path, pooling: Pooli
     modules = content(tmp_path / "saved" / "modules.json")
     names = ["Transformer", "Pooling", "Dense", "Dense", "Normalize"]
     assert [module["type"] for module in modules] == [f"sentence_transformers.models.{name}" for name in names]
-    flags = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "lasttoken": "lasttoken"}
+    flags = {mode: f"{mode}_token" for mode in ("cls", "max", "mean", "weightedmean")}
+    flags |= {mode: f"{flag}s" for mode, flag in flags.items() if mode != "cls"}
+    flags |= {mode: mode for mode in ("lasttoken", "mean_sqrt_len_tokens")}
     assert content(tmp_path / "saved" / "1_Pooling" / "config.json") == {
         "word_embedding_dimension": 64,
-        "pooling_mode_mean_sqrt_len_tokens": False,
-        "pooling_mode_weightedmean_tokens": False,
         **{f"pooling_mode_{flag}": mode == pooling for mode, flag in flags.items()},
         "include_prompt": True,
     }

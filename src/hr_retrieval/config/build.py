@@ -34,6 +34,7 @@ KINDS = (
     "hr_retrieval.prepare.preparation.Preparation",
     "hr_retrieval.prepare.readers.reader.Reader",
     "hr_retrieval.encoder.encoder.Encoder",
+    "hr_retrieval.encoder.lora.Lora",
     "hr_retrieval.objective.triplet.TripletLoss",
     "hr_retrieval.objective.matryoshka.Matryoshka",
     "hr_retrieval.objective.distillation.Distillation",

@@ -23,7 +23,10 @@ _WHOLE = 0.9
 class Reader(Protocol):
     """What is asked of an encoder."""
 
-    max_length: int
+    @property
+    def max_length(self) -> int:
+        """Tokens that it reads of a text."""
+        ...
 
     def token_counts(self, texts: list[str], kind: Kind) -> list[int]:
         """Tokens of each text if nothing were cut."""

@@ -54,11 +54,13 @@ class TokenTable:
         ids: all token ids, text behind text (memory-mapped).
         offsets: where each text begins (memory-mapped).
         cut: how many texts were longer than the encoder reads.
+        kind: what the texts are.
     """
 
     ids: npt.NDArray[np.int32]
     offsets: Offsets
     cut: int
+    kind: Kind
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -73,7 +75,9 @@ class TokenTable:
         begins, ends = self.offsets[rows], self.offsets[rows + 1]
         pieces = [self.ids[begin:end] for begin, end in zip(begins, ends, strict=True)]
         ids = np.concatenate(pieces) if pieces else np.empty(0, np.int32)
-        return Ragged.from_lengths(torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(ends - begins))
+        return Ragged.from_lengths(torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(ends - begins)).of(
+            self.kind
+        )
 
 
 def token_table(
@@ -93,7 +97,7 @@ def token_table(
     info = read_json(place / "table.json")
     ids = np.load(place / "ids.npy", mmap_mode="r")
     offsets = np.load(place / "offsets.npy", mmap_mode="r")
-    return TokenTable(ids, offsets, int(info["cut"]))
+    return TokenTable(ids, offsets, int(info["cut"]), kind)
 
 
 def _write(folder: Path, name: str, texts: Iterable[list[str]], total: int, tokeniser: Tokeniser, kind: Kind) -> None:

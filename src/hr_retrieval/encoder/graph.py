@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.pooling import pool_padded
+from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, write_json
 
 GRAPH, FILE = "model.onnx", "graph.json"
@@ -33,7 +34,16 @@ def write_graph(encoder: Encoder, folder: Path) -> None:
 
     Args:
         encoder: on the CPU.
+
+    Raises:
+        UserError: the encoder has two sides.
     """
+    if encoder.two_sided:
+        raise UserError(
+            "an encoder that embeds queries and documents alike, as one graph does",
+            f"{encoder.name_or_path}, with a side for each",
+            "Export it with format=sentence-transformers.",
+        )
     with _silent():
         _export(encoder, folder / GRAPH)
     encoder.save_tokenizer(folder)
@@ -76,8 +86,9 @@ class _Whole(nn.Module):
         self.encoder = encoder
 
     def forward(self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"]) -> Float[Tensor, "B d"]:
-        hidden = self.encoder.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.encoder.finished(pool_padded(hidden, attention_mask, self.encoder.pooling))
+        reader = self.encoder.readers["query"]
+        hidden = reader.token_vectors.padded(input_ids, attention_mask)
+        return self.encoder.finished(pool_padded(hidden, attention_mask, reader.pooling))
 
 
 def _export(encoder: Encoder, path: Path) -> None:

@@ -15,6 +15,9 @@ _LANGUAGES = {
     "bert-base-multilingual-cased": "104 languages, Russian among them",
     "distilbert-base-multilingual-cased": "104 languages, Russian among them",
     "roberta-base": "English",
+    "ModernBERT-base": "English",
+    "EuroBERT-210m": "15 languages, Russian among them",
+    "Qwen3-Embedding-0.6B": _MANY,
 }
 
 

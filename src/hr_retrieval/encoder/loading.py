@@ -1,7 +1,7 @@
 """What an encoder reads from its folder, and the options that can overrule it."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,10 +14,8 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 from transformers import PreTrainedModel
 
-from hr_retrieval.encoder.dimensions import own_dimensions
-from hr_retrieval.encoder.pooling import POOLINGS, Pooling
+from hr_retrieval.encoder.pooling import POOLINGS, modes
 from hr_retrieval.encoder.quiet import quiet
-from hr_retrieval.encoder.tokenizer import check_tokenizer
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
 
@@ -38,7 +36,7 @@ _log = logging.getLogger(__name__)
 def load(folder: Path, trust_remote_code: bool) -> Any:
     """The library's model of a checked folder, in float32 on the CPU."""
     try:
-        with quiet(), _missing_weights() as missing:
+        with quiet(), _missing_weights() as (missing, classes):
             loaded = SentenceTransformer(
                 str(folder),
                 device="cpu",
@@ -57,65 +55,43 @@ def load(folder: Path, trust_remote_code: bool) -> Any:
     if missing:
         # The library draws them at random and only prints so.
         raise UserError(
-            f"all weights of {type(loaded[0].auto_model).__name__} in {folder}",
+            f"all weights of {' and '.join(sorted(classes))} in {folder}",
             f"{len(missing)} missing, such as {missing[0]}",
             "Get the folder anew, or correct the architecture in its config.json.",
         )
-    if loaded.tokenizer is None or not loaded.tokenizer.is_fast:
-        raise UserError(f"a fast tokenizer in {folder}", "none", "Save the tokenizer as tokenizer.json.")
-    _check_reading(folder, loaded)
-    check_tokenizer(folder, loaded)
-    # The pooler is for other tasks. It gets no gradient, and DistributedDataParallel waits for each
-    # that is due.
-    if getattr(loaded[0].auto_model, "pooler", None) is not None:
-        loaded[0].auto_model.pooler.requires_grad_(False)
     return loaded
 
 
 @contextmanager
-def _missing_weights() -> Iterator[list[str]]:
-    """A list of the weights that transformers does not find while it loads a model, other than a pooler's.
+def _missing_weights() -> Iterator[tuple[list[str], set[str]]]:
+    """The weights that transformers does not find while it loads models, other than a pooler's, and whose they are.
 
     transformers knows which weights are tied and which have had other names. It tells whoever calls
     `from_pretrained`, which is the library here, so what it answers is noted on the way.
     """
     missing: list[str] = []
+    classes: set[str] = set()
     own = vars(PreTrainedModel)["from_pretrained"]
 
     def noted(cls: Any, *args: Any, **options: Any) -> Any:
         model, told = own.__func__(cls, *args, **options, output_loading_info=True)
-        missing.extend(sorted(name for name in told["missing_keys"] if not name.startswith("pooler.")))
+        found = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
+        missing.extend(found)
+        classes.update([type(model).__name__] if found else [])
         return model
 
     PreTrainedModel.from_pretrained = classmethod(noted)
     try:
-        yield missing
+        yield missing, classes
     finally:
         PreTrainedModel.from_pretrained = own
 
 
-def _check_reading(folder: Path, loaded: Any) -> None:
-    """Raise `UserError` unless the last hidden states of a text become one embedding."""
-    for module in list(loaded)[1:]:
-        names = {getattr(module, name, "sentence_embedding") for name in ("module_input_name", "module_output_name")}
-        if names != {"sentence_embedding"}:
-            raise UserError(
-                f"one embedding a text from {folder}", f"a module for {sorted(names)}", "Use another model."
-            )
-    reading = loaded[0].modality_config.get("text")
-    expected = {"method": "forward", "method_output_name": "last_hidden_state"}
-    if reading != expected or loaded[0].module_output_name != "token_embeddings":
-        raise UserError(
-            f"a model in {folder} whose last hidden states are pooled", f"texts read by {reading}", "Use another model."
-        )
-
-
-def choose_pooling(pooling: str | None, module: Any) -> Pooling:
+def choose_pooling(pooling: str | None, own: str) -> str:
     """The pooling by name; the folder's own where none is named."""
-    own = f"{module.pooling_mode}" + ("" if module.include_prompt else " without the prompt's tokens")
-    for known in POOLINGS:
-        if known == (own if pooling is None else pooling):
-            return known
+    chosen = own if pooling is None else pooling
+    if all(mode in POOLINGS for mode in modes(chosen)):
+        return chosen
     if pooling is None:
         raise UserError(
             f"a folder whose pooling is {', '.join(POOLINGS)}, over all tokens",
@@ -124,17 +100,25 @@ def choose_pooling(pooling: str | None, module: Any) -> Pooling:
             "weights than was trained: something to train from, no measurement of the model.",
         )
     raise UserError(
-        f"a pooling of {', '.join(POOLINGS)}", pooling, f"Set one of these, or null for the folder's own: {own}."
+        f"a pooling of {', '.join(POOLINGS)}, or several such as cls+mean",
+        pooling,
+        f"Set one of these, or null for the folder's own: {own}.",
     )
 
 
-def choose_length(max_length: int | None, loaded: Any) -> int:
-    """Tokens read of each text, special tokens included."""
-    table, own = positions(loaded[0].auto_model), own_length(loaded)
+def own_pooling(module: Any) -> str:
+    """What the folder says of the pooling, in the words of the option."""
+    own = module.pooling_mode
+    named = own if isinstance(own, str) else "+".join(own)
+    return named if module.include_prompt else f"{named} without the prompt's tokens"
+
+
+def choose_length(max_length: int | None, module: Any, least: int) -> int:
+    """Tokens read of each text, special tokens included, by a transformer of the library, but at least `least`."""
+    table, own = positions(module.auto_model), own_length(module)
     chosen = own if max_length is None else max_length
     if chosen is None:
         raise UserError("a model that says how much it reads", "one that does not", "Set max_length.")
-    least = len(loaded.tokenizer("").input_ids) + 1
     if chosen < least or (table is not None and chosen > table):
         raise UserError(
             f"a max_length from {least} to {table or 'what the model was trained for'}", str(chosen), "Set max_length."
@@ -142,9 +126,9 @@ def choose_length(max_length: int | None, loaded: Any) -> int:
     return chosen
 
 
-def own_length(loaded: Any) -> int | None:
-    """What the folder says that the model reads; None if it says nothing."""
-    limits = (positions(loaded[0].auto_model), loaded.max_seq_length)
+def own_length(module: Any) -> int | None:
+    """What the folder says that a transformer of the library reads; None if it says nothing."""
+    limits = (positions(module.auto_model), module.max_seq_length)
     return min((limit for limit in limits if limit is not None and limit < 1 << 30), default=None)
 
 
@@ -204,28 +188,14 @@ def first_position(transformer: Any) -> int:
 
 
 def report_overruled(
-    name: str,
-    folder: Path,
-    loaded: Any,
-    pooling: Pooling,
-    max_length: int,
-    dimensions: int | None,
-    prefixes: Mapping[Kind, str],
+    name: str, loaded: Any, own_dimensions: int | None, dimensions: int | None, prefixes: Mapping[Kind, str]
 ) -> None:
-    """Log one line, once a process, for each thing that the folder says and that is not done."""
+    """Log one line, once a process, for each thing that the folder says of texts and embeddings in vain."""
     lines = []
     if loaded.similarity_fn_name != "cosine":
         lines.append(f"similarity_fn_name is {loaded.similarity_fn_name}: trained, measured and exported by cosine")
-    own_pooling = f"{loaded[1].pooling_mode}" + ("" if loaded[1].include_prompt else " without the prompt's tokens")
-    # A folder without modules is of no pooling.
-    if own_pooling != pooling and (folder / "modules.json").exists():
-        lines.append(f"the pooling is {own_pooling}: {pooling} makes another encoder of the weights")
-    if own_length(loaded) not in (None, max_length):
-        lines.append(f"{own_length(loaded)} tokens of a text are read: here max_length={max_length}")
-    if own_dimensions(loaded) not in (None, dimensions):
-        lines.append(f"truncate_dim is {own_dimensions(loaded)}: here dimensions={dimensions}")
-    if "message" in loaded[0].modality_config:
-        lines.append("texts are put into a chat template: here they are read as they are")
+    if own_dimensions not in (None, dimensions):
+        lines.append(f"truncate_dim is {own_dimensions}: here dimensions={dimensions}")
     own = own_prefixes(loaded)
     lines += [
         f"the prompt of a {kind} is {own[kind]!r}: here {prefix!r}"
@@ -240,6 +210,24 @@ def report_overruled(
     kind_of_default = _kind_of(loaded.default_prompt_name or "")
     if kind_of_default and set(own.values()) != {loaded.prompts[loaded.default_prompt_name]}:
         lines.append(f"default_prompt_name is {loaded.default_prompt_name}: here only before each {kind_of_default}")
+    report(name, lines)
+
+
+def report_reading(name: str, folder: Path, module: Any, own: str, pooling: str, max_length: int) -> None:
+    """The same of how a transformer of the library reads."""
+    lines = []
+    # A folder without modules is of no pooling.
+    if own != pooling and (folder / "modules.json").exists():
+        lines.append(f"the pooling is {own}: {pooling} makes another encoder of the weights")
+    if own_length(module) not in (None, max_length):
+        lines.append(f"{own_length(module)} tokens of a text are read: here max_length={max_length}")
+    if "message" in module.modality_config:
+        lines.append("texts are put into a chat template: here they are read as they are")
+    report(name, lines)
+
+
+def report(name: str, lines: Sequence[str]) -> None:
+    """Log each line, once a process."""
     for line in lines:
         _say_once(f"{name}: in the folder {line}.")
 

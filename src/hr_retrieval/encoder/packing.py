@@ -1,5 +1,6 @@
 """Attention over sequences that lie one behind the other in one row, without padding."""
 
+import functools
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -86,8 +87,8 @@ def layout(lengths: list[int], waste: int, device: torch.device) -> list[Group]:
 def packed_attention(
     module: nn.Module,
     query: Float[Tensor, "b heads n k"],
-    key: Float[Tensor, "b heads n k"],
-    value: Float[Tensor, "b heads n k"],
+    key: Float[Tensor, "b shared n k"],
+    value: Float[Tensor, "b shared n k"],
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
@@ -96,18 +97,25 @@ def packed_attention(
 ) -> tuple[Float[Tensor, "b n heads k"], None]:
     """Attention as transformers calls it: packed if the model was called with `packed_layout`, else the library's own.
 
+    Each key may be of several heads. Where a layer is causal, a token attends to those before it;
+    within a window of `w` to those less than `w` places away.
+
     Raises:
-        NotImplementedError: the layer asks for a window, a bias or a causal mask, which the packed
-            form does not have.
+        NotImplementedError: the layer asks for a bias or sinks, which the packed form does not have;
+            or is causal, or has a window that texts are longer than, and the layout is not in groups.
     """
     if packed_layout is None:
         attended: Tensor = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **others
         )[0]
         return attended, None
-    asked = [name for name in ("sliding_window", "position_bias", "softcap", "s_aux") if others.get(name) is not None]
-    if asked or others.get("is_causal", getattr(module, "is_causal", False)):
+    asked = [name for name in ("position_bias", "softcap", "s_aux") if others.get(name) is not None]
+    causal, window = others.get("is_causal", getattr(module, "is_causal", False)), others.get("sliding_window")
+    if asked or (causal and not isinstance(packed_layout, list)):
         raise NotImplementedError(f"packed attention with {asked or 'a causal mask'}")
+    if key.shape[1] != query.shape[1]:
+        # In groups of heads that share one.
+        key, value = (part.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for part in (key, value))
     if isinstance(packed_layout, Parted):
         cuts = [packed_layout.tokens, query.shape[2] - packed_layout.tokens]
         queries, keys, values = (torch.split(part, cuts, dim=2) for part in (query, key, value))
@@ -134,7 +142,8 @@ def packed_attention(
     queries, keys, values = (torch.split(part[0].transpose(0, 1), sizes) for part in (query, key, value))
     pieces = zip(packed_layout, queries, keys, values, strict=True)
     with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
-        return torch.cat([_attend(*piece, dropout, scaling) for piece in pieces]).unsqueeze(0), None
+        found = [_attend(*piece, dropout, scaling, causal, window) for piece in pieces]
+        return torch.cat(found).unsqueeze(0), None
 
 
 def _attend(
@@ -144,14 +153,33 @@ def _attend(
     value: Float[Tensor, "t heads k"],
     dropout: float,
     scaling: float | None,
+    causal: bool,
+    window: int | None,
 ) -> Float[Tensor, "t heads k"]:
-    mask = None if group.real is None else group.real[:, None, None, :]
+    near = None if window is None or group.shape[1] <= window else _near(group, window, causal, query.device)
+    # What is padded lies behind the text, where nothing that is causal looks.
+    real = None if group.real is None or (causal and near is None) else group.real[:, None, None, :]
+    masks = [mask for mask in (real, near) if mask is not None]
     attended = F.scaled_dot_product_attention(
-        _unpack(group, query), _unpack(group, key), _unpack(group, value), mask, dropout, scale=scaling
+        _unpack(group, query),
+        _unpack(group, key),
+        _unpack(group, value),
+        functools.reduce(torch.logical_and, masks) if masks else None,
+        dropout,
+        is_causal=causal and near is None,
+        scale=scaling,
     )
     in_fixed_order(attended)
     rows = attended.transpose(1, 2).flatten(0, 1)
     return rows if group.places is None else rows[group.places]
+
+
+def _near(group: Group, window: int, causal: bool, device: torch.device) -> Bool[Tensor, "g 1 l l"]:
+    """Which places are less than a window away; all of them from padded ones, which must see something."""
+    places = torch.arange(group.shape[1], device=device)
+    away = places[:, None] - places[None, :]
+    near = ((away >= 0) & (away < window) if causal else away.abs() < window)[None, None]
+    return near.expand(group.shape[0], -1, -1, -1) if group.real is None else near | ~group.real[:, None, :, None]
 
 
 def _unpack(group: Group, part: Float[Tensor, "t heads k"]) -> Float[Tensor, "g heads l k"]:

@@ -31,18 +31,20 @@ def encode_parts(
     Args:
         parts: of each text, as places of its first letter and behind its last one.
     """
-    encodings = encoder.tokenizer().encode_batch(encoder.worded(list(texts), kind))
+    encodings = encoder.tokenizer(kind).encode_batch(encoder.worded(list(texts), kind))
     shift = len(encoder.prefixes[kind])
     ranges = [_ranges(encoding, own, shift) for encoding, own in zip(encodings, parts, strict=True)]
-    tokens = Ragged.from_lists([encoding.ids for encoding in encodings])
+    tokens = Ragged.from_lists([encoding.ids for encoding in encodings]).of(kind)
+    reader = encoder.readers[kind]
     whole = torch.empty(len(texts), encoder.embedding_dimension)
     found = [torch.zeros(len(own), encoder.embedding_dimension) for own in parts]
 
     def embed(rows: Int[Tensor, " b"]) -> None:
         rows = rows[tokens.lengths[rows].argsort(stable=True)]
         taken = tokens.take(rows)
-        hidden = encoder.token_vectors(taken.to(encoder.device), taken.lengths.tolist()).float()
-        whole[rows] = encoder.finished(pool(hidden, on_device(taken.offsets, hidden.device), encoder.pooling)).cpu()
+        hidden = reader.token_vectors(taken.to(encoder.device), taken.lengths.tolist()).float()
+        pooled = pool(hidden, on_device(taken.offsets, hidden.device), reader.pooling)
+        whole[rows] = encoder.finished(pooled, taken.queries).cpu()
         places = [
             (row, number, offset + begin, offset + end)
             for row, offset in zip(rows.tolist(), taken.offsets.tolist(), strict=False)
@@ -54,7 +56,8 @@ def encode_parts(
         chosen = torch.cat([torch.arange(begin, end) for _, _, begin, end in places])
         offsets = torch.tensor([0, *(end - begin for _, _, begin, end in places)]).cumsum(0)
         means = pool(hidden[on_device(chosen, hidden.device)], on_device(offsets, hidden.device), "mean")
-        for (row, number, _, _), vector in zip(places, encoder.finished(means).cpu(), strict=True):
+        sides = torch.full((len(means),), kind == "query")
+        for (row, number, _, _), vector in zip(places, encoder.finished(means, sides).cpu(), strict=True):
             found[row][number] = vector
 
     on_cpu = encoder.device.type == "cpu"

@@ -1,11 +1,13 @@
 """Token sequences of different lengths, one behind the other, without padding."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
+
+from hr_retrieval.encoder.wording import Kind
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,13 @@ class Ragged:
         offsets: `offsets[i] : offsets[i + 1]` is sequence `i`; begins with 0 and ends with `N`. On
             the CPU wherever the ids are: what follows from lengths is known without waiting for a
             GPU.
+        queries: which sequences are queries, and not documents, on the CPU; None where nobody has
+            said so. An encoder with two sides asks.
     """
 
     ids: Int[Tensor, " N"]
     offsets: Int[Tensor, " B_plus_1"]
+    queries: Bool[Tensor, " B"] | None = None
 
     @classmethod
     def from_lists(cls, sequences: Sequence[Sequence[int]]) -> "Ragged":
@@ -30,11 +35,17 @@ class Ragged:
         return cls.from_lengths(ids, lengths)
 
     @classmethod
-    def from_lengths(cls, ids: Int[Tensor, " N"], lengths: Int[Tensor, " B"]) -> "Ragged":
+    def from_lengths(
+        cls, ids: Int[Tensor, " N"], lengths: Int[Tensor, " B"], queries: Bool[Tensor, " B"] | None = None
+    ) -> "Ragged":
         """Cut flat token ids into sequences of the given lengths, which lie on the CPU."""
         offsets = torch.zeros(len(lengths) + 1, dtype=torch.long)
         torch.cumsum(lengths, 0, out=offsets[1:])
-        return cls(ids, offsets)
+        return cls(ids, offsets, queries)
+
+    def of(self, kind: Kind) -> "Ragged":
+        """The same sequences, all said to be of one kind."""
+        return replace(self, queries=torch.full((len(self),), kind == "query"))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -47,18 +58,23 @@ class Ragged:
     def take(self, rows: Int[Tensor, " R"]) -> "Ragged":
         """The given sequences in the given order, `rows` on the CPU."""
         lengths = self.lengths[rows]
-        taken = Ragged.from_lengths(self.ids[:0], lengths)
+        taken = Ragged.from_lengths(self.ids[:0], lengths, None if self.queries is None else self.queries[rows])
         within = torch.arange(int(lengths.sum())) - taken.offsets[:-1].repeat_interleave(lengths)
         positions = self.offsets[:-1][rows].repeat_interleave(lengths) + within
-        return Ragged(self.ids[on_device(positions, self.ids.device)], taken.offsets)
+        return replace(taken, ids=self.ids[on_device(positions, self.ids.device)])
 
     def concatenate(self, other: "Ragged") -> "Ragged":
         """These sequences, then those of `other`."""
-        return Ragged(torch.cat([self.ids, other.ids]), torch.cat([self.offsets, other.offsets[1:] + self.offsets[-1]]))
+        said = [part for part in (self.queries, other.queries) if part is not None]
+        return Ragged(
+            torch.cat([self.ids, other.ids]),
+            torch.cat([self.offsets, other.offsets[1:] + self.offsets[-1]]),
+            torch.cat(said) if len(said) == 2 else None,
+        )
 
     def to(self, device: torch.device | str) -> "Ragged":
         """The same sequences with their ids on another device."""
-        return Ragged(on_device(self.ids, device), self.offsets)
+        return replace(self, ids=on_device(self.ids, device))
 
 
 def on_device(tensor: Shaped[Tensor, "..."], device: torch.device | str) -> Shaped[Tensor, "..."]:

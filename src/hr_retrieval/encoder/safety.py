@@ -7,17 +7,32 @@ from typing import Any
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json
 
-# What a folder may be made of. Each class has had three homes in the library's history.
-MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
+# What a folder may be made of, and the file of each class. Each has had several homes in the
+# library's history.
+MODULES = {
+    "Transformer": "transformer",
+    "WeightedLayerPooling": "weighted_layer_pooling",
+    "Pooling": "pooling",
+    "StaticEmbedding": "static_embedding",
+    "Dense": "dense",
+    "LayerNorm": "layer_norm",
+    "Router": "router",
+    "Asym": "asym",
+    "Normalize": "normalize",
+}
 _MODULE_TYPES = {
-    spelling.format(file=name.lower(), name=name): name
-    for name in MODULES
+    spelling.format(file=file, name=name): name
+    for name, file in MODULES.items()
     for spelling in (
         "sentence_transformers.models.{name}",
+        "sentence_transformers.models.{name}.{name}",
         "sentence_transformers.base.modules.{file}.{name}",
         "sentence_transformers.sentence_transformer.modules.{file}.{name}",
     )
 }
+_ROUTERS = ("Router", "Asym")
+# What texts go through, from the first module to the last.
+_ORDER = "(Transformer( WeightedLayerPooling)? Pooling|StaticEmbedding)( Dense| LayerNorm)*( Normalize)*"
 _TRANSFORMER_OPTIONS = {
     "max_seq_length",
     "do_lower_case",
@@ -41,21 +56,43 @@ def check_folder(folder: Path, trust_remote_code: bool = False) -> None:
     without code of its own: known module classes only, nothing outside the folder, weights in
     safetensors only.
     """
-    if (folder / "modules.json").exists():
-        for kind, path in _listed_modules(folder)[2:]:
-            if kind == "Dense":
-                _check_dense(folder / path)
-    transformer = transformer_folder(folder)
-    if any((place / "adapter_config.json").exists() for place in (folder, transformer)):
+    routes = routes_of(folder)
+    transformers = {path for modules in routes.values() for name, path in modules if name == "Transformer"}
+    if any((place / "adapter_config.json").exists() for place in (folder, *transformers)):
         raise UserError(
             f"a whole model in {folder}", "an adapter", "Merge the adapter into its base model and save that model."
         )
-    _check_transformer(transformer, trust_remote_code)
+    for name, path in {module for modules in routes.values() for module in modules}:
+        if name == "Transformer":
+            _check_transformer(path, trust_remote_code)
+        elif name not in ("Pooling", "Normalize"):
+            _check_module(path)
 
 
-def transformer_folder(folder: Path) -> Path:
-    """Where the transformer and its tokenizer lie: the folder itself, or one within it in old folders."""
-    return folder / _listed_modules(folder)[0][1] if (folder / "modules.json").exists() else folder
+def routes_of(folder: Path) -> dict[str, list[tuple[str, Path]]]:
+    """The classes and folders of the modules that texts go through, for each route of a folder; of
+    a folder without routes under "".
+
+    Raises:
+        UserError: it lists other modules, or in another order, than an encoder has.
+    """
+    if not (folder / "modules.json").exists():
+        return {"": [("Transformer", folder)]}
+    listed = _listed_modules(folder)
+    routers = [number for number, (name, _) in enumerate(listed) if name in _ROUTERS]
+    routes = {"": listed}
+    if len(routers) == 1:
+        before, (_, path), behind = listed[: routers[0]], listed[routers[0]], listed[routers[0] + 1 :]
+        routes = {route: [*before, *within, *behind] for route, within in _within(path).items()}
+    for modules in routes.values():
+        order = " ".join(name for name, _ in modules)
+        if not re.fullmatch(_ORDER, order):
+            raise UserError(
+                f"a Transformer and a Pooling, or a StaticEmbedding, then Dense and LayerNorm, then Normalize in {folder}",
+                order.replace(" ", ", ") or "none",
+                "Use another model.",
+            )
+    return routes
 
 
 def check_links(folder: Path) -> None:
@@ -72,7 +109,7 @@ def check_links(folder: Path) -> None:
             )
 
 
-def _listed_modules(folder: Path) -> list[tuple[str, str]]:
+def _listed_modules(folder: Path) -> list[tuple[str, Path]]:
     listed = read_json(folder / "modules.json")
     try:
         modules = [(str(entry["type"]), str(entry["path"])) for entry in listed if str(entry["name"])]
@@ -82,24 +119,37 @@ def _listed_modules(folder: Path) -> list[tuple[str, str]]:
             "something else",
             "Save the model anew.",
         ) from None
-    for kind, path in modules:
-        if kind not in _MODULE_TYPES:
-            raise UserError(
-                f"only the modules {', '.join(MODULES)} of sentence-transformers in {folder / 'modules.json'}",
-                repr(kind),
-                "Use a model that consists of a transformer, pooling and dense layers.",
-            )
-        _check_inside(folder, path)
-    named = [(_MODULE_TYPES[kind], path) for kind, path in modules]
-    order = [kind for kind, _ in named]
-    if not re.fullmatch("Transformer Pooling( Dense)*( Normalize)*", " ".join(order)):
-        raise UserError(
-            "a Transformer, a Pooling, then Dense modules, then Normalize",
-            ", ".join(order) or "none",
-            "Use another model.",
-        )
     _check_kind(folder)
-    return named
+    return [_known(kind, folder, path) for kind, path in modules]
+
+
+def _within(folder: Path) -> dict[str, list[tuple[str, Path]]]:
+    """The modules of each route of a router's folder."""
+    # The second name is that of Sentence Transformers before 5.
+    path = next((path for path in map(folder.joinpath, ("router_config.json", "config.json")) if path.exists()), None)
+    config = _object(path) if path else {}
+    try:
+        types = {str(name): str(kind) for name, kind in config["types"].items()}
+        routes = {str(route): [str(name) for name in names] for route, names in config["structure"].items()}
+        found = {route: [_known(types[name], folder, name) for name in names] for route, names in routes.items()}
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(
+            f"types and structure of a router in {folder}", f"{path or 'no router_config.json'}", "Save the model anew."
+        ) from None
+    if not found:
+        raise UserError(f"routes of a router in {folder}", "none", "Save the model anew.")
+    return found
+
+
+def _known(kind: str, folder: Path, path: str) -> tuple[str, Path]:
+    if kind not in _MODULE_TYPES:
+        raise UserError(
+            f"only the modules {', '.join(MODULES)} of sentence-transformers in {folder}",
+            repr(kind),
+            "Use a model that consists of transformers or tables of words, pooling and dense layers.",
+        )
+    _check_inside(folder, path)
+    return _MODULE_TYPES[kind], folder / path
 
 
 def _check_inside(folder: Path, path: str) -> None:
@@ -192,12 +242,14 @@ def _check_weights(folder: Path) -> None:
         )
 
 
-def _check_dense(folder: Path) -> None:
+def _check_module(folder: Path) -> None:
+    """Weights of a dense layer, a norm, weights of layers or a table of words."""
     if not (folder / "model.safetensors").exists():
         raise UserError(
             f"model.safetensors in {folder}", "none", "Pickled weights are not read: convert them to safetensors first."
         )
-    activation = str(_object(folder / "config.json").get("activation_function", "torch.nn."))
+    path = folder / "config.json"
+    activation = str(_object(path).get("activation_function", "torch.nn.")) if path.exists() else "torch.nn."
     if not activation.startswith("torch.nn."):
         raise UserError(f"an activation of torch.nn in {folder}", activation, "Use another model.")
 

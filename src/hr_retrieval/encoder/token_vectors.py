@@ -5,7 +5,7 @@ from bisect import bisect_right
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,6 +40,8 @@ class TokenVectors:
         dropout: set in its dropout layers, for training.
         packing: True to insist, False for never, None for wherever a check on a few texts finds it
             equal to padding.
+        layers: a `WeightedLayerPooling` of the library, which adds up the vectors of several layers;
+            None for those of the last. It stays its owner's to register too.
 
     Attributes:
         packed: whether texts lie in one row without padding.
@@ -50,10 +52,21 @@ class TokenVectors:
     """
 
     def __init__(
-        self, transformer: nn.Module, name: str, max_length: int, dropout: float = 0.0, packing: bool | None = None
+        self,
+        transformer: nn.Module,
+        name: str,
+        max_length: int,
+        dropout: float = 0.0,
+        packing: bool | None = None,
+        layers: nn.Module | None = None,
     ) -> None:
         self.transformer: Any = transformer
+        self.layers = layers
         self.dropout = dropout
+        parts = list(transformer.modules())
+        self._causal = any(getattr(part, "is_causal", False) for part in parts)
+        windows = (getattr(part, "sliding_window", None) for part in parts)
+        self._window = min((window for window in windows if window is not None), default=None)
         _set_dropout(transformer, dropout)
         self.packed, self.reason = False, "switched off"
         if packing is not False:
@@ -77,18 +90,23 @@ class TokenVectors:
         sizes = torch.tensor(lengths)
         starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
         positions = on_device(torch.arange(len(words)) - starts + first_position(self.transformer), device)
-        output = self.transformer(
+        return self._states(
             inputs_embeds=words[None],
             position_ids=positions[None],
             packed_layout=self.layout(lengths, device),
-        )
-        hidden: Tensor = output.last_hidden_state[0]
-        return hidden
+        )[0]
+
+    def padded(self, ids: Int[Tensor, "B L"], mask: Int[Tensor, "B L"]) -> Float[Tensor, "B L h"]:
+        """Vectors of texts that are padded behind their last token; `mask` is 1 at tokens, and 0 at padding."""
+        return self._states(input_ids=ids, attention_mask=mask)
 
     def layout(self, lengths: list[int], device: torch.device) -> Layout:
         """Without dropout: bounds for flash attention on a GPU that has it, tiles for short texts
-        in bfloat16 on a CPU that has it. Groups for all others.
+        in bfloat16 on a CPU that has it. Groups for all others, for causal layers, and for texts
+        longer than the window of a layer.
         """
+        if self._causal or (self._window is not None and lengths[-1] > self._window):
+            return layout(lengths, waste_on(device, _PACKED_WASTE), device)
         heads: int = getattr(self.transformer.config, "num_attention_heads", 0)
         dropout = self.transformer.training and self.dropout
         if device.type == "cuda" and not dropout and has_flash(device, self._dtype(device), self._head_size(heads)):
@@ -115,8 +133,15 @@ class TokenVectors:
         ids = torch.full((real.numel(),), self.transformer.config.pad_token_id or 0, device=device)
         ids[places] = tokens.ids
         mask = on_device(real.long(), device)
-        hidden: Tensor = self.transformer(input_ids=ids.view(real.shape), attention_mask=mask).last_hidden_state
-        return hidden.flatten(0, 1)[places]
+        return self.padded(ids.view(real.shape), mask).flatten(0, 1)[places]
+
+    def _states(self, **inputs: Any) -> Float[Tensor, "B L h"]:
+        output = self.transformer(**inputs)
+        if self.layers is None:
+            last: Tensor = output.last_hidden_state
+            return last
+        mixed: Tensor = self.layers({"all_layer_embeddings": output.hidden_states})["token_embeddings"]
+        return mixed
 
     def _dtype(self, device: torch.device) -> torch.dtype:
         """What products are computed in."""

@@ -11,7 +11,6 @@ import torch
 from tokenizers import Tokenizer
 
 from hr_retrieval.encoder.ragged import Ragged
-from hr_retrieval.encoder.safety import transformer_folder
 from hr_retrieval.errors import UserError
 
 # What tokenizers differ in: case, accents, scripts, digits, spaces, punctuation, marks, symbols.
@@ -28,14 +27,15 @@ class FolderTokenizer:
     """Token ids of texts with special tokens, cut at `max_length` tokens.
 
     Args:
-        loaded: the library's model. Its own tokenizer gets other truncation and padding with each
-            call, so this is a copy.
+        tokenizer: of the library. It gets other truncation and padding with each call, so this is a
+            copy.
+        side: where texts are cut, right or left.
     """
 
-    def __init__(self, loaded: Any, max_length: int) -> None:
-        self._tokenizer = Tokenizer.from_str(loaded.tokenizer.backend_tokenizer.to_str())
+    def __init__(self, tokenizer: Tokenizer, max_length: int, side: str = "right") -> None:
+        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length, direction=loaded.tokenizer.truncation_side)
+        self._tokenizer.enable_truncation(max_length, direction=side)
         self._max_length = max_length
 
     def __call__(self, texts: list[str]) -> tuple[Ragged, int]:
@@ -66,13 +66,13 @@ class FolderTokenizer:
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
-def check_tokenizer(folder: Path, loaded: Any) -> None:
-    """Raise `UserError` if the tokenizer gives other ids than its own tokenizer.json.
+def check_tokenizer(folder: Path, module: Any) -> None:
+    """Raise `UserError` if the tokenizer of a transformer of the library gives other ids than its own tokenizer.json.
 
     transformers 5 builds the tokenizer of a named class anew from the vocabulary, whatever else the
     file says.
     """
-    path = transformer_folder(folder) / "tokenizer.json"
+    path = folder / "tokenizer.json"
     if not path.exists():
         return
     own = Tokenizer.from_file(str(path))
@@ -80,12 +80,12 @@ def check_tokenizer(folder: Path, loaded: Any) -> None:
     own.no_truncation()
     for text in _MIXED_TEXTS:
         # An option of the folder, which the library adds to the tokenizer.
-        text = text.lower() if loaded[0].do_lower_case else text
-        expected, found = own.encode(text).ids, loaded.tokenizer(text).input_ids
+        text = text.lower() if module.do_lower_case else text
+        expected, found = own.encode(text).ids, module.tokenizer(text).input_ids
         if expected != found:
             raise UserError(
                 f"the token ids of {path} for {text!r}: {expected}",
-                f"{found} by the class {type(loaded.tokenizer).__name__}, which transformers builds anew",
+                f"{found} by the class {type(module.tokenizer).__name__}, which transformers builds anew",
                 f'Write "tokenizer_class": "PreTrainedTokenizerFast" into {path.with_name("tokenizer_config.json")} '
                 "(of a copy, if it lies in the hub's cache): the file is then used as it is. If the model was trained "
                 "with the ids of the class, remove tokenizer.json where the vocabulary has a file of its own.",

@@ -17,7 +17,7 @@ from hr_retrieval.files import check_vacant
 from hr_retrieval.merge.validation import Validation
 from hr_retrieval.runs.card import model_card
 from hr_retrieval.runs.checkpoints import progress
-from hr_retrieval.runs.directory import Run, encoder_weights
+from hr_retrieval.runs.directory import Run
 from hr_retrieval.runs.figures import check_same_data, read_runs
 
 METHODS = ("greedy", "uniform")
@@ -89,6 +89,7 @@ def merge(
     _check_origin(opened)
     first = opened[0]
     encoder: Encoder = build(first.config.model.encoder).eval()
+    encoder.merge_adapters()
     check_prompts(encoder.suffixes)
     validation = Validation(first.config, finished[0].data, encoder, metric)
 
@@ -124,7 +125,7 @@ class _Kitchen:
 
     def weights(self, name: str) -> Weights:
         """Those of a member; read each time, since not all may fit the memory together."""
-        return self.start if name == BEFORE else encoder_weights(self.runs[name].measured_checkpoint())
+        return self.start if name == BEFORE else self.runs[name].encoder().state_dict()
 
     def checkpoint(self, name: str) -> str:
         """What its weights are of."""

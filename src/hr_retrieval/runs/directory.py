@@ -132,9 +132,10 @@ class Run:
         return found
 
     def encoder(self) -> Encoder:
-        """The encoder with the weights of `measured_checkpoint`."""
+        """The encoder with the weights of `measured_checkpoint`, adapters merged."""
         encoder: Encoder = build(self.config.model.encoder)
         encoder.load_state_dict(encoder_weights(self.measured_checkpoint()))
+        encoder.merge_adapters()
         return encoder.eval()
 
     def summary(self) -> dict[str, Any]:

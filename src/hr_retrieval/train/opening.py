@@ -26,10 +26,11 @@ def say_model(encoder: Encoder, device: str, precision: object) -> None:
     known = languages(encoder.name_or_path)
     told = encoder.describe()
     log.info(
-        "Model: %s%s, %s parameters, %d dimensions, on %s in %s",
+        "Model: %s%s, %s parameters%s, %d dimensions, on %s in %s",
         short_name(encoder.name_or_path),
         f" ({known})" if known else "",
         _rounded(int(told["parameters"])),
+        f", of which {_rounded(int(told['trained_parameters']))} are trained" if told["adapters"] else "",
         encoder.embedding_dimension,
         device,
         precision,

@@ -149,7 +149,7 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             trained = measure_trained(this_run, trainer, module, datamodule)
             # The earlier part of a resumed run was not timed.
             seconds = (None, None) if resumed else (time.monotonic() - begun, training_seconds)
-            summary = _summary(this_run, datamodule, before, trained, stopped, *seconds)
+            summary = _summary(this_run, encoder, datamodule, before, trained, stopped, *seconds)
             if trainer.is_global_zero:
                 if summary["trained"]:
                     summary |= {"intervals": intervals_of(folder, summary), "verdict": verdict(folder, summary)}
@@ -236,6 +236,7 @@ def _fit(
 
 def _summary(
     this_run: Run,
+    encoder: Encoder,
     datamodule: RetrievalDataModule,
     before: Before,
     trained: dict[str, Any],
@@ -249,6 +250,8 @@ def _summary(
         "lexical": before.lexical,
         **trained,
         "stopped": stopped,
+        "parameters": encoder.describe()["parameters"],
+        "trained_parameters": encoder.describe()["trained_parameters"],
         "encoder": str(this_run.folder / "encoder") if this_run.config.export else None,
         "data": datamodule.fingerprint,
         "parts": [str(part) for part in this_run.parts],

@@ -27,4 +27,4 @@ def view(tokens: Ragged, rows: Int[Tensor, " B"], drop: float, seed: int, step: 
     kept = ~(inner & torch.from_numpy((drawn >> np.uint64(11)) / 2**53 < drop))
     positions = kept.nonzero().squeeze(1)
     counts = torch.bincount(sequence[positions], minlength=len(tokens))
-    return Ragged.from_lengths(tokens.ids[on_device(positions, tokens.ids.device)], counts)
+    return Ragged.from_lengths(tokens.ids[on_device(positions, tokens.ids.device)], counts, tokens.queries)

@@ -1,6 +1,7 @@
 """Tests of adapters: what they compute, what is trained, and that merged ones give the same vectors."""
 
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer
 
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.lora import Lora
@@ -166,3 +169,17 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], said: str) ->
 def test_targets_are_linear_layers(targets: list[str]) -> None:
     with pytest.raises(UserError, match="linear layers of tiny"):
         Encoder("tiny", lora=Lora(rank=2, targets=targets))
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[lora\]'"):
+        Encoder("tiny", lora=Lora(rank=2))
+
+
+def test_a_table_of_words_takes_none(folder: Callable[[Architecture], Path], tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(folder("bert") / "tokenizer.json"))
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
+    model.save_pretrained(str(tmp_path / "words"), create_model_card=False)
+    with pytest.raises(UserError, match="a table of words"):
+        Encoder(str(tmp_path / "words"), lora=Lora(rank=2))

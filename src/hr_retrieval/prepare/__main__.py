@@ -45,7 +45,9 @@ def _prepare(preparation: "Preparation", config: DictConfig) -> None:
         print(f"masked     {number:>10,} pieces: {kind}")
     if counts["boilerplate"]:
         own = counts["boilerplate"]
-        print(f"left out   {own['left_out']:>10,} sentences of {own['sentences']:,} that many documents share")
+        print(
+            f"left out   {own['left_out']:>10,} times one of {own['sentences']:,} sentences that many documents share"
+        )
     for kind, number in counts["merged"].items():
         print(f"merged     {number:>10,} {kind}")
     query, document = (next(iter(dataset.texts(table)))[0][:_SHOWN] for table in ("queries", "corpus"))

@@ -1,4 +1,7 @@
-"""What is one text, one query, one pair and one split: worked out from keys alone."""
+"""What is one text, one query, one pair and one split: worked out from keys alone.
+
+A little longer than other files: what hangs together is worked out on the same two sides.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -149,6 +149,21 @@ def _each_config_file_is_parsed_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_waits_for_the_disk() -> Iterator[None]:
+    """What a power cut would lose is no part of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+def close_log_files(kept: list[logging.Handler]) -> None:
+    """Close the handlers of the root but these: Hydra leaves its file open for the rest of the process."""
+    for handler in logging.root.handlers:
+        if handler not in kept:
+            handler.close()
+
+
 Command = Callable[..., str]
 
 
@@ -158,16 +173,10 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
     monkeypatch.chdir(tmp_path)
     handlers = logging.root.handlers[:]
 
-    def close_log_files() -> None:
-        # Hydra leaves them open for the rest of the process.
-        for handler in logging.root.handlers:
-            if handler not in handlers:
-                handler.close()
-
     def run(verb: Callable[[], None], *arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["verb", *arguments])
         status = 0
-        close_log_files()
+        close_log_files(handlers)
         try:
             verb()
         except SystemExit as end:
@@ -176,5 +185,5 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
         return f"exit {status}: {printed}" if status else printed
 
     yield run
-    close_log_files()
+    close_log_files(handlers)
     logging.root.handlers = handlers

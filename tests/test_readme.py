@@ -34,6 +34,8 @@ SMALL = (
 )  # fmt: skip
 FEW = ("data.max_rows=250",)
 FEW_OF_EACH = ("data.onet_work.max_rows=250", "data.esco_occupations.max_rows=250")
+# What other commands do anyway, once.
+QUICK = ("lexical=false", "zero_shot=false")
 TRIALS = "hydra.sweeper.n_trials=2"
 BRIEF = ("texts=50", "repeats=2")
 
@@ -85,6 +87,8 @@ def test_every_command_of_ours_runs(command: Command, tmp_path: Path) -> None:
                 few = FEW_OF_EACH if "experiment=quickstart" in arguments else FEW
                 own = any(argument.startswith(("data=csv", "data.folder=")) for argument in arguments)
                 small = SMALL if own else (*SMALL, *few)
+            if "-m" in arguments and "experiment=quickstart" not in arguments:
+                small = (*small, *QUICK)
             if "hydra/sweeper=optuna" in arguments:
                 small = (*small, TRIALS)
         elif "data=csv" not in arguments and verb == "hr_retrieval.prepare":

@@ -1,6 +1,7 @@
 """Soups: means of weights as a naive mean has them, chosen on validation, exported with what they are made of."""
 
 import json
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from hr_retrieval.merge.soup import BEFORE, Soup
 from hr_retrieval.merge.soup import merge as merged
 from hr_retrieval.runs.directory import encoder_weights
 from hr_retrieval.train import __main__ as train
-from tests.conftest import Command, write_toy_dataset
+from tests.conftest import Command, close_log_files, write_toy_dataset
 
 OPTIONS = (
     "model=tiny", "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
@@ -27,13 +28,15 @@ OPTIONS = (
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs of three seeds and their data."""
-    folder = tmp_path_factory.mktemp("trained")
+    folder, handlers = tmp_path_factory.mktemp("trained"), logging.root.handlers[:]
     write_toy_dataset(folder / "toy")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for seed in (1, 2, 3):
             patch.setattr(sys, "argv", ["train", *OPTIONS, "data.folder=toy", f"seed={seed}", f"output=runs/{seed}"])
             train.main()
+            close_log_files(handlers)
+    logging.root.handlers = handlers
     return folder
 
 

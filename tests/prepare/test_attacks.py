@@ -173,7 +173,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("size", [0, 100, 4000, 12_000])
 def test_a_file_that_grows_too_large(tmp_path: Path, size: int) -> None:
-    own = preparation(tmp_path, lines(tmp_path, many(2000)))
+    own = preparation(tmp_path, lines(tmp_path, many(1000)), mask="none")
     with files_of_at_most(size), pytest.raises(UserError, match=r"to write .*made.*Free space"):
         own.run()
     assert left(tmp_path) == []
@@ -182,7 +182,7 @@ def test_a_file_that_grows_too_large(tmp_path: Path, size: int) -> None:
 
 @pytest.mark.parametrize("size", ["60k", "300k", "600k"])
 def test_a_disk_that_fills_up(tmp_path: Path, size: str) -> None:
-    own = preparation(tmp_path, lines(tmp_path, many(3000)), "disk/made")
+    own = preparation(tmp_path, lines(tmp_path, many(3000)), "disk/made", mask="none")
     with small_disk_at(tmp_path / "disk", size) as disk:
         assert re.search(r"to write .*made.*Free space", failure(own))
         assert left(disk) == []

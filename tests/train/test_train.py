@@ -132,6 +132,7 @@ def test_a_sweep_runs_each_combination_in_its_own_folder(command: Command, toy: 
     }
 
 
+@pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize("name", ["output=run", "resume=run"])
 def test_the_runs_of_a_sweep_have_folders_of_their_own(command: Command, name: str) -> None:
     assert "hydra.sweep.dir" in command(train.main, "-m", *TOY, "seed=1,2", name)

@@ -93,7 +93,7 @@ def write_encoder(folder: Path, size: Size, vocabulary: int | None = None) -> No
 def words(vocabulary: int) -> list[str]:
     """The words of such an encoder."""
     count = vocabulary - len(_SPECIALS)
-    return ["".join(_LETTERS[number // 26**place % 26] for place in range(4)) for number in range(count)]
+    return ["".join(_LETTERS[number // 26**place % 26] for place in range(5)) for number in range(count)]
 
 
 def mixed_texts(vocabulary: int, count: int, typical: float, seed: int) -> list[str]:

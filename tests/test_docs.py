@@ -1,4 +1,4 @@
-"""The documents are for a reader: narrow tables, short paragraphs, links that lead somewhere, commands that are taken."""
+"""The documents are for a reader: narrow tables, short paragraphs, links that lead somewhere, true commands."""
 
 import re
 import shlex

@@ -46,7 +46,7 @@ from hr_retrieval.train.report import log_final, places, report
 from hr_retrieval.train.resume import clear_for, resumed_run
 from hr_retrieval.train.stopping import StayStopped, end_pruned, say_done, trial_report, why_stopped
 from hr_retrieval.train.termination import TerminationCheckpoint, end_terminated
-from hr_retrieval.train.verdict import intervals_of, verdict
+from hr_retrieval.train.verdict import headline_intervals, verdict
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             summary = _summary(this_run, encoder, datamodule, before, trained, stopped, *seconds)
             if trainer.is_global_zero:
                 if summary["trained"]:
-                    summary |= {"intervals": intervals_of(folder, summary), "verdict": verdict(folder, summary)}
+                    summary |= {"intervals": headline_intervals(folder, summary), "verdict": verdict(folder, summary)}
                 _finish(this_run, trainer, summary)
 
     # The report.

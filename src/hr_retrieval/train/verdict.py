@@ -37,7 +37,7 @@ def figures_of(summary: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     return {name: summary[own[name]] if name in own else words[name] for name in files_of(summary)}
 
 
-def intervals_of(folder: Path, summary: Mapping[str, Any]) -> dict[str, list[float]]:
+def headline_intervals(folder: Path, summary: Mapping[str, Any]) -> dict[str, list[float]]:
     """The 95 % interval of the first headline metric of each measured system, over queries."""
     found = {name: query_values(folder / file, HEADLINE[0]) for name, file in files_of(summary).items()}
     return {name: list(bootstrap_interval(values[1])) for name, values in found.items() if values is not None}

@@ -55,6 +55,18 @@ def test_groups_of_nothing_and_of_equal_lengths() -> None:
     assert length_groups([2, 2, 5, 5, 5, 6], 0) == [(0, 2), (2, 5), (5, 6)]
 
 
+def assert_same_with_gradients(found: Tensor, expected: Tensor, parts: list[Tensor]) -> None:
+    """The same values, and the same gradients of the parts that they were made of."""
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    upstream = torch.linspace(-1, 1, found.numel()).view_as(found)
+    for one, other in zip(
+        torch.autograd.grad((found * upstream).sum(), parts),
+        torch.autograd.grad((expected * upstream).sum(), parts),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
 @settings(max_examples=25, deadline=None)
 @given(LENGTHS, st.sampled_from([0, 5, 1000]))
 def test_packed_attention_is_attention_within_each_sequence(lengths: list[int], waste: int) -> None:
@@ -64,14 +76,7 @@ def test_packed_attention_is_attention_within_each_sequence(lengths: list[int], 
     )
     expected = attention_of_each(lengths, *parts, scaling=0.3)
     assert weights is None
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    upstream = torch.linspace(-1, 1, found.numel()).view_as(found)
-    for one, other in zip(
-        torch.autograd.grad((found * upstream).sum(), parts),
-        torch.autograd.grad((expected * upstream).sum(), parts),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert_same_with_gradients(found, expected, parts)
 
 
 def test_short_sequences_in_tiles_and_long_ones_behind_them() -> None:
@@ -131,14 +136,7 @@ def test_causal_layers_windows_and_shared_keys(
             rows.append(weights @ parts[2][0, 0, keys])
         begin += length
     expected = torch.stack(rows)[None]
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    upstream = torch.linspace(-1, 1, found.numel()).view_as(found)
-    for one, other in zip(
-        torch.autograd.grad((found * upstream).sum(), parts),
-        torch.autograd.grad((expected * upstream).sum(), parts),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert_same_with_gradients(found, expected, parts)
 
 
 def test_what_packing_cannot_do_is_refused() -> None:

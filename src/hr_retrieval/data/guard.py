@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hr_retrieval.data.arrays import Codes, Mask, Offsets, PairNumbers, Places, Rows
-from hr_retrieval.data.grades import Grades, Weights, grades, weighted, weights
+from hr_retrieval.data.grades import GradedTables, Grades, Weights, grades, weighted, weights
 from hr_retrieval.data.guidance import Guidance
 from hr_retrieval.data.joins import Pairs, joined, lists, through
 from hr_retrieval.errors import UserError
@@ -24,11 +24,8 @@ _TELLING_GROUPS = 8
 
 
 @runtime_checkable
-class JudgedTables(Protocol):
+class JudgedTables(GradedTables, Protocol):
     """The arrays of a prepared data set that relevance follows from; see `PreparedDataset`."""
-
-    @property
-    def document_duplicate(self) -> Codes: ...
 
     @property
     def document_text(self) -> Codes: ...
@@ -41,27 +38,6 @@ class JudgedTables(Protocol):
 
     @property
     def query_group(self) -> Codes: ...
-
-    @property
-    def query_text(self) -> Codes: ...
-
-    @property
-    def text_offsets(self) -> Offsets: ...
-
-    @property
-    def text_queries(self) -> Rows: ...
-
-    @property
-    def positive_offsets(self) -> Offsets: ...
-
-    @property
-    def positive_documents(self) -> Rows: ...
-
-    @property
-    def positive_grades(self) -> Grades: ...
-
-    @property
-    def positive_weights(self) -> Weights: ...
 
     @property
     def negative_offsets(self) -> Offsets: ...

@@ -11,14 +11,15 @@ from hr_retrieval.encoder.wording import Kind
 
 @dataclass
 class Letters:
-    """Reads so many tokens; a word is so many tokens long."""
+    """Reads so many tokens; a word is so many tokens long, and each text has some beside its words."""
 
     max_length: int
     a_word: int
     longest: int | None = 512
+    beside: int = 0
 
     def token_counts(self, texts: list[str], kind: Kind) -> list[int]:
-        return [self.a_word * len(text.split()) for text in texts]
+        return [self.a_word * len(text.split()) + self.beside for text in texts]
 
 
 def test_what_is_cut_and_what_would_read_it() -> None:
@@ -40,6 +41,11 @@ def test_words_in_pieces_are_noticed_where_there_are_words() -> None:
     assert fit_of(Letters(128, 6), ["медицинская сестра"], "query").broken
     other = fit_of(Letters(128, 6), ["看護師"], "query")
     assert (other.tokens_a_word, other.broken) == (None, False)
+
+
+def test_short_texts_in_a_template_are_not_called_in_pieces() -> None:
+    fit = fit_of(Letters(128, 2, beside=6), ["медицинская сестра", "повар"], "query")
+    assert (fit.tokens_a_word, fit.broken) == (2.0, False)
 
 
 def test_an_encoder_counts_what_it_would_cut() -> None:

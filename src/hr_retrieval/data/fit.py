@@ -44,7 +44,9 @@ class Fit:
 
     Attributes:
         script: in which most of the texts are written, as `text.script` names it.
-        tokens_a_word: mean over those texts; `None` where they are not in words between spaces.
+        tokens_a_word: mean over those texts, without the tokens that each text gets beside its
+            words (prefix or template, special tokens); `None` where they are not in words between
+            spaces.
         cut: share of the texts that are longer than the encoder reads.
         read: share of all tokens that it reads.
         length: a `max_length` that would read nine in ten texts to the end, or as much as the
@@ -67,7 +69,8 @@ class Fit:
 
 def fit_of(encoder: Reader, texts: Sequence[str], kind: Kind) -> Fit:
     """What at least one text says of an encoder."""
-    counts = np.array(encoder.token_counts(list(texts), kind))
+    *each, beside = encoder.token_counts([*texts, ""], kind)
+    counts = np.array(each)
     scripts = [script(text) for text in texts]
     most = max(dict.fromkeys(scripts), key=scripts.count)
     own = [place for place, name in enumerate(scripts) if name == most]
@@ -83,7 +86,7 @@ def fit_of(encoder: Reader, texts: Sequence[str], kind: Kind) -> Fit:
     read = np.minimum(counts, now).sum()
     return Fit(
         most,
-        float(counts[own].sum() / words) if spaced else None,
+        float((counts[own] - beside).sum() / words) if spaced else None,
         cut,
         float(read / counts.sum()),
         length,

@@ -54,6 +54,18 @@ def test_the_default_prompt_is_put_before_all_texts_without_one_of_their_own(tmp
     assert Encoder(str(tmp_path / "other")).prefixes == {"query": "q: ", "document": ""}
 
 
+def test_a_pooler_that_the_folder_lacks_is_not_drawn(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "own")
+    path = tmp_path / "own" / "model.safetensors"
+    weights = {name: weight for name, weight in load_file(path).items() if not name.startswith("pooler.")}
+    save_file(weights, path, metadata={"format": "pt"})
+    fingerprints = set()
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        fingerprints.add(Encoder(str(tmp_path / "own")).embedding_fingerprint())
+    assert len(fingerprints) == 1
+
+
 @pytest.mark.parametrize("place", ["tokenizer_config.json", "tokenizer.json"])
 def test_texts_are_cut_where_the_folder_cuts_them(tmp_path: Path, place: str) -> None:
     write_tiny(tmp_path / "left")

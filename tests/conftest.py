@@ -28,7 +28,8 @@ import sentence_transformers  # noqa: F401
 import sklearn  # noqa: F401
 import tensorboard  # noqa: F401
 import torch
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigSource
 
 from hr_retrieval.data.tables import SCHEMAS
 from hr_retrieval.encoder.encoder import Encoder
@@ -132,10 +133,12 @@ def tiny_encoder() -> Encoder:
 
 @pytest.fixture(scope="session", autouse=True)
 def _each_config_file_is_parsed_once() -> Iterator[None]:
-    """A command composes its config three times, of some thirty files."""
-    load, parsed = FileConfigSource.load_config, {}
+    """A command composes its config of some thirty files."""
+    # Hydra loads its plugins itself: the class of that name in its module may be another one.
+    (source,) = [one for one in Plugins.instance().discover(ConfigSource) if one.__name__ == "FileConfigSource"]
+    load, parsed = source.load_config, {}
 
-    def load_once(self: FileConfigSource, config_path: str) -> Any:
+    def load_once(self: Any, config_path: str) -> Any:
         path = Path(self.path) / self._normalize_file_name(config_path)
         if not path.is_file():
             return load(self, config_path)
@@ -145,7 +148,7 @@ def _each_config_file_is_parsed_once() -> Iterator[None]:
         return copy.deepcopy(parsed[key])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FileConfigSource, "load_config", load_once)
+        patch.setattr(source, "load_config", load_once)
         yield
 
 

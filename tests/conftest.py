@@ -4,6 +4,7 @@ import copy
 import gc
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,8 +32,13 @@ import torch
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigSource
 
-from hr_retrieval.data.tables import SCHEMAS
-from hr_retrieval.encoder.encoder import Encoder
+from tests import typechecks
+
+typechecks.install()
+
+from hr_retrieval.data.tables import SCHEMAS  # noqa: E402
+from hr_retrieval.encoder.encoder import Encoder  # noqa: E402
+from hr_retrieval.encoder.tiny import write_tiny  # noqa: E402
 
 torch.set_num_threads(1)
 # What is imported stays, and need not be looked through again by every collection.
@@ -58,6 +64,9 @@ TRADES = (
 TOY = (
     "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
 )  # fmt: skip
+
+# Of what goes on around a training, nothing: where the training alone is looked at.
+UNMEASURED = ("zero_shot=false", "test=false", "export=false", "ranking/mixing=none", "logger=none")
 
 
 def write_toy_dataset(folder: Path, groups: int = 60, mark: str = "") -> Path:
@@ -149,6 +158,16 @@ def _each_config_file_is_parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source, "load_config", load_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tiny_is_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Its weights are the same each time, and hundreds of tests load it."""
+    made = tmp_path_factory.mktemp("made") / "tiny"
+    write_tiny(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hr_retrieval.encoder.folder.write_tiny", lambda folder: shutil.copytree(made, folder))
         yield
 
 

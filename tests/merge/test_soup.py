@@ -21,7 +21,7 @@ from tests.conftest import Command, close_log_files, write_toy_dataset
 OPTIONS = (
     "model=tiny", "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
     "datamodule.batch_size=8", "optimizer.lr=3e-3", "trainer.max_steps=4", "trainer.val_check_interval=2", "logger=none", "export=false",
-    "zero_shot=false",
+    "zero_shot=false", "ranking/mixing=none",
 )  # fmt: skip
 
 

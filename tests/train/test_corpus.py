@@ -20,11 +20,11 @@ from hr_retrieval.train.corpus import EmbeddedCorpus, read_corpus
 from hr_retrieval.train.global_batch import GlobalBatch
 from hr_retrieval.train.mining import candidate_documents, mined_queries
 from hr_retrieval.train.module import RetrievalModule
-from tests.conftest import TOY, Command
+from tests.conftest import TOY, UNMEASURED, Command
 
 RUN = (
-    *TOY, "trainer.accelerator=cpu", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=2", "trainer.limit_train_batches=4",
-    "logger=none", "trainer.log_every_n_steps=1", "callbacks.last.every_n_train_steps=1", "zero_shot=false", "test=false", "export=false",
+    *TOY, *UNMEASURED, "trainer.accelerator=cpu", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=2",
+    "trainer.limit_train_batches=4", "trainer.log_every_n_steps=1", "callbacks.last.every_n_train_steps=1",
 )  # fmt: skip
 
 

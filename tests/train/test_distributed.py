@@ -10,7 +10,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +23,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 from hr_retrieval.data.batch import Batch
@@ -37,6 +39,7 @@ from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.distributed import gather_parts
 from hr_retrieval.train.module import RetrievalModule
 from tests.conftest import Command, write_toy_dataset
+from tests.train.conftest import ended
 
 WEIGHT = torch.arange(12, dtype=torch.float32).reshape(4, 3) / 10
 INPUTS = torch.linspace(-1, 1, 20).reshape(5, 4)
@@ -159,6 +162,7 @@ TRAININGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "queue": ({"queue_size": 9, "queue_negatives": True}, {}),
 }
 STEPS = 4
+TIMEOUT = 300
 
 
 def trained(folder: Path, case: str, devices: int) -> pl.Trainer:
@@ -195,14 +199,21 @@ def process(rank: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Path:
+def two_processes(
+    processes: ForkServerContext, tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder
+) -> Path:
     folder = tmp_path_factory.mktemp("two")
     dataset = write_toy_dataset(folder / "toy")
     tiny_encoder.save(folder / "encoder")
     RetrievalDataModule(dataset, tiny_encoder, batch_size=8).prepare_data()
     for case in TRAININGS:
         trained(folder, case, 1).save_checkpoint(folder / f"one {case}.ckpt", weights_only=False)
-    mp.spawn(process, args=(folder,), nprocs=2)
+    pair = [processes.Process(target=process, args=(rank, folder)) for rank in (0, 1)]
+    for one in pair:
+        one.start()
+    for one in pair:
+        one.join(TIMEOUT)
+    assert [one.exitcode for one in pair] == [0, 0]
     return folder
 
 
@@ -250,20 +261,31 @@ TOY = (
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "datamodule.batch_size=4")
 
 
-TIMEOUT = 300
-
-
-def ended(words: list[str], folder: Path, status: int = 0) -> str:
-    """What a command printed."""
-    result = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
-    assert result.returncode == status, result.stdout + result.stderr
-    return result.stdout + result.stderr
-
-
 def torchrun(count: int, *arguments: str) -> list[str]:
     """torchrun, as a module of this interpreter, and what it starts."""
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     return [*words, "-m", "hr_retrieval.train", *arguments]
+
+
+def two_of(
+    variables: Callable[[str], dict[str, str]], start: Callable[..., BaseProcess], folder: Path, *arguments: str
+) -> list[str]:
+    """What both of two processes printed, each with the variables of its rank around the command."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    pair = [start(*arguments, environment=shared | variables(rank), printed=f"printed{rank}") for rank in ("0", "1")]
+    return [ended(one, folder, TIMEOUT, f"printed{rank}") for rank, one in enumerate(pair)]
+
+
+def of_torchrun(rank: str) -> dict[str, str]:
+    """What torchrun says to a process."""
+    same = {"TORCHELASTIC_RUN_ID": "none", "GROUP_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    return {**same, "RANK": rank, "LOCAL_RANK": rank}
+
+
+def of_srun(rank: str) -> dict[str, str]:
+    """What srun says to a process."""
+    tasks = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NODEID": "0"}
+    return {**tasks, "SLURM_JOB_ID": "4321", "SLURM_JOB_NAME": "train", "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
 
 
 def test_processes_that_torchrun_starts_give_the_run_of_one_process(command: Command, tmp_path: Path) -> None:
@@ -271,7 +293,11 @@ def test_processes_that_torchrun_starts_give_the_run_of_one_process(command: Com
     write_toy_dataset(tmp_path / "toy")
     options = ("zero_shot=true", "export=true", "optimizer=adamw", "optimizer.eps=1e-3")
     command(train.main, *TOY, *options, "datamodule.batch_size=8", "output=one")
-    printed = ended(torchrun(2, *TOY, *options, *TWO, "output=run"), tmp_path)
+    result = subprocess.run(
+        torchrun(2, *TOY, *options, *TWO, "output=run"), cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT
+    )
+    printed = result.stdout + result.stderr
+    assert result.returncode == 0, printed
     assert printed.count("12 test queries, each") == 1
     found, expected = (
         {str(path.relative_to(run)) for path in run.rglob("*") if "tfevents" not in path.name}
@@ -289,42 +315,30 @@ def test_processes_that_torchrun_starts_give_the_run_of_one_process(command: Com
     torch.testing.assert_close(*encoders, rtol=1e-3, atol=1e-4)
 
 
-def test_processes_that_srun_starts_write_one_run(tmp_path: Path) -> None:
+def test_processes_that_srun_starts_write_one_run(start: Callable[..., BaseProcess], tmp_path: Path) -> None:
     """srun starts the same command in each task, and says in variables which one it is."""
-    write_toy_dataset(tmp_path / "toy")
-    shared = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NODEID": "0"}
-    shared |= {
-        "SLURM_JOB_ID": "4321",
-        "SLURM_JOB_NAME": "train",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": free_port(),
-    }
-    words = [sys.executable, "-m", "hr_retrieval.train", *TOY, *TWO, "output=run"]
-    started = []
-    for rank in ("0", "1"):
-        environment = {**os.environ, **shared, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
-        with (tmp_path / f"printed{rank}").open("w") as printed:
-            started.append(subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=printed, stderr=printed))
-    try:
-        assert [process.wait(TIMEOUT) for process in started] == [0, 0], (tmp_path / "printed0").read_text()
-    finally:
-        for process in started:
-            process.kill()
-    assert "12 test queries" in (tmp_path / "printed0").read_text()
-    assert "12 test queries" not in (tmp_path / "printed1").read_text()
+    first, second = two_of(of_srun, start, tmp_path, *TOY, *TWO, "output=run")
+    assert not first.startswith("exit"), first
+    assert not second.startswith("exit"), second
+    assert "12 test queries" in first
+    assert "12 test queries" not in second
     assert len(rows(tmp_path / "run")) == 13
 
 
-def test_a_run_directory_in_use_is_one_message_of_the_first_process(tmp_path: Path) -> None:
-    write_toy_dataset(tmp_path / "toy")
+def test_a_run_directory_in_use_is_one_message_of_the_first_process(
+    start: Callable[..., BaseProcess], tmp_path: Path
+) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").touch()
-    printed = ended(torchrun(2, *TOY, *TWO, "output=run"), tmp_path, status=1)
-    assert printed.count("Expected a new run directory") == 1
+    first, second = two_of(of_torchrun, start, tmp_path, *TOY, *TWO, "output=run")
+    assert first.startswith("exit 1:")
+    assert first.count("Expected a new run directory") == 1
+    assert "Expected" not in second
 
 
-def test_sigterm_to_torchrun_writes_a_checkpoint_and_the_run_can_go_on(tmp_path: Path) -> None:
-    write_toy_dataset(tmp_path / "toy")
+def test_sigterm_to_torchrun_writes_a_checkpoint_and_the_run_can_go_on(
+    start: Callable[..., BaseProcess], tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     endless = ("trainer.max_epochs=500", "callbacks.early_stopping=null", "callbacks.last.every_n_train_steps=100000")
     words = torchrun(2, *TOY, *TWO, *endless, "output=run")
@@ -342,8 +356,10 @@ def test_sigterm_to_torchrun_writes_a_checkpoint_and_the_run_can_go_on(tmp_path:
     assert text.count("Stopped by SIGTERM") == 1, text
     step = load_checkpoint(run / "checkpoints" / "interrupted.ckpt")["global_step"]
     assert f"at step {step}." in text
-    printed = ended(torchrun(2, "resume=run", f"trainer.max_steps={step + 12}"), tmp_path)
-    assert printed.count("12 test queries, each") == 1
+    first, second = two_of(of_torchrun, start, tmp_path, "resume=run", f"trainer.max_steps={step + 12}")
+    assert first.count("12 test queries, each") == 1
+    assert not second.startswith("exit"), second
+    assert "12 test queries" not in second
     assert rows(run)[-1]["step"] > step
     assert not (run / "checkpoints" / "interrupted.ckpt").exists()
 

@@ -21,13 +21,13 @@ from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.mining import MineNegatives, candidate_documents, mine, mined_queries
 from hr_retrieval.train.module import RetrievalModule
-from tests.conftest import TOY, Command, write_toy_dataset
+from tests.conftest import TOY, UNMEASURED, Command, write_toy_dataset
 from tests.data.test_datamodule import make
 
 MINING = (
-    *TOY, "trainer.accelerator=cpu", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=3", "trainer.limit_train_batches=4",
-    "logger=none", "trainer.log_every_n_steps=1", "callbacks.last.every_n_train_steps=1", "datamodule.negatives_per_anchor=0", "callbacks=mining",
-    "callbacks.mine_negatives.positive_share=null", "zero_shot=false", "test=false", "export=false",
+    *TOY, *UNMEASURED, "trainer.accelerator=cpu", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=3",
+    "trainer.limit_train_batches=4", "trainer.log_every_n_steps=1", "callbacks.last.every_n_train_steps=1",
+    "datamodule.negatives_per_anchor=0", "callbacks=mining", "callbacks.mine_negatives.positive_share=null",
 )  # fmt: skip
 ONE = (*MINING, "datamodule.mined_per_anchor=1")
 

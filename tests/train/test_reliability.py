@@ -10,8 +10,8 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -24,21 +24,14 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.program import called
 from hr_retrieval.runs.checkpoints import load_checkpoint
-from hr_retrieval.train import __main__ as train
 from hr_retrieval.train.checkpointing import StepCheckpoint
 from hr_retrieval.train.metrics_file import MetricsFile
 from hr_retrieval.train.module import RetrievalModule
 from tests.conftest import TOY, small_disk_at, write_toy_dataset
+from tests.train.conftest import ended, in_process
 
 SOAK = "HR_RETRIEVAL_SOAK" in os.environ
 KILLS = 20 if SOAK else 6
-# Modules that a process would spend seconds to import.
-IMPORTED = [
-    "tests.train.test_reliability",
-    "hr_retrieval.train.run",
-    "sentence_transformers",
-    "transformers.models.bert.modeling_bert",
-]
 OPTIONS = (
     *TOY, "trainer.accelerator=cpu", "optimizer.lr=1e-4", "trainer.max_epochs=2", "trainer.log_every_n_steps=1",
     "callbacks.last.every_n_train_steps=3", "model/mixing=anchor", "model.mixing.negative_weight=0.3",
@@ -91,61 +84,12 @@ MOMENTS: dict[str, tuple[Callable[[int], None], int]] = {
 }
 
 
-def in_process(folder: str, arguments: tuple[str, ...], prepare: Callable[..., None] | None, *values: Any) -> None:
-    """The command in a process of its own, its output in `<folder>/printed`."""
-    os.chdir(folder)
-    printed = os.open("printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(printed, 1)
-    os.dup2(printed, 2)
-    torch.set_num_threads(1)
-    if prepare is not None:
-        prepare(*values)
-    sys.argv = ["train", *arguments]
-    train.main()
-
-
 def apply_moment(name: str, count: int) -> None:
     MOMENTS[name][0](count)
 
 
 def terminate_at(owner: type, name: str, count: int) -> None:
     at_call(owner, name, count, terminate)
-
-
-@pytest.fixture(scope="module")
-def processes() -> multiprocessing.context.ForkServerContext:
-    """New processes are forked from one that has imported everything and computed nothing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    return context
-
-
-@pytest.fixture
-def start(processes: multiprocessing.context.ForkServerContext, tmp_path: Path) -> Iterator[Callable[..., BaseProcess]]:
-    """Start the command in `tmp_path`, with something patched in its process."""
-    write_toy_dataset(tmp_path / "toy")
-    started: list[BaseProcess] = []
-
-    def run(*arguments: str, prepare: Callable[..., None] | None = None, values: tuple[Any, ...] = ()) -> BaseProcess:
-        process = processes.Process(target=in_process, args=(str(tmp_path), arguments, prepare, *values))
-        process.start()
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        if process.is_alive():
-            process.kill()
-        process.join()
-
-
-def ended(process: BaseProcess, folder: Path, seconds: float = 120) -> str:
-    """What the process printed, after it ended; its exit code in front unless 0."""
-    process.join(seconds)
-    assert process.exitcode is not None, "still running"
-    printed = (folder / "printed").read_text()
-    (folder / "printed").unlink()
-    return f"exit {process.exitcode}: {printed}" if process.exitcode else printed
 
 
 def assert_same_run(run: Path, whole: Path) -> None:
@@ -206,11 +150,11 @@ def test_a_run_killed_by_the_clock_ends_as_one_never_killed(start: Callable[...,
 
 
 @pytest.fixture(scope="module")
-def whole_run(processes: multiprocessing.context.ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_run(processes: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing befell."""
     folder = tmp_path_factory.mktemp("whole")
     write_toy_dataset(folder / "toy")
-    process = processes.Process(target=in_process, args=(str(folder), (*OPTIONS, "output=run"), None))
+    process = processes.Process(target=in_process, args=(str(folder), (*OPTIONS, "output=run")))
     process.start()
     assert "Run directory" in ended(process, folder)
     return folder / "run"
@@ -462,14 +406,12 @@ def watched_process(folder: str, arguments: tuple[str, ...]) -> None:
     # As in a process of one's own; from a fork server this one would inherit that loader workers
     # come from another.
     multiprocessing.set_start_method("fork", force=True)
-    in_process(folder, arguments, watch_resources, "resources")
+    in_process(folder, arguments, watch_resources, ("resources",))
     record_resources("resources")
 
 
 @pytest.mark.parametrize("workers", [0, 1] if SOAK else [1])
-def test_a_long_run_holds_no_more_than_a_short_one(
-    processes: multiprocessing.context.ForkServerContext, tmp_path: Path, workers: int
-) -> None:
+def test_a_long_run_holds_no_more_than_a_short_one(processes: ForkServerContext, tmp_path: Path, workers: int) -> None:
     """A validation and a checkpoint at every tenth or twentieth of the run; what comes after the
     first third must not grow.
     """

@@ -14,14 +14,14 @@ from hr_retrieval.compare import __main__ as compare
 from hr_retrieval.evaluate import __main__ as evaluate
 from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.train import __main__ as train
-from tests.conftest import Command, write_toy_dataset
+from tests.conftest import UNMEASURED, Command, write_toy_dataset
 
 TWO = (
     "model=tiny", "datamodule.folder=[a,b]", "trainer.precision=32-true", "trainer.accelerator=cpu",
     "trainer.enable_progress_bar=false", "datamodule.batch_size=8", "optimizer.lr=1e-3", "scheduler=constant",
     "trainer.log_every_n_steps=1", "datamodule.sources.b.weight=3", 'datamodule.sources.b.query_template="job: {text}."',
 )  # fmt: skip
-SHORT = (*TWO, "zero_shot=false", "test=false", "export=false", "logger=none", "callbacks.last.every_n_train_steps=1")
+SHORT = (*TWO, *UNMEASURED, "callbacks.last.every_n_train_steps=1")
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from hr_retrieval.program import called
 from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.train import __main__ as train
-from tests.conftest import TOY, Command
+from tests.conftest import TOY, UNMEASURED, Command
 
 
 @pytest.fixture
@@ -119,8 +119,8 @@ def test_the_exported_folder_gives_the_embeddings_of_the_run(command: Command, t
 
 def test_a_sweep_runs_each_combination_in_its_own_folder(command: Command, toy: Path, tmp_path: Path) -> None:
     command(
-        train.main, "-m", *TOY, "model/mixing=none,anchor", "model.loss.margin=0.1,0.3", "trainer.max_steps=1",
-        "zero_shot=false", "test=false", "export=false", "logger=none", "project=s",
+        train.main, "-m", *TOY, *UNMEASURED, "model/mixing=none,anchor", "model.loss.margin=0.1,0.3", "trainer.max_steps=1",
+        "project=s",
     )  # fmt: skip
     runs = sorted(path.parent for path in (tmp_path / "multirun" / "s").glob("*/*/summary.json"))
     configs = [OmegaConf.load(run / "config.yaml") for run in runs]
@@ -152,19 +152,18 @@ QUEUE = (
 )
 
 
-@pytest.mark.parametrize(("stops", "more"), [((5, 12, 17), ()), ((7,), QUEUE)])
-def test_a_run_resumed_again_and_again_ends_as_one_never_stopped(
-    command: Command, toy: Path, tmp_path: Path, stops: tuple[int, ...], more: tuple[str, ...]
-) -> None:
-    """Within an epoch, at its end (12 batches), and within the second one; with a queue and a guide."""
+def test_a_run_resumed_again_and_again_ends_as_one_never_stopped(command: Command, toy: Path, tmp_path: Path) -> None:
+    """Within an epoch, at its end (12 batches), and within the second one; with a queue and a guide.
+
+    `test_reliability.py` has the same of a run without them.
+    """
     options = (
-        *TOY, "optimizer.lr=1e-3", "scheduler=constant", "zero_shot=false", "test=false", "export=false",
-        "callbacks.last.every_n_train_steps=1", "trainer.log_every_n_steps=1", "model/mixing=anchor", "model.mixing.negative_weight=0.3",
-        *more,
+        *TOY, *UNMEASURED, "optimizer.lr=1e-3", "scheduler=constant", "trainer.log_every_n_steps=1", "model/mixing=anchor",
+        "model.mixing.negative_weight=0.3", *QUEUE,
     )  # fmt: skip
     command(train.main, *options, "trainer.max_epochs=2", "output=whole")
     begin: tuple[str, ...] = (*options, "trainer.max_epochs=2", "output=cut")
-    for steps in stops:
+    for steps in (5, 12, 17):
         command(train.main, *begin, f"trainer.max_steps={steps}")
         assert load_checkpoint(tmp_path / "cut" / "checkpoints" / "last.ckpt")["global_step"] == steps
         begin = ("resume=cut",)
@@ -182,8 +181,7 @@ def test_a_copied_run_goes_on_in_the_copy_and_leaves_the_original_alone(
     # Training only raises the figure, and the lowest is asked for: whoever forgets that of the
     # first epoch takes a later one.
     options = (
-        *TOY, "optimizer.lr=1e-3", "scheduler=constant", "callbacks.best.mode=min", "callbacks.early_stopping=null", "zero_shot=false",
-        "test=false", "export=false",
+        *TOY, *UNMEASURED, "optimizer.lr=1e-3", "scheduler=constant", "callbacks.best.mode=min", "callbacks.early_stopping=null",
     )  # fmt: skip
     command(train.main, *options, "trainer.max_epochs=1", "output=run")
     shutil.copytree(tmp_path / "run", tmp_path / "elsewhere" / "copy", symlinks=True)
@@ -237,7 +235,7 @@ def test_a_finished_run_that_goes_on_writes_its_encoder_and_its_config_anew(
 
 
 def test_a_data_set_that_has_changed_is_not_gone_on_with(command: Command, toy: Path, tmp_path: Path) -> None:
-    options = (*TOY, "logger=none", "test=false", "zero_shot=false", "export=false", "trainer.limit_train_batches=2")
+    options = (*TOY, *UNMEASURED, "trainer.limit_train_batches=2")
     command(train.main, *options, "trainer.max_epochs=1", "output=run")
     config = (tmp_path / "run" / "config.yaml").read_text()
     table = pq.read_table(toy / "corpus.parquet")
@@ -252,8 +250,7 @@ def test_a_data_set_that_has_changed_is_not_gone_on_with(command: Command, toy: 
 def test_a_run_that_keeps_weights_alone_begins_anew_when_resumed(command: Command, toy: Path, tmp_path: Path) -> None:
     """As in the shipped experiments; the same in the end as a run of so many epochs."""
     options = (
-        *TOY, "logger=none", "test=false", "zero_shot=false", "export=false", "trainer.limit_train_batches=3", "callbacks.last=null",
-        "+callbacks.best.save_weights_only=true",
+        *TOY, *UNMEASURED, "trainer.limit_train_batches=3", "callbacks.last=null", "+callbacks.best.save_weights_only=true",
     )  # fmt: skip
     command(train.main, *options, "trainer.max_epochs=1", "output=run")
     assert "the run has ended" in command(train.main, "resume=run")
@@ -316,8 +313,7 @@ def test_accumulated_batches_are_one_row_of_a_step(command: Command, toy: Path, 
 
 def test_good_enough_stops_training(command: Command, toy: Path, tmp_path: Path) -> None:
     command(
-        train.main, *TOY, "trainer.max_epochs=5", "callbacks.early_stopping.stopping_threshold=0.01", "zero_shot=false",
-        "test=false", "export=false", "output=run",
+        train.main, *TOY, *UNMEASURED, "trainer.max_epochs=5", "callbacks.early_stopping.stopping_threshold=0.01", "output=run",
     )  # fmt: skip
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 12
 
@@ -429,7 +425,7 @@ def test_the_mpnet_command_runs_on_a_small_xlm_r_in_the_sentence_transformers_la
 
 
 def test_the_figures_of_a_seed_do_not_depend_on_the_loader_workers(command: Command, toy: Path, tmp_path: Path) -> None:
-    options = (*TOY, "trainer.max_epochs=1", "optimizer.lr=1e-3", "zero_shot=false", "test=false", "export=false")
+    options = (*TOY, *UNMEASURED, "trainer.max_epochs=1", "optimizer.lr=1e-3")
     command(train.main, *options, "output=a")
     command(train.main, *options, "output=b", "datamodule.workers=2")
     command(train.main, *options, "output=c", "seed=2")
@@ -450,7 +446,7 @@ def test_the_default_trainer_makes_gradients_of_several_threads_equal(command: C
         return torch.autograd.grad((mixed @ documents.T).exp().sum(), documents)[0]
 
     try:
-        command(train.main, *TOY, "trainer.max_epochs=1", "zero_shot=false", "test=false", "export=false", "output=run")
+        command(train.main, *TOY, *UNMEASURED, "trainer.max_steps=1", "output=run")
         assert torch.are_deterministic_algorithms_enabled()
         torch.set_num_threads(2)
         expected = gradient()

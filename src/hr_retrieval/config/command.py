@@ -12,7 +12,9 @@ from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+from hydra.core.utils import configure_log, run_job
+from hydra.experimental.callback import Callback
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
@@ -76,8 +78,8 @@ def entry_point(
                     if {"--help", "-h"} & set(sys.argv[1:]):
                         print(help_text(name, [word for word in sys.argv[1:] if not word.startswith("-")]), flush=True)
                         return
-                    check_startup(name, sys.argv[1:])
-                    command()
+                    single = check_startup(name, sys.argv[1:])
+                    command() if single is None else _run(job, single)
                 if failures:
                     raise failures[0][0]
                 sys.stdout.flush()
@@ -99,6 +101,13 @@ def entry_point(
         return main
 
     return decorate
+
+
+def _run(job: Callable[[DictConfig], float | None], config: DictConfig) -> None:
+    """Run a job once as `hydra.main` would, which composes its config twice more: for the mode alone, and to run it."""
+    config.hydra.mode = RunMode.RUN
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    run_job(job, config, "hydra.run.dir", None, HydraContext(config_loader=None, callbacks=Callback()))
 
 
 @contextmanager

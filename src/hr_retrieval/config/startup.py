@@ -11,7 +11,8 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from hr_retrieval.config.schema import config_dir
 from hr_retrieval.errors import UserError
@@ -26,8 +27,13 @@ _STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
 _ENVIRONMENT = re.compile(r"HR_RETRIEVAL_TRIAL|(OMP|MKL)_NUM_THREADS|CUDA_VISIBLE_DEVICES|NCCL_\w+|GLOO_\w+")
 
 
-def check_startup(name: str, arguments: Sequence[str]) -> None:
-    """Compose the config as Hydra will, and check what it tells Hydra: loggers and callbacks run before any verb."""
+def check_startup(name: str, arguments: Sequence[str]) -> DictConfig | None:
+    """Compose the config as Hydra will, and check what it tells Hydra: loggers and callbacks run before any verb.
+
+    Returns:
+        the whole config of a single run, to be run as it is; `None` for all else, which is Hydra's:
+        a sweep, a flag, another folder of configs.
+    """
     parser = argparse.ArgumentParser(add_help=False)
     for flags in (("--help", "-h"), ("--hydra-help",), ("--version",), ("--resolve",), ("--shell-completion", "-sc")):
         parser.add_argument(*flags, action="store_true")
@@ -46,30 +52,39 @@ def check_startup(name: str, arguments: Sequence[str]) -> None:
             "Repeat the run's overrides, which are in its .hydra/overrides.yaml.",
         )
     if given.help or given.hydra_help or given.version or given.cfg or given.info or given.shell_completion:
-        return
+        return None
     found = [f"file://{Path(given.config_dir).absolute()}"] if given.config_dir else []
-    lines = []
+    lines, single = [], list(arguments) == given.overrides
     for override in OverridesParser.create().parse_overrides(given.overrides):
         if override.get_key_element() == "hydra.searchpath":
             found += override.value()
         else:
             lines.append(str(override.input_line))
+            single = single and not override.is_sweep_override()
     if found:
         lines.append(f"hydra.searchpath=[{','.join(f'{path!r}' for path in found)}]")
     folder = Path(__file__).parent / given.config_path if given.config_path else config_dir()
-    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
-        _check_composed(given.config_name or name, lines)
+    with hydra.initialize_config_dir(str(folder), version_base="1.3", job_name=name):
+        config = _check_composed(given.config_name or name, lines)
+    return config if single and not found and config.hydra.mode != RunMode.MULTIRUN else None
 
 
-def _check_composed(name: str, lines: Sequence[str]) -> None:
-    """Check what each value of a sweep over options composes, and what the config itself sweeps over."""
+def _check_composed(name: str, lines: Sequence[str]) -> DictConfig:
+    """Check what each value of a sweep over options composes, and what the config itself sweeps over.
+
+    Returns:
+        what was composed first: without a sweep, of all the overrides.
+    """
     waiting, seen = _samples(lines), set()
+    first: DictConfig | None = None
     while waiting:
         sample = waiting.pop()
         if sample in seen:
             continue
         seen.add(sample)
-        settings = OmegaConf.to_container(hydra.compose(name, list(sample), return_hydra_config=True).hydra)
+        config = hydra.compose(name, list(sample), return_hydra_config=True)
+        first = config if first is None else first
+        settings = OmegaConf.to_container(config.hydra)
         assert isinstance(settings, dict)
         check_hydra(settings)
         params = settings["sweeper"].get("params") or {}
@@ -77,6 +92,8 @@ def _check_composed(name: str, lines: Sequence[str]) -> None:
         # again, or none were the last.
         given = {override.get_key_element() for override in OverridesParser.create().parse_overrides(list(sample))}
         waiting += _samples([*sample, *(f"{key}={value}" for key, value in params.items() if key not in given)])
+    assert first is not None, "there is a sample of any overrides"
+    return first
 
 
 def _samples(lines: Sequence[str]) -> list[tuple[str, ...]]:

@@ -22,25 +22,32 @@ class _Wrapper(TextWrapper):
     wordsep_re = re.compile(r"(\s+|\S*?(?:[,=(/_]|[.-](?=[A-Za-z])))")
 
 
-def empty_figure(title: str, x_label: str, legend: Sequence[str] = ()) -> go.Figure:
-    """An empty chart with room below for the names of the groups."""
+def empty_figure(title: str, x_label: str, legend: Sequence[str] = (), height: int = HEIGHT) -> go.Figure:
+    """An empty chart with room below for the names of the groups.
+
+    Args:
+        height: of the chart itself, without what stands above and below it.
+    """
     lines = sum(lines_of(name).count("<br>") + 1 for name in legend)
     top, bottom = 44 + LINE * (lines_of(title).count("<br>") + 1), 60 + LINE * lines + 10 * bool(lines)
-    figure = go.Figure()
-    figure.update_layout(
-        template="none", paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, font_size=12, hovermode="closest",
-        title={"text": f"<b>{lines_of(title)}</b>", "font_size": 14, "x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad_t": 34},
-        height=HEIGHT + top + bottom, margin={"l": 50, "r": 20, "t": top, "b": bottom},
-        legend={"yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left", "bgcolor": _CLEAR},
-        hoverlabel={"bgcolor": "#333", "bordercolor": "#808080", "align": "left"}, showlegend=bool(legend),
-        modebar={"bgcolor": _CLEAR, "color": "#808080", "activecolor": "#0072b2"},
-    )  # fmt: skip
-    return figure.update_xaxes(title_text=lines_of(x_label), title_standoff=8, **_GRID).update_yaxes(**_GRID)
+    layout = {
+        "template": "none", "paper_bgcolor": _CLEAR, "plot_bgcolor": _CLEAR, "font": {"size": 12}, "hovermode": "closest",
+        "title": {
+            "text": f"<b>{lines_of(title)}</b>", "font": {"size": 14}, "x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad": {"t": 34},
+        },
+        "height": height + top + bottom, "margin": {"l": 50, "r": 20, "t": top, "b": bottom},
+        "legend": {"yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left", "bgcolor": _CLEAR},
+        "hoverlabel": {"bgcolor": "#333", "bordercolor": "#808080", "align": "left"}, "showlegend": bool(legend),
+        "modebar": {"bgcolor": _CLEAR, "color": "#808080", "activecolor": "#0072b2"},
+        "xaxis": {"title": {"text": lines_of(x_label), "standoff": 8}, **_GRID}, "yaxis": _GRID,
+    }  # fmt: skip
+    # Whole: an update of what stands there takes many times as long.
+    return go.Figure(layout=layout)
 
 
 def intervals(title: str, rows: Mapping[str, tuple[float, Sequence[float] | None]]) -> go.Figure:
     """A dot for each name, with a bar from the lower to the upper bound, the first one at the top and in colour."""
-    figure = empty_figure(title, "")
+    figure = empty_figure(title, "", height=48 * len(rows))
     names = list(rows)[::-1]
     for name in names:
         mean, bounds = rows[name]
@@ -51,7 +58,7 @@ def intervals(title: str, rows: Mapping[str, tuple[float, Sequence[float] | None
             marker={"size": 10, "color": COLOURS[0] if name == names[-1] else "#808080"}, error_x={"type": "data", **arrays},
             showlegend=False,
         )  # fmt: skip
-    return figure.update_layout(height=figure.layout.margin.t + figure.layout.margin.b + 48 * len(names))
+    return figure
 
 
 def curve(title: str, x_label: str, points: Sequence[tuple[float, float]]) -> go.Figure:

@@ -32,7 +32,7 @@ def test_an_encoder_gets_a_head_and_what_is_written_scores_the_same(tmp_path: Pa
     assert cross.training
     cross.save(tmp_path / "cross")
     for again in (CrossEncoder(str(tmp_path / "cross")).logits(PAIRS), CrossEncoder(str(tmp_path / "cross"))(PAIRS)):
-        assert [float(one) for one in again] == pytest.approx(logits.tolist(), abs=1e-6)
+        assert torch.as_tensor(again).tolist() == pytest.approx(logits.tolist(), abs=1e-6)
     library = LibraryCrossEncoder(str(tmp_path / "cross"), device="cpu")
     assert library.predict(PAIRS, activation_fn=torch.nn.Identity()).tolist() == pytest.approx(
         logits.tolist(), abs=1e-6

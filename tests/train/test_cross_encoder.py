@@ -22,7 +22,7 @@ from hr_retrieval.train.cross_encoder import CrossEncoderModule, lists
 from tests.conftest import TOY, Command
 from tests.data.test_datamodule import make
 from tests.evaluate.test_evaluation import rows_of
-from tests.train.test_mining import assert_equal_runs
+from tests.train.test_mining import checkpoint
 
 RUN = (
     *(option for option in TOY if not option.startswith("model=")), "experiment=cross_encoder", "model.encoder.name_or_path=tiny",
@@ -89,7 +89,8 @@ def test_a_run_is_measured_behind_its_first_stage_gone_on_with_and_exported(
     assert not (printed := command(train.main, "resume=cut", "trainer.max_steps=-1", "test=true")).startswith("exit"), (
         printed
     )
-    assert_equal_runs(tmp_path / "cut", tmp_path / "whole")
+    states = [checkpoint(tmp_path / name)["state_dict"] for name in ("cut", "whole")]
+    assert [name for name, weight in states[1].items() if not torch.equal(weight, states[0][name])] == []
 
     run = Run.open(tmp_path / "whole")
     summary = run.summary()

@@ -1,11 +1,11 @@
-"""All comparisons in under ten minutes: a Markdown table, and `benchmarks/results/latest.json`.
+"""All comparisons in about twelve minutes: a Markdown table, and `benchmarks/results/latest.json`.
 
 python -m benchmarks.all
 """
 
 from pathlib import Path
 
-from benchmarks import encode, evaluate, help, search, train
+from benchmarks import encode, evaluate, help, search, titles, train
 from benchmarks.interleave import table
 from hr_retrieval.files import whole_file, write_json
 
@@ -17,7 +17,14 @@ def main() -> None:
     rows = []
     # Ranking and search are only worth comparing at full size, and take three minutes; the rest is
     # the same at a smaller one.
-    for module, quick in ((help, True), (search, False), (evaluate, False), (encode, True), (train, True)):
+    for module, quick in (
+        (help, True),
+        (search, False),
+        (evaluate, False),
+        (encode, True),
+        (train, True),
+        (titles, True),
+    ):
         found = module.run(quick)
         print(table(found), flush=True)
         rows += found

@@ -16,7 +16,8 @@ from torch import nn
 from transformers import AttentionInterface
 
 from benchmarks.interleave import comparison, interleave, table
-from benchmarks.train import STEPS, Ours, esco_pairs
+from benchmarks.train import STEPS, Ours, Task, esco_pairs
+from hr_retrieval.encoder.builtin import BUILTIN
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.packing import NAME, packed_attention
 from hr_retrieval.objective.triplet import TripletLoss
@@ -26,8 +27,8 @@ from hr_retrieval.train.memory import keep_freed_memory
 def main() -> None:
     """Print the table: `ours` is the plain step, `peer` the compiled one."""
     keep_freed_memory()
-    pairs = esco_pairs(None)
-    plain, compiled = Ours(pairs, TripletLoss()), Ours(pairs, TripletLoss())
+    task = Task(BUILTIN, esco_pairs(None))
+    plain, compiled = Ours(task, TripletLoss()), Ours(task, TripletLoss())
     outside = torch.compiler.disable(packed_attention)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     AttentionInterface.register(NAME, outside)
     layers = [module for module in compiled.encoder.modules() if type(module).__name__.endswith("Layer")]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.time.timing import machine
@@ -33,7 +33,11 @@ class Timing:
 
 
 def interleave(
-    rivals: Mapping[str, Callable[[], object]], rounds: int = 5, repeats: int = 1, warm: bool = False
+    rivals: Mapping[str, Callable[[], object]],
+    rounds: int = 5,
+    repeats: int = 1,
+    warm: bool = False,
+    told: bool = False,
 ) -> dict[str, Timing]:
     """Time each rival once a round, in turn.
 
@@ -42,6 +46,7 @@ def interleave(
         rounds: at least 3.
         repeats: calls timed together, for what takes less than a millisecond.
         warm: whether each has been called before; else each is called once without being timed.
+        told: whether each returns the seconds that count, of one call.
     """
     if rounds < 3:
         raise ValueError(f"at least 3 rounds are needed for a spread, got {rounds}")
@@ -54,9 +59,9 @@ def interleave(
         # Every second round backwards: none is always the one that follows another.
         for name in list(rivals)[:: 1 if turn % 2 == 0 else -1]:
             start = time.perf_counter()
-            for _ in range(repeats):
-                rivals[name]()
-            seconds[name].append((time.perf_counter() - start) / repeats)
+            found = [rivals[name]() for _ in range(repeats)]
+            whole = sum(map(float, cast(Any, found))) if told else time.perf_counter() - start
+            seconds[name].append(whole / repeats)
     busy = watch.others()
     return {
         name: Timing(statistics.median(times), min(times), max(times), rounds, busy) for name, times in seconds.items()

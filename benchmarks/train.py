@@ -14,6 +14,7 @@ each is printed.
 import statistics
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -35,7 +36,17 @@ from hr_retrieval.retrieval.ranking import exact_ranks
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.train.memory import keep_freed_memory
 
-BATCH, LENGTH, STEPS, RATE = 32, 128, 4, 5e-5
+STEPS, RATE = 4, 5e-5
+
+
+@dataclass(frozen=True)
+class Task:
+    """What both sides train on: the encoder's folder or name, pairs, how many a step, and tokens of a text."""
+
+    encoder: str
+    pairs: list[tuple[str, str]]
+    batch: int = 32
+    length: int = 128
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -44,14 +55,14 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """
     # For the peer too: it is one process.
     keep_freed_memory()
-    pairs = esco_pairs(None)
-    ours = Ours(pairs, TripletLoss())
+    task = Task(BUILTIN, esco_pairs(None))
+    ours = Ours(task, TripletLoss())
     rivals: dict[str, Callable[[], object]] = {
         "ours smooth": ours,
-        "ours hinge": Ours(pairs, TripletLoss("hinge")),
-        "peer float32": Peer(pairs, smooth, torch.float32),
-        "peer bf16": Peer(pairs, smooth, torch.bfloat16),
-        "peer hinge": Peer(pairs, hinge, torch.float32, negatives=True),
+        "ours hinge": Ours(task, TripletLoss("hinge")),
+        "peer float32": Peer(task, smooth, torch.float32),
+        "peer bf16": Peer(task, smooth, torch.bfloat16),
+        "peer hinge": Peer(task, hinge, torch.float32, negatives=True),
     }
     rivals["products"] = Products(ours.encoder, ours.mean_tokens())
     times = interleave(rivals, rounds=3 if quick else 5)
@@ -81,27 +92,32 @@ class Ours:
     """A call is `STEPS` steps of our loop."""
 
     def __init__(
-        self, pairs: list[tuple[str, str]], loss: TripletLoss, seed: int = 0, total: int | None = None
+        self,
+        task: Task,
+        loss: TripletLoss,
+        dtype: torch.dtype = torch.bfloat16,
+        seed: int = 0,
+        total: int | None = None,
     ) -> None:
-        self.encoder, self.loss = Encoder(BUILTIN, max_length=LENGTH), loss
-        self.anchors, _ = self.encoder.tokenise([anchor for anchor, _ in pairs], "query")
-        self.documents, _ = self.encoder.tokenise([positive for _, positive in pairs], "document")
+        self.encoder, self.loss, self.dtype = Encoder(task.encoder, max_length=task.length), loss, dtype
+        self.anchors, _ = self.encoder.tokenise([anchor for anchor, _ in task.pairs], "query")
+        self.documents, _ = self.encoder.tokenise([positive for _, positive in task.pairs], "document")
         self.optimizer, self.schedule = _optimizer(self.encoder, total)
-        self.order = _order(len(pairs), seed)
-        self.relevance = torch.eye(BATCH, dtype=torch.bool)
+        self.batch, self.order = task.batch, _order(len(task.pairs), task.batch, seed)
+        self.relevance = torch.eye(task.batch, dtype=torch.bool)
 
     def __call__(self) -> None:
         for _ in range(STEPS):
             rows = torch.from_numpy(next(self.order))
-            with torch.autocast("cpu", torch.bfloat16):
+            with _autocast(self.dtype):
                 embeddings = self.encoder(self.anchors.take(rows).concatenate(self.documents.take(rows)))
-            loss = self.loss(cosine(embeddings[:BATCH], embeddings[BATCH:]), self.relevance).loss
+            loss = self.loss(cosine(embeddings[: self.batch], embeddings[self.batch :]), self.relevance).loss
             _step(self.encoder, loss, self.optimizer, self.schedule)
 
     def mean_tokens(self) -> int:
         """Tokens of a batch, both sides, in the mean."""
         pairs = len(self.anchors)
-        return round(BATCH * (len(self.anchors.ids) + len(self.documents.ids)) / pairs)
+        return round(self.batch * (len(self.anchors.ids) + len(self.documents.ids)) / pairs)
 
 
 class Products:
@@ -152,30 +168,30 @@ class Peer:
 
     def __init__(
         self,
-        pairs: list[tuple[str, str]],
+        task: Task,
         loss: Callable[[SentenceTransformer], nn.Module],
         dtype: torch.dtype,
         negatives: bool = False,
         seed: int = 0,
         total: int | None = None,
     ) -> None:
-        with encoder_folder(BUILTIN) as folder:
+        with encoder_folder(task.encoder) as folder:
             self.model = SentenceTransformer(str(folder), device="cpu")
-        self.model.max_seq_length = LENGTH
+        self.model.max_seq_length = task.length
         self.model.train()
-        self.pairs, self.loss, self.dtype, self.negatives = pairs, loss(self.model), dtype, negatives
+        self.task, self.loss, self.dtype, self.negatives = task, loss(self.model), dtype, negatives
         self.optimizer, self.schedule = _optimizer(cast(nn.Module, self.model), total)
-        self.order = _order(len(pairs), seed)
+        self.order = _order(len(task.pairs), task.batch, seed)
 
     def __call__(self) -> None:
         for _ in range(STEPS):
-            batch = [self.pairs[row] for row in next(self.order)]
+            batch = [self.task.pairs[row] for row in next(self.order)]
             sides = [[anchor for anchor, _ in batch], [positive for _, positive in batch]]
             if self.negatives:
                 sides.append(sides[1][1:] + sides[1][:1])
             features = [self.model.preprocess(texts) for texts in sides]
-            with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
-                loss = self.loss(features, torch.zeros(BATCH))
+            with _autocast(self.dtype):
+                loss = self.loss(features, torch.zeros(self.task.batch))
             _step(cast(nn.Module, self.model), loss, self.optimizer, self.schedule)
 
 
@@ -183,16 +199,16 @@ def quality(steps: int = 100, seeds: int = 3) -> str:
     """Validation MRR of both sides after as many steps, as a Markdown table."""
     pairs = esco_pairs(3)
     order = np.random.default_rng(0).permutation(len(pairs))
-    held_out, training = [pairs[row] for row in order[:1700]], [pairs[row] for row in order[1700:]]
+    held_out, training = [pairs[row] for row in order[:1700]], Task(BUILTIN, [pairs[row] for row in order[1700:]])
     rows = [["", "validation MRR by seed", "mean"]]
-    zero_shot = mrr(Encoder(BUILTIN, max_length=LENGTH), held_out)
+    zero_shot = mrr(Encoder(BUILTIN, max_length=training.length), held_out)
     rows.append(["zero-shot", "", f"{zero_shot:.4f}"])
     for name in ("ours bf16", "peer float32"):
         figures = []
         for seed in range(seeds):
             side: Ours | Peer
             if name == "ours bf16":
-                side = Ours(training, TripletLoss(), seed, steps)
+                side = Ours(training, TripletLoss(), seed=seed, total=steps)
             else:
                 side = Peer(training, smooth, torch.float32, seed=seed, total=steps)
             for _ in range(steps // STEPS):
@@ -233,11 +249,15 @@ def _optimizer(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 
 
-def _order(count: int, seed: int) -> Any:
+def _autocast(dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
+
+
+def _order(count: int, batch: int, seed: int) -> Any:
     generator = np.random.default_rng(seed)
     while True:
         order = generator.permutation(count)
-        yield from order[: count // BATCH * BATCH].reshape(-1, BATCH)
+        yield from order[: count // batch * batch].reshape(-1, batch)
 
 
 def _step(

@@ -15,7 +15,7 @@ from benchmarks.gpu.syncs import culprit
 pytestmark = pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
 
 
-@pytest.mark.parametrize("section", ["train", "encode", "syncs", "memory"])
+@pytest.mark.parametrize("section", ["train", "train_multilingual", "encode", "syncs", "memory"])
 def test_a_section_runs_dry(section: str, tmp_path: Path) -> None:
     output = tmp_path / "gpu.json"
     assert gpu.main(["--dry-run", "--only", section, "--output", str(output)]) == 0, output.read_text()

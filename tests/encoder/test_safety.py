@@ -116,6 +116,16 @@ def test_an_adapter_beside_a_transformer_in_a_folder_of_its_own_is_refused(tmp_p
         (tmp_path / "model" / place / "adapter_config.json").unlink()
 
 
+def test_where_transformers_has_a_class_it_says_how_to_do_without_code(folder: Path) -> None:
+    code = {"auto_map": {"AutoModel": "code.Model"}}
+    edit(folder / "config.json", lambda config: {**config, **code})
+    with pytest.raises(UserError, match=r"transformers knows bert without it: .* take auto_map out of config\.json"):
+        check_folder(folder)
+    edit(folder / "config.json", lambda config: {**config, "model_type": "none_of_its_own"})
+    with pytest.raises(UserError, match=r"Read that code: set model\.encoder\.trust_remote_code=true only"):
+        check_folder(folder)
+
+
 def test_trusted_code_passes_the_check(folder: Path) -> None:
     edit(folder / "config.json", lambda config: {**config, "auto_map": {"AutoModel": "code.Model"}})
     with pytest.raises(UserError):

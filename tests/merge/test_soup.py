@@ -14,7 +14,7 @@ from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.merge import __main__ as merge
 from hr_retrieval.merge.soup import BEFORE, Soup
 from hr_retrieval.merge.soup import merge as merged
-from hr_retrieval.runs.directory import encoder_weights
+from hr_retrieval.runs.directory import weights_of
 from hr_retrieval.train import __main__ as train
 from tests.conftest import Command, close_log_files, write_toy_dataset
 
@@ -52,7 +52,7 @@ def soup(runs: list[Path], output: Path, **options: Any) -> tuple[Soup, dict[str
 
 
 def mean(runs: list[Path], *others: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    members = [*(encoder_weights(run / "checkpoints" / "best.ckpt") for run in runs), *others]
+    members = [*(weights_of(run / "checkpoints" / "best.ckpt") for run in runs), *others]
     return {name: torch.stack([one[name].double() for one in members]).mean(0).float() for name in members[0]}
 
 

@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.runs.checkpoints import load_checkpoint
-from hr_retrieval.runs.directory import Run, encoder_weights
+from hr_retrieval.runs.directory import Run, weights_of
 from hr_retrieval.train import __main__ as train
 from tests.conftest import TOY, Command
 
@@ -23,10 +23,10 @@ OPTIONS = (
 
 def test_adapters_are_trained_gone_on_with_and_merged(command: Command, toy_dataset: Path, tmp_path: Path) -> None:
     command(train.main, *TOY, *OPTIONS, "trainer.max_epochs=1")
-    first = encoder_weights(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    first = weights_of(tmp_path / "run" / "checkpoints" / "last.ckpt")
     command(train.main, "resume=run", "trainer.max_epochs=2")
     run, plain = Run.open(tmp_path / "run"), Encoder("tiny")
-    weights = encoder_weights(run.checkpoints / "last.ckpt")
+    weights = weights_of(run.checkpoints / "last.ckpt")
     moved = {name for name, weight in weights.items() if not torch.equal(weight, first[name])}
     assert moved == {name for name in weights if ".lora_" in name or "projections" in name}
     start = plain.state_dict()

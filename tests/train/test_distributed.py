@@ -115,6 +115,7 @@ def batch_of(dataset: PreparedDataset, encoder: Encoder, anchors: list[int], ext
         documents=encoder.tokenise([texts["corpus"][row] for row in documents], "document")[0],
         relevance=torch.from_numpy(relevance),
         negative=torch.from_numpy(negative),
+        drawn=torch.from_numpy(negative),
         query_rows=torch.from_numpy(queries),
         document_rows=torch.from_numpy(documents),
         weights=torch.from_numpy(weights),

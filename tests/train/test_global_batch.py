@@ -27,7 +27,13 @@ def whole(*documents: int) -> GlobalBatch:
     relevance, negative = map(torch.from_numpy, GUARD.judge(queries, rows))
     tokens = Ragged.from_lists([[1]] * len(rows))
     batch = Batch(
-        tokens.take(torch.arange(2)), tokens, relevance, negative, torch.from_numpy(queries), torch.from_numpy(rows)
+        tokens.take(torch.arange(2)),
+        tokens,
+        relevance,
+        negative,
+        negative,
+        torch.from_numpy(queries),
+        torch.from_numpy(rows),
     )
     return gathered(batch, EMBEDDINGS[:2], EMBEDDINGS[rows], None, GUARD, processes=1)
 

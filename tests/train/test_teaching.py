@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
-from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from hr_retrieval.data.negatives import MinedNegatives, MiningOptions
 from hr_retrieval.encoder.encoder import Encoder
@@ -19,6 +18,7 @@ from hr_retrieval.train.mining import MineNegatives, check_mining, mine
 from hr_retrieval.train.teaching import FILE, mined_scores, score_mined
 from tests.conftest import Command
 from tests.data.test_datamodule import make
+from tests.encoder.cross import write_cross_encoder
 from tests.train.test_mining import MINING, checkpoint
 
 
@@ -33,16 +33,6 @@ class Letters(Reranker):
     def pair_scores(self, pairs: list[tuple[str, str]]) -> list[float]:
         self.asked += pairs
         return [float(len(set(query) & set(passage))) for query, passage in pairs]
-
-
-def write_cross_encoder(folder: Path) -> Path:
-    """With random weights."""
-    write_tiny(folder, layers=1)
-    torch.manual_seed(0)
-    config = AutoConfig.from_pretrained(folder, num_labels=1)
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
-    (folder / "modules.json").unlink()
-    return folder
 
 
 def mined(data: object, encoder: Encoder, epoch: int) -> MinedNegatives:
@@ -108,7 +98,10 @@ def test_a_run_learns_from_a_cross_encoder_and_goes_on_with_it(
 
 def test_a_teacher_that_scores_no_pair_is_refused(tmp_path: Path) -> None:
     write_tiny(tmp_path / "encoder")
-    with pytest.raises(UserError, match=r"a cross-encoder in .*encoder; got .*callbacks\.mine_negatives\.teacher=null"):
+    with pytest.raises(
+        UserError,
+        match=r"a cross-encoder in .*encoder, which scores .*; got an encoder.*callbacks\.mine_negatives\.teacher=null",
+    ):
         MineNegatives(tmp_path, teacher=str(tmp_path / "encoder"))
     with pytest.raises(UserError, match="the folder of a cross-encoder; got nowhere"):
         MineNegatives(tmp_path, teacher="nowhere")

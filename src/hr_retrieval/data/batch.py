@@ -25,6 +25,7 @@ class Batch:
             `relevance[i, i]` holds.
         negative: which document is a negative of which anchor. One that is neither relevant nor a
             negative counts for nothing: it is not pulled, pushed or mixed in.
+        drawn: which document is in the batch for which anchor's sake; `drawn[i, i]` holds.
         query_rows: where the anchors stand in `queries.parquet`; of several sources, in their tables
             one behind the other.
         document_rows: likewise the documents in `corpus.parquet`.
@@ -36,6 +37,7 @@ class Batch:
     documents: Ragged
     relevance: Bool[Tensor, "B D"]
     negative: Bool[Tensor, "B D"]
+    drawn: Bool[Tensor, "B D"]
     query_rows: Int[Tensor, " B"]
     document_rows: Int[Tensor, " D"]
     source: int = 0

@@ -83,26 +83,18 @@ class TrainingPairs:
         # Drawn by the batch's number, so that any number of workers and any resumed run draw the
         # same.
         generator = np.random.default_rng((self.seed, number))
-        extra = [
-            *self._draw(
-                self.dataset.positive_offsets,
-                self.dataset.positive_documents,
-                queries,
-                self.positives_per_anchor - 1,
-                generator,
-            ),
-            *self._draw(
-                self.dataset.negative_offsets,
-                self.dataset.negative_documents,
-                queries,
-                self.negatives_per_anchor,
-                generator,
-            ),
+        draws = [
+            (self.dataset.positive_offsets, self.dataset.positive_documents, self.positives_per_anchor - 1),
+            (self.dataset.negative_offsets, self.dataset.negative_documents, self.negatives_per_anchor),
             # Last, so that the others are the same with and without it.
-            *(self._draw(*self.mined, queries, self.mined_per_anchor, generator) if self.mined else ()),
+            *([(*self.mined, self.mined_per_anchor)] if self.mined else []),
         ]
-        added = np.setdiff1d(np.asarray(extra, np.int64), own)
-        documents = np.concatenate([own, added])
+        extra = [pair for offsets, rows, count in draws for pair in _draw(offsets, rows, queries, count, generator)]
+        anchors, further = np.asarray(extra, np.int64).reshape(-1, 2).T
+        documents = np.concatenate([own, np.setdiff1d(further, own)])
+        drawn = np.eye(len(own), len(documents), dtype=bool)
+        order = np.argsort(documents, kind="stable")
+        drawn[anchors, order[np.searchsorted(documents[order], further)]] = True
         query_rows, document_rows = queries + self.first_query, documents + self.first_document
         relevance, negative = self.guard.judge(query_rows, document_rows)
         weights = self.guard.weights(query_rows, document_rows)
@@ -111,6 +103,7 @@ class TrainingPairs:
             documents=self._documents(documents, number),
             relevance=torch.from_numpy(relevance),
             negative=torch.from_numpy(negative),
+            drawn=torch.from_numpy(drawn),
             query_rows=torch.from_numpy(query_rows),
             document_rows=torch.from_numpy(document_rows),
             source=self.number,
@@ -125,20 +118,6 @@ class TrainingPairs:
 
     def _pair(self, pairs: Places) -> tuple[Rows, Rows]:
         return pair_rows(self.dataset, self.places[pairs])
-
-    @staticmethod
-    def _draw(
-        offsets: Offsets,
-        documents: Rows,
-        queries: Rows,
-        count: int,
-        generator: np.random.Generator,
-    ) -> Iterator[int]:
-        if count == 0:
-            return
-        for begin, end in zip(offsets[queries], offsets[queries + 1], strict=True):
-            choices = documents[begin:end]
-            yield from generator.choice(choices, min(count, len(choices)), replace=False).tolist()
 
 
 def check_training_data(source: Source, batch_size: int, left_out: Places, name: str = "") -> None:
@@ -191,6 +170,18 @@ def _training_places(dataset: PreparedDataset, guard: Guard) -> Iterator[npt.NDA
             texts = np.repeat(dataset.query_text[part], np.diff(offsets))
             trained &= dataset.document_text[dataset.positive_documents[offsets[0] : offsets[-1]]] != texts
         yield (offsets[0] + np.flatnonzero(trained)).astype(np.int32)
+
+
+def _draw(
+    offsets: Offsets, documents: Rows, queries: Rows, count: int, generator: np.random.Generator
+) -> Iterator[tuple[int, int]]:
+    """At most `count` of the documents of each query, with its place among the queries."""
+    if count == 0:
+        return
+    for place, (begin, end) in enumerate(zip(offsets[queries], offsets[queries + 1], strict=True)):
+        choices = documents[begin:end]
+        for document in generator.choice(choices, min(count, len(choices)), replace=False).tolist():
+            yield place, document
 
 
 def _slices(count: int) -> Iterator[slice]:

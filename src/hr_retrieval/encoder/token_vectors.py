@@ -67,7 +67,7 @@ class TokenVectors:
         self._causal = any(getattr(part, "is_causal", False) for part in parts)
         windows = (getattr(part, "sliding_window", None) for part in parts)
         self._window = min((window for window in windows if window is not None), default=None)
-        _set_dropout(transformer, dropout)
+        set_dropout(transformer, dropout)
         self.packed, self.reason = False, "switched off"
         if packing is not False:
             self.packed, self.reason = self._try_packing(max_length)
@@ -200,7 +200,7 @@ def _probe(vocabulary: int, max_length: int) -> Ragged:
     return Ragged.from_lengths(ids, lengths)
 
 
-def _set_dropout(transformer: nn.Module, dropout: float) -> None:
+def set_dropout(transformer: nn.Module, dropout: float) -> None:
     if not 0 <= dropout < 1:
         raise UserError("a dropout of at least 0 and below 1", str(dropout), "Set dropout to 0 or 0.1, for example.")
     for module in transformer.modules():

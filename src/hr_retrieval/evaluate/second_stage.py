@@ -5,12 +5,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from hr_retrieval.errors import UserError
 from hr_retrieval.evaluate.summary import Texts
+from hr_retrieval.ranking.second_stage import ordered_anew
 from hr_retrieval.retrieval.ranking import Ranking
-from hr_retrieval.retrieval.reordering import reordered
 from hr_retrieval.store.reranker import Reranker
 
 log = logging.getLogger(__name__)
@@ -39,23 +37,15 @@ def told(cost: Mapping[str, Any]) -> str:
 
 def reranked(reranker: Reranker, ranking: Ranking, texts: Texts, depth: int) -> tuple[Ranking, dict[str, Any]]:
     """The first stage's ranking with the best `depth` of each measured query ordered anew; pairs and seconds."""
-    depth = min(depth, ranking.rows.shape[1])
-    scores = torch.zeros(len(texts.queries), depth)
-    rows = texts.relevance.counts.nonzero().squeeze(1).tolist()
-    log.info("ordering the best %d documents of %d queries anew", depth, len(rows))
-    begun, pairs = time.monotonic(), 0
-    for row in rows:
-        found = [document for document in ranking.rows[row, :depth].tolist() if document >= 0]
-        scores[row, : len(found)] = torch.tensor(
-            reranker.scores(texts.queries[row], [texts.documents[document] for document in found])
-        )
-        pairs += len(found)
+    depth, measured = min(depth, ranking.rows.shape[1]), int((texts.relevance.counts > 0).sum())
+    log.info("ordering the best %d documents of %d queries anew", depth, measured)
+    begun = time.monotonic()
+    ranks, pairs = ordered_anew(reranker.scores, ranking, texts.relevance, texts.queries, texts.documents, depth)
     seconds = time.monotonic() - begun
-    ranks = reordered(ranking, texts.relevance, scores)
     cost = {
         "depth": depth,
         "pairs": pairs,
         "seconds": round(seconds, 2),
-        "seconds_a_query": seconds / max(len(rows), 1),
+        "seconds_a_query": seconds / max(measured, 1),
     }
     return Ranking(ranks, ranking.scores, ranking.rows), cost

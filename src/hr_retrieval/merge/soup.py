@@ -171,8 +171,10 @@ def _mean(total: Weights, count: int, like: Weights) -> Weights:
 
 
 def _check_origin(runs: Sequence[Run]) -> None:
-    """Raise `UserError` unless all runs began with one encoder, without which a mean of weights means nothing."""
+    """Raise `UserError` unless all runs trained one encoder, without which a mean of weights means nothing."""
     first = runs[0]
+    for run in runs:
+        run.check_encoder()
     for run in runs[1:]:
         if run.made_from.get("encoder") != first.made_from.get("encoder"):
             raise UserError(

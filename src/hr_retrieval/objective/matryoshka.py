@@ -1,5 +1,6 @@
 """The comparison of a batch, over whole vectors and, where asked for, over their first numbers alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,9 @@ class Matryoshka:
                 "For vectors of 768 numbers, [384,192,96] is usual.",
             )
         weights = self.weights
-        if weights is not None and (len(weights) != len(dimensions) or not all(weight > 0 for weight in weights)):
+        if weights is not None and (
+            len(weights) != len(dimensions) or not all(0 < weight < math.inf for weight in weights)
+        ):
             raise UserError(
                 f"a weight above 0 for each of model.matryoshka.dimensions {list(dimensions)}",
                 f"model.matryoshka.weights={list(weights)}",

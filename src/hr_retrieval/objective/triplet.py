@@ -11,7 +11,7 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.objective.similarity import at_least_float32
 
 # Scores of a batch that lie closer together than this carry no order.
-_COLLAPSED_SPREAD = 1e-3
+COLLAPSED_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _diagnostics(scores: Float[Tensor, "B C"], labels: Float[Tensor, "B C"]) -> 
         "without_negatives": (negative <= 0).all(1).to(scores.dtype).mean(),
         "positive_score": _ratio((positive * scores).sum(), positive.sum()),
         "negative_score": _ratio((negative * scores).sum(), negative.sum()),
-        "collapsed": ((spread < _COLLAPSED_SPREAD) & (negative > 0).any()).to(scores.dtype),
+        "collapsed": ((spread < COLLAPSED_SPREAD) & (negative > 0).any()).to(scores.dtype),
     }
 
 

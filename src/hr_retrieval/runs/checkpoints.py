@@ -52,8 +52,12 @@ class CheckedCheckpointIO(TorchCheckpointIO):
         return content
 
 
-def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def load_checkpoint(path: Path, map_location: Any = "cpu", mmap: bool = False) -> dict[str, Any]:
     """Read an intact checkpoint that holds tensors and plain values only.
+
+    Args:
+        mmap: whether tensors stay in the file until they are used: of three parts of a checkpoint two
+            are the optimizer's.
 
     Raises:
         UserError: the file is missing, cut short or changed, or holds more than tensors and plain
@@ -62,7 +66,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     problem = checkpoint_problem(path)
     if problem is not None:
         raise UserError(f"an intact checkpoint at {path}", problem, _other_checkpoints(path))
-    return _read(path, map_location)
+    return _read(path, map_location, mmap)
 
 
 def progress(path: Path) -> tuple[int, bool]:

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hr_retrieval.config.build import build, check_targets
+from hr_retrieval.encoder.cross_encoder import CrossEncoder
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
@@ -131,10 +132,39 @@ class Run:
             )
         return found
 
+    @property
+    def cross(self) -> bool:
+        """Whether it trains a cross-encoder."""
+        return OmegaConf.select(self.config, "model.cross_encoder") is not None
+
+    @property
+    def trained_name(self) -> str:
+        """What was trained, as its config names it."""
+        return str(self.config.model["cross_encoder" if self.cross else "encoder"].name_or_path)
+
+    @property
+    def exported(self) -> Path:
+        """Where the run writes what it has trained."""
+        return self.folder / ("cross_encoder" if self.cross else "encoder")
+
+    def check_encoder(self) -> None:
+        """Raise `UserError` where the run trained a cross-encoder."""
+        if self.cross:
+            raise UserError(
+                f"a run that trained an encoder in {self.folder}",
+                "one that trained a cross-encoder",
+                f"Name an encoder here; what it trained is named by rerank={self.exported}.",
+            )
+
     def encoder(self) -> Encoder:
-        """The encoder with the weights of `measured_checkpoint`, adapters merged."""
+        """The encoder with the weights of `measured_checkpoint`, adapters merged.
+
+        Raises:
+            UserError: as `check_encoder`.
+        """
+        self.check_encoder()
         encoder: Encoder = build(self.config.model.encoder)
-        encoder.load_state_dict(encoder_weights(self.measured_checkpoint()))
+        encoder.load_state_dict(weights_of(self.measured_checkpoint()))
         encoder.merge_adapters()
         return encoder.eval()
 
@@ -150,7 +180,8 @@ class Run:
     def export(
         self, folder: Path, replace: bool = False, licence: str | None = None, evaluation: Path | None = None
     ) -> None:
-        """Write the encoder to a new folder, with a model card and the mixing that was chosen for it.
+        """Write the encoder to a new folder, with a model card and the mixing that was chosen for it;
+        or the cross-encoder, which has neither.
 
         Args:
             replace: whether what stands there may be replaced; the old one stays until the new one
@@ -164,12 +195,22 @@ class Run:
         """
         if not replace:
             check_vacant(folder)
+        if self.cross:
+            self._export_cross_encoder(folder, replace, licence or evaluation)
+            return
         encoder = self.encoder()
         files = {"README.md": self.card(encoder, licence, evaluation)}
         if choice := self.ranking():
             choice.check(encoder.embedding_fingerprint(), self.folder)
             files[FILE] = choice.text
         encoder.save(folder, files, replace)
+
+    def _export_cross_encoder(self, folder: Path, replace: bool, for_card: object) -> None:
+        if for_card:
+            raise UserError("neither licence nor evaluation", str(for_card), "A cross-encoder gets no model card.")
+        cross_encoder: CrossEncoder = build(self.config.model.cross_encoder)
+        cross_encoder.load_state_dict(weights_of(self.measured_checkpoint(), "cross_encoder"))
+        cross_encoder.save(folder, replace)
 
     def card(
         self, encoder: Encoder, licence: str | None = None, evaluation: Path | None = None, graph: str | None = None
@@ -213,13 +254,15 @@ def open_encoder(name: str) -> tuple[Encoder, Run | None]:
 
 def _check_code(content: Mapping[str, Any], path: Path) -> None:
     """A run directory is a document from outside: its word alone runs nobody's code."""
-    asked = OmegaConf.select(OmegaConf.create(dict(content)), "model.encoder.trust_remote_code")
-    if asked and os.environ.get(TRUST) != "1":
-        raise UserError(
-            f"your word that the encoder of {path.parent} may run code of its own",
-            f"model.encoder.trust_remote_code={asked} in {path}",
-            f"If you trust that code, say so in the environment: {TRUST}=1",
-        )
+    for part in ("encoder", "cross_encoder"):
+        key = f"model.{part}.trust_remote_code"
+        asked = OmegaConf.select(OmegaConf.create(dict(content)), key)
+        if asked and os.environ.get(TRUST) != "1":
+            raise UserError(
+                f"your word that the {part} of {path.parent} may run code of its own",
+                f"{key}={asked} in {path}",
+                f"If you trust that code, say so in the environment: {TRUST}=1",
+            )
 
 
 def _fairness(evaluation: Path, encoder: Encoder) -> str:
@@ -271,10 +314,10 @@ def check_new(folder: Path) -> None:
         )
 
 
-def encoder_weights(checkpoint: Path) -> dict[str, Any]:
-    """The encoder's part of a checkpoint's weights."""
-    weights = load_checkpoint(checkpoint)["state_dict"]
-    return {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
+def weights_of(checkpoint: Path, part: str = "encoder") -> dict[str, Any]:
+    """The weights of a part of the module in a checkpoint."""
+    weights = load_checkpoint(checkpoint, mmap=True)["state_dict"]
+    return {key.removeprefix(f"{part}."): value for key, value in weights.items() if key.startswith(f"{part}.")}
 
 
 def _plain(config: DictConfig) -> dict[Any, Any]:

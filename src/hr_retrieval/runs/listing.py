@@ -47,7 +47,8 @@ def report(globs: Sequence[str]) -> None:
 def _row(folder: Path) -> list[str]:
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) or {}
     summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else None
-    encoder = short_name(str(_at(config, "model", "encoder", "name_or_path")))
+    part = "encoder" if _at(config, "model", "cross_encoder") == "-" else "cross_encoder"
+    encoder = short_name(str(_at(config, "model", part, "name_or_path")))
     names = [Path(one).name for one in listed(_at(config, "datamodule", "folder"))]
     figures = [_figure((summary or {}).get(part)) for part in ("zero_shot", "trained")]
     return [shown_path(folder), encoder, ", ".join(names), *figures, _state(folder, summary)]

@@ -19,8 +19,12 @@ _KEPT: Mapping[str, str] = {
     r"output": "a resumed run stays in its folder",
     r"project|seed|split_seed|.+\.seed": "the run is named by it",
     r"data\..*|datamodule\.(folder|bucket_batches|repeats|sources.*|overlap|shared_groups)": "the run keeps its data, and their order",
-    r"datamodule\.(evaluation_queries|identical_text|(validation|test)_corpus)": "the figures before and after would measure different tasks",
-    r"model\.encoder\.(?!dropout$|packing$).*|model\.queue_size": "the run keeps its encoder, and what its checkpoints hold",
+    r"datamodule\.(evaluation_queries|identical_text|(validation|test)_corpus)|model\.depth": (
+        "the figures before and after would measure different tasks"
+    ),
+    r"model\.(cross_)?encoder\.(?!dropout$|packing$).*|model\.queue_size": (
+        "the run keeps its encoder, and what its checkpoints hold"
+    ),
     r"callbacks\.best\.(?!save_weights_only$).*": "the best checkpoint so far was chosen by it",
     r"trainer\.default_root_dir|(callbacks|logger)\.\w+\.(dirpath|filename|folder|path|save_dir)": (
         "the run stays in its folder"

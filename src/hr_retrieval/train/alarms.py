@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.extremes import TIED, extremes, what_ties
 from hr_retrieval.retrieval.metrics import Embedded
-from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.ranker import Ranker
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +52,16 @@ class Alarms(Callback):
         self._compared = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = cast(RetrievalModule, pl_module)
+        module = cast(Ranker, pl_module)
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
-        self._check_spread(module, trainer.global_step)
-        self._check_ties(module, trainer.global_step)
+        if module.embedded:
+            self._check_spread(module, trainer.global_step)
+            self._check_ties(module, trainer.global_step)
         if not self._compared:
             self._check_movement(trainer, module)
 
-    def _check_spread(self, module: RetrievalModule, step: int) -> None:
+    def _check_spread(self, module: Ranker, step: int) -> None:
         sides = (side for one in module.embedded for side in (one.queries, one.documents))
         sample = torch.cat([_spread_out(side, _SAMPLE) for side in sides]).cpu()
         cosine = mean_cosine(sample)
@@ -76,13 +77,13 @@ class Alarms(Callback):
                 step,
             )
 
-    def _check_ties(self, module: RetrievalModule, step: int) -> None:
+    def _check_ties(self, module: Ranker, step: int) -> None:
         share = max(map(_tied, module.embedded))
         if share > self.tied and not self._tied_said:
             self._tied_said = True
             log.warning("Scores of the validation tie at step %d: %s", step, what_ties(share))
 
-    def _check_movement(self, trainer: pl.Trainer, module: RetrievalModule) -> None:
+    def _check_movement(self, trainer: pl.Trainer, module: Ranker) -> None:
         reciprocal, weights = torch.cat([values["mrr"] for values in module.query_values]), _weights(module)
         if self._first is None:
             self._first = trainer.global_step, reciprocal, weights

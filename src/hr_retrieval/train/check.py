@@ -99,7 +99,7 @@ def check_sweep(config: DictConfig) -> None:
 
 def check_export(this_run: Run) -> None:
     """Raise `UserError` where the encoder of an earlier part would be left beside new weights."""
-    folder = this_run.folder / "encoder"
+    folder = this_run.exported
     if not this_run.config.export and folder.exists():
         raise UserError(
             f"no encoder of an earlier part with export=false: {folder} would not be that of the run any more",

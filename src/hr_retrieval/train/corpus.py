@@ -20,6 +20,7 @@ from hr_retrieval.retrieval.index import ExactIndex
 from hr_retrieval.train.global_batch import GlobalBatch, beyond
 from hr_retrieval.train.mining import candidate_documents, embedded, embedding, mined_queries
 from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.ranker import Ranker
 from hr_retrieval.train.refreshed import Refreshed
 
 # Documents near to an anchor and to a document of the batch that are looked at, and at most so many
@@ -47,7 +48,7 @@ class EmbedCorpus(Refreshed):
         super().__init__("callbacks.corpus", folder, every_n_epochs)
 
     def wanted(self, module: pl.LightningModule) -> bool:
-        return corpus_wanted(cast(RetrievalModule, module))
+        return corpus_wanted(cast(Ranker, module))
 
     def make(self, trainer: pl.Trainer, module: pl.LightningModule, data: RetrievalDataModule, path: Path) -> None:
         rows, parts = [], []
@@ -111,9 +112,9 @@ class EmbeddedCorpus:
         return [found[:: -(-len(found) // _RELEVANT) or 1] for found in lists]
 
 
-def corpus_wanted(module: RetrievalModule) -> bool:
-    """Whether the mixing takes its neighbours from the corpus."""
-    return getattr(module.mixing, "source", "batch") == "corpus"
+def corpus_wanted(module: Ranker) -> bool:
+    """Whether there is a mixing that takes its neighbours from the corpus."""
+    return isinstance(module, RetrievalModule) and getattr(module.mixing, "source", "batch") == "corpus"
 
 
 def check_corpus(callbacks: list[pl.Callback], module: RetrievalModule) -> None:

@@ -24,8 +24,8 @@ from hr_retrieval.files import read_json, whole_file, write_json
 from hr_retrieval.retrieval import HEADLINE
 from hr_retrieval.retrieval.metrics import Embedded
 from hr_retrieval.runs.checkpoints import progress
-from hr_retrieval.runs.directory import Run, encoder_weights
-from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.runs.directory import Run, weights_of
+from hr_retrieval.train.ranker import Ranker
 from hr_retrieval.train.ranking import choose_ranking
 from hr_retrieval.train.shown import shown_texts
 from hr_retrieval.train.verdict import lexical_file
@@ -54,9 +54,7 @@ class Before:
     seconds_a_token: float | None = None
 
 
-def measure_before(
-    this_run: Run, trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
-) -> Before:
+def measure_before(this_run: Run, trainer: pl.Trainer, module: Ranker, datamodule: RetrievalDataModule) -> Before:
     """The encoder as it came, and rankings by shared words; a resumed run reads what it measured when it began."""
     path = this_run.folder / "zero_shot.json"
     if path.exists():
@@ -127,33 +125,33 @@ def _tokens(datamodule: RetrievalDataModule, split: Split) -> int:
 
 
 def measure_trained(
-    this_run: Run, trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
+    this_run: Run, trainer: pl.Trainer, module: Ranker, datamodule: RetrievalDataModule
 ) -> dict[str, Any]:
-    """Bring the best checkpoint into the module's encoder and measure it.
+    """Bring the best checkpoint into what the module trains, and measure it.
 
     Returns:
         `checkpoint`, what was measured; `ranking`, the mixing that validation has chosen for it
         (see `choose_ranking`); `trained`, its figures with this mixing, `None` with `test=false`,
         and `without_mixing`, those without, `None` where there is none; with them `split`,
         `queries`, `documents` and `corpus`, what they were measured on, and `texts`, what a model
-        card shows of it. The first process alone mixes. Of several sources these are of all
+        card shows of it, nothing of a cross-encoder. The first process alone mixes. Of several sources these are of all
         together, and `sources` says by name what each is.
     """
     measured = _measured_checkpoint(this_run, trainer)
-    module.encoder.load_state_dict(encoder_weights(measured))
+    module.trained.load_state_dict(weights_of(measured, module.learner))
     checkpoint = f"the {measured.stem} checkpoint, of step {progress(measured)[0]}"
     figures, values, tested = _test(trainer, module, datamodule) if this_run.config.test else ({}, [], [])
     ranking, mixed = None, None
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and module.learner == "encoder":
         ranking, mixed = choose_ranking(this_run, trainer, module, datamodule, tested)
-    if not tested:
+    if not this_run.config.test:
         return {"trained": None, "without_mixing": None, "ranking": ranking, "checkpoint": checkpoint}
     if trainer.is_global_zero:
         _write_query_values(this_run.folder / "per_query.parquet", mixed.values if mixed else values, datamodule)
         if mixed:
             _write_query_values(this_run.folder / "per_query_without_mixing.parquet", values, datamodule)
     evaluations = datamodule.evaluation_sets("test")
-    texts = shown_texts(datamodule.sources[0], evaluations[0], tested[0], module.encoder)
+    texts = shown_texts(datamodule.sources[0], evaluations[0], tested[0], module.encoder) if tested else {}
     return {
         "trained": figures | (mixed.figures if mixed else {}),
         "without_mixing": figures if mixed else None,
@@ -183,7 +181,7 @@ def _sources(datamodule: RetrievalDataModule, evaluations: Sequence[EvaluationSe
 
 
 def _test(
-    trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule
+    trainer: pl.Trainer, module: Ranker, datamodule: RetrievalDataModule
 ) -> tuple[dict[str, float], list[dict[str, Tensor]], list[Embedded]]:
     """The figures of the test split; and of each source those of each of its queries, and what was ranked."""
     (figures,) = trainer.test(module, datamodule, verbose=False)

@@ -9,10 +9,11 @@ from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.data.dataset import spaced
 from hr_retrieval.data.fit import SAMPLE, Fit, fit_of
 from hr_retrieval.data.source import Source
+from hr_retrieval.encoder.cross_encoder import CrossEncoder
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.languages import languages, short_name
 from hr_retrieval.encoder.wording import Kind
-from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.ranker import Ranker
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,18 @@ def say_model(encoder: Encoder, device: str, precision: object) -> None:
     log.debug("%s", ", ".join(f"{name} {value}" for name, value in told.items() if value != ""))
 
 
+def say_cross_encoder(cross_encoder: CrossEncoder, depth: int) -> None:
+    """What is trained behind the model, in one line."""
+    told = cross_encoder.describe()
+    log.info(
+        "Cross-encoder: %s, %s parameters, %d tokens of a pair; it orders the best %d of the model anew",
+        short_name(cross_encoder.name_or_path),
+        _rounded(int(told["parameters"])),
+        told["max_length"],
+        depth,
+    )
+
+
 def say_data(datamodule: RetrievalDataModule, encoder: Encoder) -> None:
     """The data in a line for each source; a warning where the encoder does not read them well."""
     for source, pairs in zip(datamodule.sources, datamodule.pairs, strict=True):
@@ -55,7 +68,7 @@ def say_data(datamodule: RetrievalDataModule, encoder: Encoder) -> None:
 
 
 def say_training(
-    trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule, seconds_a_token: float | None
+    trainer: pl.Trainer, module: Ranker, datamodule: RetrievalDataModule, seconds_a_token: float | None
 ) -> None:
     """How many steps, and about how long they take, by how fast the encoder was before.
 

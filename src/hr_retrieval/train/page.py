@@ -20,7 +20,7 @@ from hr_retrieval.train.verdict import figures_of
 
 _FILES = {
     "config.yaml": "all settings", "metrics.csv": "every figure by its step", "per_query.parquet": "the rank of each test query",
-    "encoder": "the trained encoder", "tensorboard": "for tensorboard --logdir",
+    "encoder": "the trained encoder", "cross_encoder": "the trained cross-encoder", "tensorboard": "for tensorboard --logdir",
 }  # fmt: skip
 _SETTINGS = (
     "model.encoder.name_or_path", "model.encoder.max_length", "model.loss.form", "optimizer.lr", "datamodule.batch_size",
@@ -32,7 +32,7 @@ def write_page(this_run: Run, summary: Mapping[str, Any], next_lines: Sequence[s
     """Write `summary.html` into the run directory."""
     config = this_run.config
     data = ", ".join(Path(one).name for one in listed(config.datamodule.folder))
-    title = f"{short_name(config.model.encoder.name_or_path)} trained on {data}"
+    title = f"{short_name(this_run.trained_name)} trained on {data}"
     first, figures = HEADLINE[0], []
     parts = [pages.verdict(summary.get("verdict") or "")]
     if summary["trained"]:

@@ -26,7 +26,7 @@ from hr_retrieval.retrieval.mixing.choice import Choice, Measured, Task, choose,
 from hr_retrieval.retrieval.relevance import Relevance
 from hr_retrieval.runs.directory import Run
 from hr_retrieval.runs.ranking import RankingChoice
-from hr_retrieval.train.module import RetrievalModule
+from hr_retrieval.train.ranker import Ranker
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def check_ranking(config: DictConfig, datamodule: RetrievalDataModule) -> None:
 def choose_ranking(
     this_run: Run,
     trainer: pl.Trainer,
-    module: RetrievalModule,
+    module: Ranker,
     datamodule: RetrievalDataModule,
     tested: list[Embedded],
 ) -> tuple[dict[str, Any] | None, TestRanking | None]:

@@ -92,14 +92,21 @@ def places(this_run: Run, summary: dict[str, Any], seconds: float) -> list[str]:
         f"Run directory   {folder}  ({duration(seconds)})",
         f"Checkpoint      {shown_path(this_run.measured_checkpoint())}  ({summary['checkpoint']})",
     ]
+    encoder = f"encoder={run}"
     if summary["encoder"]:
-        encoder = shown_path(Path(summary["encoder"]))
-        lines.append(f"Encoder         {encoder}  (in Python: SentenceTransformer({encoder!r}))")
+        exported = shown_path(Path(summary["encoder"]))
+        name, reader = (
+            ("Cross-encoder  ", "CrossEncoder") if this_run.cross else ("Encoder        ", "SentenceTransformer")
+        )
+        lines.append(f"{name} {exported}  (in Python: {reader}({exported!r}))")
+        if this_run.cross:
+            first = shell_word(this_run.config.model.encoder.name_or_path)
+            encoder = f"encoder={first} rerank={shell_word(exported)} depth={this_run.config.model.depth}"
     folders = [] if data is None else listed(data)
-    for number, one in enumerate(folders):
+    for number, one in enumerate(folders if summary["encoder"] or not this_run.cross else []):
         begin = "      measure   " if number else "Next, measure   "
-        lines.append(f"{begin}{called('evaluate')} encoder={run} data.folder={shell_word(one)}")
-    if folders:
+        lines.append(f"{begin}{called('evaluate')} {encoder} data.folder={shell_word(one)}")
+    if folders and not this_run.cross:
         corpus = f"corpus={shell_word(folders[0])} output=indexes/{folder_name(folder)}"
         lines.append(f"      search    {called('index')} encoder={run} {corpus}")
     return [

@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from hr_retrieval.config.build import build
 from hr_retrieval.config.sources import data_nodes
 from hr_retrieval.data.datamodule import RetrievalDataModule
+from hr_retrieval.encoder.cross_encoder import CrossEncoder
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.guide import EncoderGuide
 from hr_retrieval.encoder.wording import check_prompts
@@ -34,13 +35,15 @@ from hr_retrieval.train.check import (
     check_weights,
 )
 from hr_retrieval.train.corpus import check_corpus
+from hr_retrieval.train.cross_encoder import CrossEncoderModule, check_lists
 from hr_retrieval.train.distributed import check_processes, first_process_first, process_group
 from hr_retrieval.train.measurement import Before, measure_before, measure_trained
 from hr_retrieval.train.memory import BatchSize, keep_freed_memory
 from hr_retrieval.train.mining import check_mining
 from hr_retrieval.train.module import RetrievalModule
-from hr_retrieval.train.opening import say_data, say_model, say_training
+from hr_retrieval.train.opening import say_cross_encoder, say_data, say_model, say_training
 from hr_retrieval.train.page import write_page
+from hr_retrieval.train.ranker import Ranker
 from hr_retrieval.train.ranking import check_ranking
 from hr_retrieval.train.report import log_final, places, report
 from hr_retrieval.train.resume import clear_for, resumed_run
@@ -115,10 +118,13 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             if resumed:
                 this_run.check_made_from(made_from)
             check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor, datamodule.teacher is not None)
-            check_corpus(cast(Any, trainer).callbacks, module)
-            check_negatives(module, datamodule, trainer)
-            check_weights(module, datamodule)
-            check_ranking(config, datamodule)
+            if isinstance(module, RetrievalModule):
+                check_corpus(cast(Any, trainer).callbacks, module)
+                check_negatives(module, datamodule, trainer)
+                check_weights(module, datamodule)
+                check_ranking(config, datamodule)
+            else:
+                check_lists(config, cast(Any, trainer).callbacks, datamodule)
             datamodule.prepare_data()
             # Everything that bad input can break stands now: the run begins.
             this_run = replace(this_run, made_from=made_from)
@@ -132,6 +138,8 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             datamodule.setup("fit")
             if trainer.is_global_zero:
                 say_model(encoder, trainer.strategy.root_device.type, trainer.precision)
+                if isinstance(module, CrossEncoderModule):
+                    say_cross_encoder(module.cross_encoder, module.depth)
                 say_data(datamodule, encoder)
             before = measure_before(this_run, trainer, module, datamodule)
             if trainer.is_global_zero:
@@ -149,7 +157,7 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             trained = measure_trained(this_run, trainer, module, datamodule)
             # The earlier part of a resumed run was not timed.
             seconds = (None, None) if resumed else (time.monotonic() - begun, training_seconds)
-            summary = _summary(this_run, encoder, datamodule, before, trained, stopped, *seconds)
+            summary = _summary(this_run, module.trained, datamodule, before, trained, stopped, *seconds)
             if trainer.is_global_zero:
                 if summary["trained"]:
                     summary |= {"intervals": headline_intervals(folder, summary), "verdict": verdict(folder, summary)}
@@ -214,16 +222,12 @@ def _explained(error: Exception) -> UserError:
     )
 
 
-def _module(config: DictConfig, encoder: Encoder) -> RetrievalModule:
-    module: RetrievalModule = build(
-        config.model, encoder=encoder, optimizer=config.optimizer, scheduler=config.scheduler
-    )
+def _module(config: DictConfig, encoder: Encoder) -> Ranker:
+    module: Ranker = build(config.model, encoder=encoder, optimizer=config.optimizer, scheduler=config.scheduler)
     return module
 
 
-def _fit(
-    trainer: pl.Trainer, module: RetrievalModule, datamodule: RetrievalDataModule, checkpoint: Path | None
-) -> None:
+def _fit(trainer: pl.Trainer, module: Ranker, datamodule: RetrievalDataModule, checkpoint: Path | None) -> None:
     datamodule.setup("validate")
     if trainer.limit_val_batches:
         for source, ranked in zip(datamodule.sources, datamodule.evaluation_sets("validation"), strict=True):
@@ -236,7 +240,7 @@ def _fit(
 
 def _summary(
     this_run: Run,
-    encoder: Encoder,
+    learner: Encoder | CrossEncoder,
     datamodule: RetrievalDataModule,
     before: Before,
     trained: dict[str, Any],
@@ -250,9 +254,9 @@ def _summary(
         "lexical": before.lexical,
         **trained,
         "stopped": stopped,
-        "parameters": encoder.describe()["parameters"],
-        "trained_parameters": encoder.describe()["trained_parameters"],
-        "encoder": str(this_run.folder / "encoder") if this_run.config.export else None,
+        "parameters": learner.describe()["parameters"],
+        "trained_parameters": learner.describe()["trained_parameters"],
+        "encoder": str(this_run.exported) if this_run.config.export else None,
         "data": datamodule.fingerprint,
         "parts": [str(part) for part in this_run.parts],
         "seconds": None if seconds is None else round(seconds, 1),
@@ -265,7 +269,7 @@ def _finish(this_run: Run, trainer: pl.Trainer, summary: dict[str, Any]) -> None
     write_json(this_run.folder / "summary.json", summary)
     if this_run.config.export:
         # Anew also where it stands: it may be that of an earlier part.
-        this_run.export(this_run.folder / "encoder", replace=True)
+        this_run.export(this_run.exported, replace=True)
     for logger in trainer.loggers:
         log_final(logger, this_run.config, summary, HydraConfig.get().overrides.task)
 

@@ -25,8 +25,8 @@ from hr_retrieval.errors import UserError
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.retrieval.extremes import extremes
 from hr_retrieval.retrieval.metrics import Embedded
-from hr_retrieval.train.module import RetrievalModule
 from hr_retrieval.train.projector import write_points
+from hr_retrieval.train.ranker import Ranker
 
 Rows = npt.NDArray[np.int64]
 
@@ -255,12 +255,11 @@ class _Validation:
 
 
 def _validations(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[_Validation]:
-    """What was ranked of each source."""
-    module, data = cast(RetrievalModule, pl_module), cast(RetrievalDataModule, cast(Any, trainer).datamodule)
-    several = len(data.sources) > 1
-    for source, evaluation, embedded, values in zip(
-        data.sources, data.evaluation_sets("validation"), module.embedded, module.query_values, strict=True
-    ):
+    """What was ranked of each source by embeddings alone; nothing, where it was not by them alone."""
+    module, data = cast(Ranker, pl_module), cast(RetrievalDataModule, cast(Any, trainer).datamodule)
+    several, sets = len(data.sources) > 1, data.evaluation_sets("validation")
+    ranked = zip(data.sources, sets, module.embedded, module.query_values, strict=True) if module.embedded else ()
+    for source, evaluation, embedded, values in ranked:
         measured = embedded.relevance.counts.cpu().nonzero().squeeze(1).numpy()
         within = f"{source.name}/" if several else ""
         yield _Validation(within, source.dataset, evaluation, embedded, measured, _first_ranks(values["mrr"]))

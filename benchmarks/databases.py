@@ -22,7 +22,9 @@ from hr_retrieval.markdown import markdown_table
 from hr_retrieval.prepare.readers.reader import BATCH_ROWS
 from hr_retrieval.prepare.readers.sql import SqlReader
 
-_QUERY = "SELECT 'title ' || n AS title, repeat(md5(n::text), 9) || ' повар' AS text FROM generate_series(1, {rows}) AS n"
+_QUERY = (
+    "SELECT 'title ' || n AS title, repeat(md5(n::text), 9) || ' повар' AS text FROM generate_series(1, {rows}) AS n"
+)
 
 
 def main() -> None:
@@ -43,7 +45,15 @@ def main() -> None:
     rows = [["engine", "rows", "seconds", "elapsed", "peak MB"]]
     for engine, own in found.items():
         least = {name: min(one[name] for one in own) for name in own[0]}
-        rows.append([engine, f"{least['rows']:,.0f}", f"{least['seconds']:.2f}", f"{least['elapsed']:.2f}", f"{least['peak']:.0f}"])
+        rows.append(
+            [
+                engine,
+                f"{least['rows']:,.0f}",
+                f"{least['seconds']:.2f}",
+                f"{least['elapsed']:.2f}",
+                f"{least['peak']:.0f}",
+            ]
+        )
     print(markdown_table(rows))
 
 

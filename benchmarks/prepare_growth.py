@@ -109,7 +109,9 @@ def write_rows(path: Path, count: int, seed: int) -> None:
             for row, (end, length) in enumerate(zip(np.cumsum(lengths), lengths, strict=True)):
                 text = " ".join(drawn[end - length : end])
                 if chances[row, 0] < 0.1:
-                    text += f". Contact: user{begin + row}@example.org, +7 912 {row % 1000:03}-{row % 100:02}-{row % 90:02}"
+                    text += (
+                        f". Contact: user{begin + row}@example.org, +7 912 {row % 1000:03}-{row % 100:02}-{row % 90:02}"
+                    )
                 if chances[row, 1] < 0.3:
                     text += ".\nМы предлагаем чай и печенье."
                 title = f"{common[row]} {words[row % 999]}" if chances[row, 2] < 1 / 3 else common[row]
@@ -118,7 +120,7 @@ def write_rows(path: Path, count: int, seed: int) -> None:
 
 
 def different(one: Path, other: Path) -> list[str]:
-    """The files that are not equal, or are in one folder alone; the one that tells when tables were written is left out."""
+    """The files that are not equal, or are in one folder alone, but for the one that tells when tables were written."""
     digests = []
     for folder in (one, other):
         files = [path for path in folder.rglob("*") if path.is_file() and path.name != "rows.json"]

@@ -10,7 +10,10 @@ from hr_retrieval.prepare.memory import within_memory
 
 def test_what_takes_more_is_one_message_and_the_limit_goes() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with pytest.raises(UserError, match=r"a source of 1,000 bytes that is read within 800 MB of memory"), within_memory([1000]):
+    with (
+        pytest.raises(UserError, match=r"a source of 1,000 bytes that is read within 800 MB of memory"),
+        within_memory([1000]),
+    ):
         bytearray(2 << 30)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 

@@ -37,7 +37,9 @@ def _in_folder(folder: Path, person: "Person", apply: bool) -> None:
     from hr_retrieval.forget import prepared, run_folder
 
     left = prepared.left_in(folder)
-    sets = [place for place in prepared.prepared_in(folder) if not any(part in left for part in (place, *place.parents))]
+    sets = [
+        place for place in prepared.prepared_in(folder) if not any(part in left for part in (place, *place.parents))
+    ]
     indexes = sorted(file.parent for file in folder.rglob("index.json"))
     for place in sets:
         _in_prepared(place, person, apply)
@@ -74,7 +76,9 @@ def _in_prepared(folder: Path, person: "Person", apply: bool) -> None:
     from hr_retrieval.forget import prepared
 
     rows = prepared.found_in(folder, person)
-    counts = [f"{len(found):,} {'texts' if name == 'dataset.json' else 'rows'} of {name}" for name, found in rows.items()]
+    counts = [
+        f"{len(found):,} {'texts' if name == 'dataset.json' else 'rows'} of {name}" for name, found in rows.items()
+    ]
     print(f"{folder}: {', '.join(counts)}")
     if apply and any(rows.values()):
         lost = prepared.forget_in(folder, rows)

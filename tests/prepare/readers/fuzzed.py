@@ -206,7 +206,9 @@ def _bytes(text: str) -> bytes:
 def _table(rows: Sequence[Sequence[Any]], delimiter: str = ",", quoted: bool = True) -> bytes:
     sink = io.StringIO()
     if quoted:
-        csv.writer(sink, delimiter=delimiter, lineterminator="\n").writerows([[_text(cell) for cell in row] for row in rows])
+        csv.writer(sink, delimiter=delimiter, lineterminator="\n").writerows(
+            [[_text(cell) for cell in row] for row in rows]
+        )
     else:
         sink.writelines(delimiter.join(map(_text, row)) + "\n" for row in rows)
     return _bytes(sink.getvalue())

@@ -114,12 +114,20 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.server.files.get(path)
             return json.dumps(self._object(path)).encode()
         keys, folders = self._below(path, query)
-        said = {"kind": "storage#objects", "items": [self._object(f"{path}/{key}") for key in keys], "prefixes": folders}
+        said = {
+            "kind": "storage#objects",
+            "items": [self._object(f"{path}/{key}") for key in keys],
+            "prefixes": folders,
+        }
         return json.dumps(said).encode()
 
     def _object(self, path: str) -> dict[str, str]:
         _, bucket, name = path.split("/", 2)
-        own = {"etag": f"{hash(self.server.files[path]):x}", "updated": "2026-08-01T00:00:00Z"} if self.server.marked else {}
+        own = (
+            {"etag": f"{hash(self.server.files[path]):x}", "updated": "2026-08-01T00:00:00Z"}
+            if self.server.marked
+            else {}
+        )
         size = str(len(self.server.files[path]))
         return own | {"kind": "storage#object", "bucket": bucket, "name": name, "size": size, "generation": "1"}
 
@@ -131,9 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             "<LastModified>2026-08-01T00:00:00.000Z</LastModified></Contents>"
             for key in inner
         )
-        common = "".join(
-            f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in folders
-        )
+        common = "".join(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in folders)
         return (
             f'<?xml version="1.0"?><ListBucketResult><KeyCount>{len(inner) + len(folders)}</KeyCount>'
             f"<IsTruncated>false</IsTruncated>{contents}{common}</ListBucketResult>"

@@ -18,7 +18,7 @@ Row = TypeVar("Row")
 SourceFile = Path | RemoteFile
 BATCH_ROWS = 2048
 # Letters of a rejected row that are kept.
-KEPT = 1 << 16
+KEPT = 1 << 12
 MAP_COLUMNS = "Map data.columns.* to the columns of the file."
 
 

@@ -31,7 +31,8 @@ class RemoteFile:
     """A file by its URL. Whoever reads it needs no place for all of it.
 
     Credentials come from the environment: the variables of AWS (`AWS_ENDPOINT_URL` among them) and
-    of Google (`STORAGE_EMULATOR_HOST` among them), and `HR_RETRIEVAL_HTTP_TOKEN`, which is sent over https only, as a bearer's.
+    of Google (`STORAGE_EMULATOR_HOST` among them), and `HR_RETRIEVAL_HTTP_TOKEN`, which is sent over
+    https only, as a bearer's.
     """
 
     url: str

@@ -72,6 +72,8 @@ def test_the_page_shows_texts_as_texts_and_needs_no_script(toy_dataset: Path) ->
     assert "default-src 'none'" in text
     assert "a \\| b" in plain(hostile, EN)
     assert 'lang="ru"' in page(found, Words("ru"))
+    assert "нужно около 1\u202f265." in page(found, Words("ru"))
+    assert "<td>8,3%</td>" in page(found, Words("ru"))
     assert "Перед обучением" in plain(found, Words("ru"))
     heading = "Sentences left out of many documents"
     assert heading not in plain(found, EN)

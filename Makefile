@@ -48,10 +48,14 @@ search: install $(filter data/prepared/occupations,$(CORPUS)) ## index the built
 	$(BIN)/python -m hr_retrieval.serve index=$(INDEX) $(ARGS)
 
 FUZZED ?= 100000
+# Seconds for inputs that are made by what code they reach, beside; for example GUIDED=3600.
+GUIDED ?=
 
-fuzz: install ## ten thousand requests of all sorts to the service, a hundred thousand files to the readers
+fuzz: install ## a hundred thousand files to the readers, ten thousand requests to the service; GUIDED=3600 for an hour of atheris
 	HF_HUB_OFFLINE=1 FUZZED=$(FUZZED) $(BIN)/python -m pytest -n 0 tests/prepare/readers/test_fuzzed.py
 	HF_HUB_OFFLINE=1 FUZZED=10000 $(BIN)/python -m pytest -n 0 tests/serve/test_app.py -k all_sorts
+	$(if $(GUIDED),$(BIN)/python -m pip install --quiet atheris==3.0.0)
+	$(if $(GUIDED),HF_HUB_OFFLINE=1 $(BIN)/python -m tests.prepare.readers.guided $(GUIDED))
 
 test: lint ## lint, types and the test suite, offline
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal

@@ -45,9 +45,52 @@ def test_a_prepared_data_set_loses_the_rows_and_what_they_leave_without_an_answe
     after = PreparedDataset.open(toy_dataset)
     assert after.fingerprint != before.fingerprint
     assert (after.query_count, after.document_count) == (before.query_count - 2, before.document_count - 2)
-    assert after.info["forgotten"] == {"corpus": 2, "queries": 2, "qrels": 4, "rejected": 1}
+    assert after.info["forgotten"] == {"corpus": 2, "queries": 2, "qrels": 4, "rejected": 1, "dataset.json": 0}
     assert pq.read_table(toy_dataset / "rejected.parquet")["content"].to_pylist() == ["cook"]
     assert "pilot 3" not in str(pq.read_table(toy_dataset / "queries.parquet")["text"].to_pylist())
+
+
+def test_what_is_said_of_a_data_set_loses_the_person_too(toy_dataset: Path, command: Command) -> None:
+    info = {
+        "name": "toy",
+        "inputs": {"cv/Pilot 3.pdf": "aa", "cv/cook.pdf": "bb"},
+        "counts": {"boilerplate": {"examples": [["Ask for Pilot 3!", 7], ["We offer tea.", 9]]}},
+        "forgotten": {"queries": 1},
+    }
+    (toy_dataset / "dataset.json").write_text(json.dumps(info))
+    # Nor in the name of a group.
+    corpus = pq.read_table(toy_dataset / "corpus.parquet")
+    groups = ["pilot 3" if row == 4 else group for row, group in enumerate(corpus["group_id"].to_pylist())]
+    place = corpus.column_names.index("group_id")
+    pq.write_table(corpus.set_column(place, "group_id", pa.array(groups)), toy_dataset / "corpus.parquet")
+    said = command(forget.main, FIND, "folders=[toy]", "apply=true")
+    assert "1 rows of corpus, 0 rows of rejected, 2 texts of dataset.json" in said
+    mended = json.loads((toy_dataset / "dataset.json").read_text())
+    assert mended["inputs"] == {"[forgotten] 1": "aa", "cv/cook.pdf": "bb"}
+    assert mended["counts"]["boilerplate"]["examples"] == [["[forgotten]", 7], ["We offer tea.", 9]]
+    assert mended["forgotten"] == {"queries": 4, "corpus": 1, "qrels": 6, "rejected": 0, "dataset.json": 2}
+    assert "0 texts of dataset.json" in command(forget.main, FIND, "folders=[toy]")
+
+
+def test_data_sets_below_a_folder_and_what_stopped_commands_left_beside_them(
+    toy_dataset: Path, tmp_path: Path, command: Command
+) -> None:
+    """A table alone would leave judgements of what is gone."""
+    (tmp_path / "all").mkdir()
+    toy_dataset.rename(tmp_path / "all" / "toy")
+    (tmp_path / "all" / "notes.md").write_text("Pilot 3")
+    for name in (".toy.stage-12-reading", ".toy.ab.partial", ".toy.ab.old"):
+        (tmp_path / "all" / name).mkdir()
+        (tmp_path / "all" / name / "documents.texts").write_bytes(b"pilot 3")
+    before = PreparedDataset.open(tmp_path / "all" / "toy").query_count
+    said = command(forget.main, FIND, "folders=[all]", "apply=true")
+    assert "all/toy: 2 rows of queries" in said
+    assert "notes.md: holds it" in said
+    assert said.count("if none runs, remove it by hand") == 2
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
+        ".toy.ab.old", ".toy.ab.partial", "notes.md", "toy",
+    ]  # fmt: skip
+    assert PreparedDataset.open(tmp_path / "all" / "toy").query_count == before - 2
 
 
 def test_of_a_run_tables_and_boards_are_mended_and_the_rest_is_named(tmp_path: Path, command: Command) -> None:

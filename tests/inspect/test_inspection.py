@@ -1,6 +1,9 @@
 """The page says what the data hold, warns of what spoils a training, and shows no script and no person."""
 
 import json
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from hr_retrieval.inspect.words import Words
 from tests.conftest import Command
 
 EN = Words()
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def test_what_is_found_in_the_toy_data(toy_dataset: Path, tiny_encoder: Encoder) -> None:
@@ -68,12 +72,35 @@ def test_the_page_shows_texts_as_texts_and_needs_no_script(toy_dataset: Path) ->
     assert "default-src 'none'" in text
     assert "a \\| b" in plain(hostile, EN)
     assert 'lang="ru"' in page(found, Words("ru"))
+    assert "нужно около 1\u202f265." in page(found, Words("ru"))
+    assert "<td>8,3%</td>" in page(found, Words("ru"))
     assert "Перед обучением" in plain(found, Words("ru"))
     heading = "Sentences left out of many documents"
     assert heading not in plain(found, EN)
     swept = replace(found, boilerplate=[("Мы <b>предлагаем</b>", 1200)])
     assert "<td class=text dir=auto>Мы &lt;b&gt;предлагаем&lt;/b&gt;</td><td>1,200</td>" in page(swept, EN)
     assert heading in plain(swept, EN)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine: apt-get install chromium")
+@pytest.mark.parametrize(("language", "heading"), [("en", "Splits"), ("ru", "Разбиение")])
+def test_a_browser_shows_the_page_in_both_languages(
+    toy_dataset: Path, tmp_path: Path, language: str, heading: str
+) -> None:
+    found = findings(PreparedDataset.open(toy_dataset), None)
+    hostile = replace(found, examples=[("train", "<script>document.title='run'</script>", "مرحبا 😀 " + "a" * 300)])
+    (tmp_path / "page.html").write_text(page(hostile, Words(language)))
+    command = [
+        str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'browser'}",
+        "--window-size=400,900", "--dump-dom", (tmp_path / "page.html").as_uri(),
+    ]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert f'<html lang="{language}"' in shown.stdout
+    assert f"<h2>{heading}</h2>" in shown.stdout
+    assert "<title>run</title>" not in shown.stdout
+    assert "<script" not in shown.stdout
+    # What the page would say to nobody but its console: what its own policy forbids, say.
+    assert not re.search("CONSOLE", shown.stderr)
 
 
 def test_a_source_is_prepared_and_its_masks_are_shown_with_the_person_hidden(command: Command, tmp_path: Path) -> None:

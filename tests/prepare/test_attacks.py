@@ -22,7 +22,7 @@ from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.preparation import Preparation
 from hr_retrieval.prepare.readers.csv import CsvReader
 from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
-from hr_retrieval.prepare.readers.reader import RawBatch, Reader
+from hr_retrieval.prepare.readers.reader import KEPT, RawBatch, Reader
 from hr_retrieval.prepare.readers.xlsx import XlsxReader
 from tests.conftest import small_disk_at
 
@@ -108,7 +108,7 @@ def test_very_long_texts_and_lines(tmp_path: Path) -> None:
     assert texts(data) == ["text", "third"]
     assert rejected(data) == {"p: longer than 262,144 characters": 1, "a: longer than 262,144 characters": 1}
     kept = pq.read_table(data.folder / "rejected.parquet")["content"].to_pylist()
-    assert [len(content) for content in kept] == [1 << 16] * 2
+    assert [len(content) for content in kept] == [KEPT] * 2
     # A cell without an end, and a line without one, packed to a hundredth.
     content = b"a,p\ntitle,text\n" + b'other,"' + b"x" * (1 << 24) + b"y" * (1 << 10) + b"\nlast,third\n"
     (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(content))

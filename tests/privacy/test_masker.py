@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from benchmarks.labelled_texts import labelled_texts
 from benchmarks.masking import figures
 from hr_retrieval.errors import UserError
-from hr_retrieval.privacy.masker import KINDS, MASKED, Masker
+from hr_retrieval.privacy.masker import KINDS, MASKED, Masker, _new
+from hr_retrieval.privacy.span import Span
 
 CONTACTS = Masker()
 
@@ -85,3 +86,23 @@ def test_an_unknown_choice_and_a_missing_package_are_named(monkeypatch: pytest.M
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[privacy\]'"):
         Masker("contacts")
+
+
+SPANS = st.lists(
+    st.builds(lambda kind, begin, length: Span(kind, begin, begin + length), st.sampled_from(KINDS), st.integers(0, 40), st.integers(1, 9)),
+    max_size=12,
+)  # fmt: skip
+
+
+@given(SPANS, SPANS)
+def test_of_spans_that_overlap_the_first_kind_and_the_longest_stand(first: list[Span], second: list[Span]) -> None:
+    def naive(spans: list[Span], there: list[Span]) -> list[Span]:
+        kept: list[Span] = []
+        for span in sorted(spans, key=lambda span: (KINDS.index(span.kind), span.begin - span.end)):
+            if all(span.end <= other.begin or span.begin >= other.end for other in (*there, *kept)):
+                kept.append(span)
+        return kept
+
+    there = _new(iter(first), [])
+    assert there == naive(first, [])
+    assert _new(iter(second), there) == naive(second, there)

@@ -1,5 +1,6 @@
 """`python -m hr_retrieval.forget`: a person taken out of prepared data sets, indexes and run directories."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,33 +33,59 @@ def main(config: DictConfig) -> None:
 
 
 def _in_folder(folder: Path, person: "Person", apply: bool) -> None:
+    """Each prepared data set and each index at or below the folder by itself, and then the rest of it."""
     from hr_retrieval.forget import prepared, run_folder
 
-    if prepared.is_prepared(folder):
-        rows = prepared.found_in(folder, person)
-        print(f"{folder}: {', '.join(f'{len(ids):,} rows of {table}' for table, ids in rows.items())}")
-        if apply and any(rows.values()):
-            lost = prepared.forget_in(folder, rows)
-            print(
-                f"  taken out: {', '.join(f'{count:,} of {table}' for table, count in lost.items())}; its token caches are removed. "
-                "Encoders that were trained on it must be trained anew, and evaluations made anew."
-            )
-    elif (folder / "index.json").is_file():
-        _in_index(folder, person, apply)
-    else:
-        found = run_folder.found_in(folder, person)
-        for file, count in found.rows.items():
-            print(f"{file}: {count:,} rows{', taken out' if apply else ''}")
-        for file in found.boards:
-            print(f"{file}: holds it{', removed' if apply else ''}")
-        for file in found.others:
-            print(f"{file}: holds it; mend or remove it by hand")
-        if not (found.rows or found.boards or found.others):
-            print(f"{folder}: no text of it")
-        if found.weights:
-            print(f"{folder}: no text can be looked for in its weights; if they were trained on it, train anew")
-        if apply:
-            run_folder.forget_in(found, person)
+    left = prepared.left_in(folder)
+    sets = [
+        place for place in prepared.prepared_in(folder) if not any(part in left for part in (place, *place.parents))
+    ]
+    indexes = sorted(file.parent for file in folder.rglob("index.json"))
+    for place in sets:
+        _in_prepared(place, person, apply)
+    for place in indexes:
+        _in_index(place, person, apply)
+    for place, stages in left.items():
+        print(f"{place}: of a command that was stopped{_end_of(stages, apply)}")
+        if apply and stages:
+            shutil.rmtree(place)
+    if folder in (*sets, *indexes):
+        return
+    found = run_folder.found_in(folder, person, {*sets, *indexes, *left})
+    for file, count in found.rows.items():
+        print(f"{file}: {count:,} rows{', taken out' if apply else ''}")
+    for file in found.boards:
+        print(f"{file}: holds it{', removed' if apply else ''}")
+    for file in found.others:
+        print(f"{file}: holds it; mend or remove it by hand")
+    if not (found.rows or found.boards or found.others):
+        print(f"{folder}: no text of it{' elsewhere' if sets or indexes else ''}")
+    if found.weights:
+        print(f"{folder}: no text can be looked for in its weights; if they were trained on it, train anew")
+    if apply:
+        run_folder.forget_in(found, person)
+
+
+def _end_of(stages: bool, apply: bool) -> str:
+    if stages:
+        return ", removed" if apply else ", and may hold any text"
+    return " or still runs, and may hold any text: if none runs, remove it by hand"
+
+
+def _in_prepared(folder: Path, person: "Person", apply: bool) -> None:
+    from hr_retrieval.forget import prepared
+
+    rows = prepared.found_in(folder, person)
+    counts = [
+        f"{len(found):,} {'texts' if name == 'dataset.json' else 'rows'} of {name}" for name, found in rows.items()
+    ]
+    print(f"{folder}: {', '.join(counts)}")
+    if apply and any(rows.values()):
+        lost = prepared.forget_in(folder, rows)
+        print(
+            f"  taken out: {', '.join(f'{count:,} of {table}' for table, count in lost.items())}; its token caches are removed. "
+            "Encoders that were trained on it must be trained anew, and evaluations made anew."
+        )
 
 
 def _in_index(folder: Path, person: "Person", apply: bool) -> None:

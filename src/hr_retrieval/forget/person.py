@@ -1,7 +1,10 @@
 """Whether a text or an id is of a person that is to be forgotten."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.text import normalise
@@ -42,3 +45,25 @@ class Person:
             return True
         digits = _NO_DIGIT.sub("", text) if self._digits else ""
         return any(own in digits for own in self._digits)
+
+    def told(self, value: Any) -> Iterator[str]:
+        """The texts that tell the person within a cell, or within anything that JSON can say."""
+        if isinstance(value, str):
+            yield from [value] if self.is_in(value) else ()
+        elif isinstance(value, Mapping):
+            for key, inner in value.items():
+                yield from self.told(key)
+                yield from self.told(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from self.told(inner)
+
+    def rows(self, table: pa.Table | pa.RecordBatch) -> list[bool]:
+        """Of each row of a table, whether one of its cells tells the person."""
+        found = [False] * table.num_rows
+        for column, kind in zip(table.columns, table.schema.types, strict=True):
+            if pa.types.is_primitive(kind):
+                continue
+            for row, cell in enumerate(column.to_pylist()):
+                found[row] = found[row] or any(True for _ in self.told(cell))
+        return found

@@ -1,7 +1,7 @@
 """A prepared data set without the rows that tell a person."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,39 @@ from hr_retrieval.forget.person import Person
 
 _TABLES = {"queries": "query_id", "corpus": "document_id"}
 _REST = ("rejected.parquet", "dataset.json")
+_MARK = "[forgotten]"
+# What a preparation keeps of its stages; and what was to become a folder, or to give way to one.
+_STAGES, _WORK = "stage-*", ("*.partial", "*.old")
 
 
-def is_prepared(folder: Path) -> bool:
-    """Whether the folder holds the three tables."""
-    return all((folder / f"{name}.parquet").is_file() for name in ("corpus", "queries", "qrels"))
+def prepared_in(folder: Path) -> list[Path]:
+    """The folders at or below one that hold the three tables."""
+    places = sorted(file.parent for file in folder.rglob("corpus.parquet"))
+    return [place for place in places if all((place / f"{name}.parquet").is_file() for name in (*_TABLES, "qrels"))]
+
+
+def left_in(folder: Path) -> dict[Path, bool]:
+    """What commands that were stopped have left beside or below a folder, and whether all of it can be made anew."""
+    found = {
+        path: kind == _STAGES
+        for kind in (_STAGES, *_WORK)
+        for path in (*folder.parent.glob(f".{folder.name}.{kind}"), *folder.rglob(f".*.{kind}"))
+        if path.is_dir()
+    }
+    return {path: found[path] for path in sorted(found)}
 
 
 def found_in(folder: Path, person: Person) -> dict[str, set[str]]:
-    """The ids of the queries and documents that tell the person, and the places of such rejected rows."""
+    """The ids of the queries and documents that tell the person, the places of such rejected rows, and
+    the texts of `dataset.json` that do."""
     found = {
-        table: {
-            own
-            for own, text in _pairs(folder / f"{table}.parquet", column, "text")
-            if person.is_in(text) or person.is_in(own)
-        }
+        table: {name for _, name, told in _rows(folder / f"{table}.parquet", person, column) if told}
         for table, column in _TABLES.items()
     }
-    rejected = folder / "rejected.parquet"
-    rows = enumerate(_pairs(rejected, "content", "source")) if rejected.is_file() else ()
-    found["rejected"] = {str(place) for place, texts in rows if any(map(person.is_in, texts))}
+    rejected, info = (folder / name for name in _REST)
+    rows = _rows(rejected, person, "source") if rejected.is_file() else ()
+    found["rejected"] = {str(place) for place, _, told in rows if told}
+    found["dataset.json"] = set(person.told(read_json(info))) if info.is_file() else set()
     return found
 
 
@@ -60,7 +73,9 @@ def forget_in(folder: Path, found: dict[str, set[str]]) -> dict[str, int]:
     }
     if not len(after["queries"]):
         raise UserError(f"queries that stay in {folder}", "none", "Remove the folder instead.")
-    lost = {name: len(before[name]) - len(after[name]) for name in after} | {"rejected": len(found["rejected"])}
+    lost = {name: len(before[name]) - len(after[name]) for name in after} | {
+        name: len(found[name]) for name in ("rejected", "dataset.json")
+    }
     with whole_folder(folder, replace=True) as partial:
         for name, table in after.items():
             pq.write_table(table, partial / f"{name}.parquet", compression="zstd", row_group_size=ROW_GROUP)
@@ -74,6 +89,7 @@ def forget_in(folder: Path, found: dict[str, set[str]]) -> dict[str, int]:
         if (partial / "dataset.json").is_file():
             info: dict[str, Any] = read_json(partial / "dataset.json")
             hashes = file_hashes(partial)
+            info = _without_texts(info, found["dataset.json"])
             forgotten = {name: info.get("forgotten", {}).get(name, 0) + count for name, count in lost.items()}
             write_json(
                 partial / "dataset.json",
@@ -83,10 +99,24 @@ def forget_in(folder: Path, found: dict[str, set[str]]) -> dict[str, int]:
     return lost
 
 
-def _pairs(file: Path, first: str, second: str) -> Iterable[tuple[str, str]]:
+def _rows(file: Path, person: Person, column: str) -> Iterator[tuple[int, str, bool]]:
+    """Place, a column and whether it tells the person, of each row."""
     with pq.ParquetFile(file) as table:
-        for batch in table.iter_batches(columns=[first, second]):
-            yield from zip(batch[first].to_pylist(), batch[second].to_pylist(), strict=True)
+        place = 0
+        for batch in table.iter_batches():
+            for name, told in zip(batch[column].to_pylist(), person.rows(batch), strict=True):
+                yield place, name, told
+                place += 1
+
+
+def _without_texts(value: Any, texts: Set[str]) -> Any:
+    """The same with a mark in the place of these texts; as keys they stay apart by a number."""
+    if isinstance(value, str):
+        return _MARK if value in texts else value
+    if isinstance(value, Mapping):
+        names = {key: f"{_MARK} {number}" for number, key in enumerate(value, 1) if key in texts}
+        return {names.get(key, key): _without_texts(inner, texts) for key, inner in value.items()}
+    return [_without_texts(inner, texts) for inner in value] if isinstance(value, list) else value
 
 
 def _without(table: pa.Table, column: str, names: set[str]) -> pa.Table:

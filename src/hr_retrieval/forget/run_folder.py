@@ -1,7 +1,7 @@
 """What a run directory, or any folder of results, holds of a person."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,14 +32,16 @@ class FolderFindings:
     weights: bool = False
 
 
-def found_in(folder: Path, person: Person) -> FolderFindings:
-    """Look through every file below a folder."""
+def found_in(folder: Path, person: Person, but: Collection[Path] = ()) -> FolderFindings:
+    """Look through every file below a folder, but for what lies in some folders of it."""
     found = FolderFindings()
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
+        if any(part in but for part in file.parents):
+            continue
         if file.suffix in _NUMBERS:
             found.weights |= file.suffix in (".ckpt", ".safetensors")
         elif file.suffix == ".parquet":
-            told = sum(_telling(pq.read_table(file), person))
+            told = sum(person.rows(pq.read_table(file)))
             if told:
                 found.rows[file] = told
         elif _says(file, person):
@@ -51,7 +53,7 @@ def forget_in(found: FolderFindings, person: Person) -> None:
     """Take the rows out of the tables, and remove the files of TensorBoard."""
     for file in found.rows:
         table = pq.read_table(file)
-        kept = [place for place, told in enumerate(_telling(table, person)) if not told]
+        kept = [place for place, told in enumerate(person.rows(table)) if not told]
         with whole_file(file) as partial:
             pq.write_table(table.take(pa.array(kept, pa.int64())), partial, compression="zstd")
     for file in found.boards:
@@ -61,14 +63,3 @@ def forget_in(found: FolderFindings, person: Person) -> None:
 def _says(file: Path, person: Person) -> bool:
     # TensorBoard's tables are HTML within a binary file.
     return person.is_in(html.unescape(file.read_bytes().decode("utf-8", "replace")))
-
-
-def _telling(table: pa.Table, person: Person) -> Sequence[bool]:
-    columns = [table[name].to_pylist() for name in table.column_names if _holds_text(table.schema.field(name).type)]
-    return [any(person.is_in(text) for cell in row for text in (cell if isinstance(cell, list) else [cell]))
-            for row in zip(*columns, strict=True)]  # fmt: skip
-
-
-def _holds_text(kind: pa.DataType) -> bool:
-    inner = kind.value_type if pa.types.is_list(kind) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))

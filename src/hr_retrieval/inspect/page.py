@@ -29,7 +29,7 @@ def sections(found: Findings, words: Words) -> Iterator[Section]:
         words("Splits"),
         [
             [*map(words, heads)],
-            *([words(name), *(f"{count:,}" for count in own)] for name, own in found.splits.items()),
+            *([words(name), *(words.number(count) for count in own)] for name, own in found.splits.items()),
         ],
         1,
         False,
@@ -47,7 +47,7 @@ def sections(found: Findings, words: Words) -> Iterator[Section]:
         [
             ["", ""],
             *(
-                [words(name), f"{count:,}"]
+                [words(name), words.number(count)]
                 for name, count in zip(names, (*found.documents, *found.groups), strict=True)
             ),
         ],
@@ -57,23 +57,23 @@ def sections(found: Findings, words: Words) -> Iterator[Section]:
     if found.lengths:
         columns = ("side", "shortest", "median", "95 %", "longest read", "cut")
         rows = [
-            [words(side), *(f"{value:,}" for value in own.quantiles), f"{own.cut:.1%}"]
+            [words(side), *(words.number(value) for value in own.quantiles), words.number(own.cut, ".1%")]
             for side, own in found.lengths.items()
         ]
         yield words("Length in tokens"), [[*map(words, columns)], *rows], 1, False
     scripts = list(dict.fromkeys(name for own in found.languages.values() for name in own))
-    rows = [[words(side), *(f"{own.get(name, 0):.1%}" for name in scripts)] for side, own in found.languages.items()]
+    rows = [[words(side), *(words.number(own.get(name, 0), ".1%") for name in scripts)] for side, own in found.languages.items()]
     yield words("Languages"), [["", *map(words, scripts)], *rows], 1, False
-    rows = [[words(leak.kind), leak.example[:100], leak.other[:100], f"{leak.queries:,}"] for leak in found.leaks]
+    rows = [[words(leak.kind), leak.example[:100], leak.other[:100], words.number(leak.queries)] for leak in found.leaks]
     yield words("Leaks across splits"), [[*map(words, ("shared", "such as", "and", "queries"))], *rows], 3, True
-    rows = [[reason, f"{count:,}"] for reason, count in found.rejected.items()]
+    rows = [[reason, words.number(count)] for reason, count in found.rejected.items()]
     yield words("Rows left out"), [[*map(words, ("reason", "rows"))], *rows], 1, False
-    rows = [[kind, f"{count:,}"] for kind, count in found.masked.items()]
+    rows = [[kind, words.number(count)] for kind, count in found.masked.items()]
     yield words("Masked personal data"), [[*map(words, ("kind", "pieces"))], *rows], 1, False
     if found.masks:
         yield "", [[*map(words, ("kind", "before", "after"))], *map(list, found.masks)], 3, True
     if found.boilerplate:
-        rows = [[text, f"{count:,}"] for text, count in found.boilerplate]
+        rows = [[text, words.number(count)] for text, count in found.boilerplate]
         yield words("Sentences left out of many documents"), [[*map(words, ("such as", "documents"))], *rows], 1, True
     rows = [[words(split), query, document] for split, query, document in found.examples]
     yield words("Examples by lot"), [[*map(words, ("split", "query", "a right answer"))], *rows], 3, True

@@ -94,4 +94,21 @@ class Words:
     def __call__(self, form: str, *values: object) -> str:
         """The English form, or its Russian twin, with the values in it."""
         known = _RUSSIAN.get(form, form) if self.language == "ru" else form
-        return known.format(*values) if values else known
+        return known.format(*(_Said(value, self) for value in values)) if values else known
+
+    def number(self, value: object, form: str = ",") -> str:
+        """A number as the language writes it: 1,265 and 8.3%, 1 265 and 8,3%."""
+        text = format(value, form)
+        is_russian = self.language == "ru" and isinstance(value, int | float)
+        return text.translate({ord(","): "\u202f", ord("."): ","}) if is_russian else text
+
+
+@dataclass(frozen=True)
+class _Said:
+    """A value that a form of words asks for by a format of Python's."""
+
+    value: object
+    words: Words
+
+    def __format__(self, form: str) -> str:
+        return self.words.number(self.value, form)

@@ -58,14 +58,22 @@ def parts_of(cell: str, separator: str) -> list[str]:
     return cell.splitlines() if separator == "lines" else cell.split(separator)
 
 
+def json_value(text: str) -> Any:
+    """What JSON says; a `ValueError` for what is none, or is too deep to read."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+
+
 def bracketed(cell: str) -> list[Any] | None:
     """The elements of a list as JSON, Python or numpy write it; `None` for any other text."""
     if cell.lstrip()[:1] not in ("[", "("):
         return None
     try:
-        value = json.loads(cell)
+        value = json_value(cell)
         return value if isinstance(value, list) else None
-    except (ValueError, RecursionError):
+    except ValueError:
         if not _BRACKETS.fullmatch(cell):
             return None
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ from hr_retrieval.prepare.clean import is_missing
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.disk_array import DiskArray
 from hr_retrieval.prepare.list_styles import ListStyles
-from hr_retrieval.prepare.readers.reader import RawBatch, Rejected
+from hr_retrieval.prepare.readers.reader import KEPT, RawBatch, Rejected
 from hr_retrieval.prepare.record import Record, read_record
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.tidy import UNTOUCHED, Tidying
@@ -293,5 +293,9 @@ def _limited(batches: Iterator[RawBatch], rows: int | None) -> Iterator[RawBatch
 
 
 def _as_json(values: Any) -> str:
-    plain = {name: None if is_missing(value) else value for name, value in values.items()}
+    # Of a text that many rows share, no copy for each.
+    plain = {
+        name: None if is_missing(value) else value[:KEPT] if isinstance(value, str) else value
+        for name, value in values.items()
+    }
     return json.dumps(plain, ensure_ascii=False, default=str)

@@ -25,8 +25,8 @@ class ListStyles:
     """Whether cells that are read as one text look like several, by the first ones of each column."""
 
     # Cells that are looked at; and the share from which a style is the column's: commas stand in
-    # titles, too.
-    _CELLS = 5000
+    # titles, too. A cell of more letters is no list of short texts.
+    _CELLS, _LETTERS = 5000, 1 << 14
     _SHARES: ClassVar[dict[str, float]] = {"brackets": 0.2, "lines": 0.2, "|": 0.2, ";": 0.5, ",": 0.5}
 
     def __init__(self, columns: Columns) -> None:
@@ -36,7 +36,10 @@ class ListStyles:
         """Count the styles of some rows."""
         for name, counts in self._counts.items():
             cells = [row[name] for row in rows[: max(self._CELLS - counts.total(), 0)]]
-            counts.update(list_style(cell) or "" for cell in cells if isinstance(cell, str) and cell)
+            counts.update(self._style(cell) for cell in cells if isinstance(cell, str) and cell)
+
+    def _style(self, cell: str) -> str:
+        return (list_style(cell) if len(cell) <= self._LETTERS else None) or ""
 
     def found(self) -> dict[str, str]:
         """The style of each column whose cells look like lists."""

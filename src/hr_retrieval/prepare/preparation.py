@@ -31,6 +31,7 @@ from hr_retrieval.prepare.kept import keep_intake, keep_resolution, kept_intake,
 from hr_retrieval.prepare.languages import LanguageFinder
 from hr_retrieval.prepare.list_styles import propose_lists
 from hr_retrieval.prepare.masked import masked_examples
+from hr_retrieval.prepare.memory import within_memory
 from hr_retrieval.prepare.origin import changed_input, check_unchanged, inputs_of, name_of, same_source
 from hr_retrieval.prepare.progress import progress
 from hr_retrieval.prepare.readers.reader import Reader, SourceFile
@@ -294,9 +295,10 @@ class Preparation:
             with progress() as follow:
                 batches = follow(self.reader.batches(self.columns.names()))
                 sweeps = self.boilerplate == "drop"
-                intake = take_in(
-                    batches, self.columns, folder, rejected, masker, self.max_rows, self._tidying(), sweeps
-                )
+                with within_memory([stamp[0] for stamp in info["input_stamps"].values()]):
+                    intake = take_in(
+                        batches, self.columns, folder, rejected, masker, self.max_rows, self._tidying(), sweeps
+                    )
             if len(intake.positives.read()) == 0:
                 propose_lists(intake.list_styles, self.columns)
                 remedy = "Check that data.columns.* name what holds them."

@@ -19,8 +19,6 @@ from hr_retrieval.privacy.masker import Masker
 
 log = logging.getLogger(__name__)
 
-# Characters of a row that are kept.
-_SHOWN = 1 << 16
 # The share of the rows from which their rejection is an alarm.
 _MANY = 0.05
 
@@ -53,7 +51,7 @@ class RejectedWriter:
             self.remedies.setdefault(row.reason, row.remedy)
         rows = [
             {name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names}
-            | {"content": _writable(self._masker.masked(row.content[:_SHOWN]))}
+            | {"content": _writable(self._masker.masked(row.content))}
             for row in rejected
         ]
         if rows:

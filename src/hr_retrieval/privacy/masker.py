@@ -1,6 +1,7 @@
 """Personal data of a text, replaced by the names of their kinds: `Call [name] on [phone]`."""
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -74,8 +75,12 @@ class Masker:
 
 def _new(spans: Iterator[Span], there: Sequence[Span]) -> list[Span]:
     """The spans that overlap nothing that is there, the longest of those that overlap each other."""
+    # Disjoint and in their order: only the neighbours can overlap another one.
+    taken = sorted((span.begin, span.end) for span in there)
     kept: list[Span] = []
     for span in sorted(spans, key=lambda span: (KINDS.index(span.kind), span.begin - span.end)):
-        if all(span.end <= other.begin or span.begin >= other.end for other in (*there, *kept)):
+        at = bisect_left(taken, (span.begin, span.end))
+        if (at == 0 or taken[at - 1][1] <= span.begin) and (at == len(taken) or span.end <= taken[at][0]):
+            taken.insert(at, (span.begin, span.end))
             kept.append(span)
     return kept

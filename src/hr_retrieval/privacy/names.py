@@ -24,7 +24,7 @@ _PHRASES = (
     "speak to", "speak with", "reach out", "get in touch", "recruiter", "hiring manager", "consultant", "questions", "regards",
     "sincerely", "my name is", "i am", "name", "resume of", "cv of", "curriculum vitae", "enquiries", "attn",
 )  # fmt: skip
-_BEHIND_PHRASE, _BESIDE = 60, 40
+_BEHIND_PHRASE, _BESIDE, _LONGEST = 60, 40, 200
 _TITLE_LINES = 5
 _LINE = re.compile(
     rf"\W*(?:(?i:фио|имя|name|резюме|resume|cv)\b(?: of)?\W*)?(?P<name>{_SEQUENCE.pattern})\s*(?:$|[,|;/(•—–-])"
@@ -74,7 +74,8 @@ def _phrase_ends(text: str) -> Iterator[int]:
 
 def _within(text: str, begin: int, end: int) -> Iterator[Span]:
     """Names that begin in a part of a text; a first name alone is one there."""
-    for found in _SEQUENCE.finditer(text, begin):
+    # No name goes on for longer, and the rest of a long text is not looked through for each window.
+    for found in _SEQUENCE.finditer(text, begin, end + _LONGEST):
         if found.start() >= end:
             return
         if "\n\n" not in text[begin : found.start()]:

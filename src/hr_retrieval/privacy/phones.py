@@ -1,7 +1,7 @@
 """Telephone numbers, by Google's rules for the numbers of every country (`phonenumbers`)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import phonenumbers
 
@@ -37,7 +37,10 @@ def phones(text: str) -> Iterator[Span]:
     A number with `+`, with brackets or grouped as its country writes it counts anywhere, digits alone
     only behind a word such as "tel" or with the length and the beginning of a Russian mobile.
     """
-    for found in _CANDIDATE.finditer(text) if _DIGITS.search(text) else ():
+    if not _DIGITS.search(text):
+        return
+    regions = _REGIONS["ru"] if _CYRILLIC.search(text) else _REGIONS["other"] + _REGIONS["ru"]
+    for found in _CANDIDATE.finditer(text):
         begin, number = found.start(), found[0].rstrip("( -–.")
         # A bracket that was opened before it.
         number = number if number.count("(") >= number.count(")") else number[: number.rindex(")")]
@@ -46,14 +49,13 @@ def phones(text: str) -> Iterator[Span]:
         if _MONEY_BEFORE.search(text[max(begin - 16, 0) : begin]):
             continue
         said = _SAID.search(text[max(begin - 60, 0) : begin]) is not None
-        if _is_number(number, text, said):
+        if _is_number(number, regions, said):
             yield Span("phone", begin, begin + len(number))
 
 
-def _is_number(number: str, text: str, said: bool) -> bool:
+def _is_number(number: str, regions: Sequence[str], said: bool) -> bool:
     if not (said or _written_as_one(number)):
         return False
-    regions = _REGIONS["ru"] if _CYRILLIC.search(text) else _REGIONS["other"] + _REGIONS["ru"]
     digits = re.sub(r"\D", "", number)
     if digits.startswith(("7", "8")) and len(digits) == 11:
         # 7 without the plus, and 8, both stand before the numbers of Russia.

@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-import zlib
 from collections.abc import Iterator
 
 import docx
@@ -12,7 +11,7 @@ from docx.opc.exceptions import OpcError
 from docx.table import Table
 from lxml.etree import LxmlError
 
-from hr_retrieval.errors import UserError, said
+from hr_retrieval.errors import DAMAGED, UserError, said
 
 
 def docx_text(content: bytes, most_unpacked: int) -> str:
@@ -29,8 +28,7 @@ def docx_text(content: bytes, most_unpacked: int) -> str:
                 f"a DOCX of at most {most_unpacked >> 20} MB unpacked", f"{unpacked >> 20} MB", "Take out its pictures."
             )
         return "\n".join(_lines(docx.Document(io.BytesIO(content))))
-    except (zipfile.BadZipFile, OpcError, LxmlError, ValueError, KeyError, AttributeError, TypeError, IndexError,
-            NotImplementedError, OSError, MemoryError, RecursionError, EOFError, zlib.error) as error:  # fmt: skip
+    except (*DAMAGED, OpcError, LxmlError) as error:
         raise UserError(
             "a whole DOCX", f"one that cannot be read ({said(error)})", "Save it anew, or paste its text."
         ) from None

@@ -6,7 +6,7 @@ import logging
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
-from hr_retrieval.errors import UserError, said
+from hr_retrieval.errors import DAMAGED, UserError, said
 
 # It tells of every oddity of a file.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
@@ -26,9 +26,7 @@ def pdf_text(content: bytes, most_pages: int) -> str:
         if count > most_pages:
             raise UserError(f"a PDF of at most {most_pages} pages", f"{count}", "Send the pages that matter.")
         text = "\n".join(page.extract_text() for page in reader.pages)
-    # Damaged files make the library fail in any of these ways.
-    except (PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OSError,
-            NotImplementedError, ArithmeticError, AssertionError, MemoryError, ImportError) as error:  # fmt: skip
+    except (*DAMAGED, PyPdfError) as error:
         raise UserError(
             "a whole PDF", f"one that cannot be read ({said(error)})", "Save it anew, or paste its text."
         ) from None

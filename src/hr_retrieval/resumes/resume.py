@@ -24,7 +24,7 @@ class Limits:
     size: int = 10 << 20
     pages: int = 30
     letters: int = 50_000
-    seconds: int = 15
+    seconds: int = 10
     memory: int = 1 << 30
 
 

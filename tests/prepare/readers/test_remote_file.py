@@ -18,7 +18,7 @@ from hr_retrieval.prepare.readers.csv import CsvReader
 from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
 from hr_retrieval.prepare.readers.parquet import ParquetReader
 from hr_retrieval.prepare.readers.reader import RawBatch
-from tests.prepare.readers.servers import Store, store
+from tests.prepare.readers.servers import Store, store, store_apart
 from tests.prepare.readers.sources import ROWS, read, rows_of
 
 FRAME = pd.DataFrame(ROWS)
@@ -52,26 +52,50 @@ def test_a_web_server(server: Store) -> None:
     assert rows_of(read(ParquetReader(f"{server.url}/имя.parquet"))) == ROWS
 
 
-def test_an_object_store(server: Store) -> None:
+def stored() -> dict[str, bytes]:
     sink = io.BytesIO()
     FRAME.to_parquet(sink)
-    server.files = {
+    return {
         "/jobs/2026/b.jsonl": LINES,
         "/jobs/2026/a.jsonl": LINES,
         "/jobs/2026/_SUCCESS": b"",
         "/jobs/rows.parquet": sink.getvalue(),
     }
-    folder = JsonLinesReader("s3://jobs/2026")
-    assert [str(file) for file in folder.inputs()] == ["s3://jobs/2026/a.jsonl", "s3://jobs/2026/b.jsonl"]
+
+
+def check_store(kind: str) -> None:
+    folder = JsonLinesReader(f"{kind}://jobs/2026")
+    assert [str(file) for file in folder.inputs()] == [f"{kind}://jobs/2026/{name}.jsonl" for name in "ab"]
     assert rows_of(read(folder)) == ROWS * 2
-    assert rows_of(read(JsonLinesReader("s3://jobs/20*/b*"))) == ROWS
-    assert rows_of(read(ParquetReader("s3://jobs/rows.parquet"))) == ROWS
+    assert rows_of(read(JsonLinesReader(f"{kind}://jobs/20*/b*"))) == ROWS
+    assert rows_of(read(ParquetReader(f"{kind}://jobs/rows.parquet"))) == ROWS
     with pytest.raises(UserError, match="nothing there"):
-        JsonLinesReader("s3://jobs/2025").inputs()
-    server.status = 403
-    with pytest.raises(UserError, match=r"a file at s3://jobs/2026.*credentials in the environment") as raised:
-        folder.inputs()
+        JsonLinesReader(f"{kind}://jobs/2025").inputs()
+
+
+def check_forbidden(kind: str) -> None:
+    with pytest.raises(UserError, match=rf"a file at {kind}://jobs/2026.*credentials in the environment") as raised:
+        JsonLinesReader(f"{kind}://jobs/2026").inputs()
     assert "hidden-key" not in str(raised.value)
+
+
+def test_an_object_store(server: Store) -> None:
+    server.files = stored()
+    check_store("s3")
+    server.status = 403
+    check_forbidden("s3")
+
+
+def test_google_s_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store_apart(stored() | {"/jobs/many.jsonl": MANY}) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url.removeprefix("http://"))
+        check_store("gs")
+        own = preparation(tmp_path, "gs://jobs/many.jsonl")
+        assert own.run().query_count == 30
+        assert own.open_or_run().info["inputs"].keys() == {"gs://jobs/many.jsonl"}
+    with store_apart(stored(), status=403) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        check_forbidden("gs")
 
 
 def test_what_a_server_answers_is_one_message(server: Store) -> None:

@@ -1,7 +1,6 @@
 """Vacancies of hh.ru: what its API answers, and CSV exports of the same fields (https://api.hh.ru/openapi)."""
 
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.clean import bracketed
+from hr_retrieval.prepare.clean import bracketed, json_value
 from hr_retrieval.prepare.readers.csv import CsvReader
 from hr_retrieval.prepare.readers.json_lines import json_rows
 from hr_retrieval.prepare.readers.packing import plain_suffix, unpacked
@@ -92,7 +91,7 @@ def _page(file: SourceFile, encoding: str) -> Mapping[str, Any] | None:
             return None
         text = first + lines.read()
     try:
-        content: Mapping[str, Any] = json.loads(text)
+        content: Mapping[str, Any] = json_value(text)
     except ValueError as error:
         raise UserError(f"JSON in {file}", str(error), "Save what the API answers, as it is.") from None
     return content
@@ -123,7 +122,7 @@ def _snippet(vacancy: Mapping[str, Any]) -> list[Any]:
     snippet = vacancy.get("snippet")
     if isinstance(snippet, str) and snippet.lstrip().startswith("{"):
         try:
-            snippet = json.loads(snippet)
+            snippet = json_value(snippet)
         except ValueError:
             return [snippet]
     if isinstance(snippet, Mapping):
@@ -136,11 +135,12 @@ def _skills(cell: Any) -> list[str]:
     """The names of the skills: objects with a `name`, texts, or a text of several."""
     if isinstance(cell, str):
         try:
-            listed: Any = json.loads(cell) if cell.lstrip().startswith("[") else None
+            listed: Any = json_value(cell) if cell.lstrip().startswith("[") else None
         except ValueError:
             listed = bracketed(cell)
         cell = re.split(r"[;,\n]", cell) if listed is None else listed
-    values = [item.get("name") if isinstance(item, Mapping) else item for item in cell or ()]
+    items = cell if isinstance(cell, list) else ()
+    values = [item.get("name") if isinstance(item, Mapping) else item for item in items]
     return [value.strip() for value in values if isinstance(value, str) and value.strip()]
 
 

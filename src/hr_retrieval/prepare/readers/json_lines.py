@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.clean import json_value
 from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, SourceFile, Unreadable, check_columns, sorted_out
 from hr_retrieval.prepare.readers.text_files import BROKEN, TextFiles, broken, text_lines
 
@@ -60,8 +61,8 @@ def json_row(line: str) -> Mapping[str, Any] | Unreadable | None:
     if not line.strip():
         return None
     try:
-        return _as_row(json.loads(line))
-    except (ValueError, RecursionError):
+        return _as_row(json_value(line))
+    except ValueError:
         return _no_object(json.dumps(line.rstrip("\r\n"), ensure_ascii=False))
 
 

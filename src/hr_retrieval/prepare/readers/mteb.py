@@ -1,5 +1,6 @@
 """Retrieval data sets in the layout of MTEB (Muennighoff et al. 2023): corpus, queries and judgements as Parquet."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.parquet import ParquetReader
 from hr_retrieval.prepare.readers.reader import RawBatch, check_columns
-from hr_retrieval.prepare.record import split_number
+from hr_retrieval.prepare.record import number_of, split_number
 
 _COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split", "relevance")
 # Where the judgements lie, by the age of the data set.
@@ -61,7 +62,10 @@ class MtebReader:
                                 f"{name!r}, which is not there",
                                 "Take all parts of the same revision.",
                             )
-                    grade = max(line["score"], 0)
+                    score = number_of(line["score"])
+                    if score is None or not math.isfinite(score):
+                        raise UserError(f"a number as the score in {file}", repr(line["score"]), "Take the file anew.")
+                    grade = max(score, 0)
                     kind = "positive" if grade else "negative"
                     stated = {"query-id": query, "query": queries[query], "split": split, "relevance": grade}
                     values.append(_row(stated | {"corpus-id": document, kind: corpus[document]}))

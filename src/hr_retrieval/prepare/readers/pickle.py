@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from hr_retrieval.errors import UserError
+from hr_retrieval.errors import DAMAGED, UserError
 from hr_retrieval.prepare.readers.packing import unpacked
 from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, SourceFile, check_columns, readable
 from hr_retrieval.prepare.readers.text_files import other_kind
@@ -50,22 +50,6 @@ _ALLOWED |= {
     ("pandas.core.indexes.numeric", f"{kind}Index"): ("pandas", "Index") for kind in ("Int64", "UInt64", "Float64")
 }
 
-# What a broken or hostile stream makes the unpickler and the allowed classes raise.
-_BROKEN = (
-    pickle.UnpicklingError,
-    EOFError,
-    AttributeError,
-    ImportError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    ArithmeticError,
-    MemoryError,
-    AssertionError,
-    NotImplementedError,
-)
-
 
 @dataclass(frozen=True)
 class PickleReader(FilesReader):
@@ -99,7 +83,7 @@ def read_frame(path: SourceFile) -> pd.DataFrame:
     with unpacked(path) as file:
         try:
             frame = _FrameUnpickler(file).load()
-        except _BROKEN as error:
+        except (*DAMAGED, pickle.UnpicklingError) as error:
             raise UserError(
                 "a pickled DataFrame of texts and numbers",
                 f"{path}, which does not read ({type(error).__name__}: {error})",

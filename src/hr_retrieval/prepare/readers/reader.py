@@ -17,6 +17,8 @@ Row = TypeVar("Row")
 # What a reader opens for bytes.
 SourceFile = Path | RemoteFile
 BATCH_ROWS = 2048
+# Letters of a rejected row that are kept.
+KEPT = 1 << 12
 MAP_COLUMNS = "Map data.columns.* to the columns of the file."
 
 
@@ -26,13 +28,16 @@ class Unreadable:
 
     Attributes:
         reason: why, for `rejected.parquet`.
-        content: the piece.
+        content: the piece, or its beginning.
         remedy: what helps where many pieces are so.
     """
 
     reason: str
     content: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", self.content[:KEPT])
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Rejected:
         row: its place in the file, from 0, as the format counts: CSV records behind the header,
             JSON lines.
         reason: why.
-        content: the row as JSON.
+        content: the row as JSON, or its beginning.
         remedy: what helps where many rows are so; empty if that is to map other columns.
     """
 
@@ -53,6 +58,9 @@ class Rejected:
     reason: str
     content: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", self.content[:KEPT])
 
     @classmethod
     def of(cls, source: SourceFile, row: int, piece: Unreadable) -> "Rejected":

@@ -20,6 +20,8 @@ _WEB, _STORES = ("http", "https"), ("s3", "gs")
 # Seconds for a connection, and between two blocks of an answer.
 _CONNECT, _SILENCE = 10, 60
 _BLOCK = 1 << 20
+# Where Google's own libraries look for a server that stands in for it.
+_EMULATOR = ("STORAGE_EMULATOR_HOST",)
 _TOKEN = "HR_RETRIEVAL_HTTP_TOKEN"
 _SECRET = re.compile(r"key|secret|token|sig|password|credential|auth", re.IGNORECASE)
 
@@ -29,7 +31,8 @@ class RemoteFile:
     """A file by its URL. Whoever reads it needs no place for all of it.
 
     Credentials come from the environment: the variables of AWS (`AWS_ENDPOINT_URL` among them) and
-    of Google, and `HR_RETRIEVAL_HTTP_TOKEN`, which is sent over https only, as a bearer's.
+    of Google (`STORAGE_EMULATOR_HOST` among them), and `HR_RETRIEVAL_HTTP_TOKEN`, which is sent over
+    https only, as a bearer's.
     """
 
     url: str
@@ -178,11 +181,16 @@ def _store(scheme: str) -> Any:
     from fsspec.implementations.arrow import ArrowFSWrapper
     from pyarrow import fs as arrow
 
+    names = _EMULATOR if scheme == "gs" else ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = next((os.environ[name] for name in names if name in os.environ), None)
+    parts = None if endpoint is None else urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+    own: dict[str, Any] = {} if parts is None else {"endpoint_override": parts.netloc, "scheme": parts.scheme}
     if scheme == "gs":
-        return ArrowFSWrapper(arrow.GcsFileSystem(retry_time_limit=timedelta(seconds=_SILENCE)))
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL"))
-    parts = None if endpoint is None else urlsplit(endpoint)
-    own = {} if parts is None else {"endpoint_override": parts.netloc, "scheme": parts.scheme}
+        # What stands in for Google knows nobody.
+        own |= {"anonymous": True} if own else {}
+        return ArrowFSWrapper(
+            arrow.GcsFileSystem(retry_time_limit=timedelta(seconds=_SILENCE), **own), skip_instance_cache=True
+        )
     region = os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION"))
     return ArrowFSWrapper(
         arrow.S3FileSystem(region=region, connect_timeout=_CONNECT, request_timeout=_SILENCE, **own),

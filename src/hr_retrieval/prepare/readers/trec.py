@@ -1,5 +1,6 @@
 """Benchmarks as folders of tables in the manner of TREC: queries, corpus and relevance judgements by id."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +12,7 @@ from hr_retrieval.prepare.clean import values_of
 from hr_retrieval.prepare.readers.csv import CsvReader
 from hr_retrieval.prepare.readers.downloads import files_of
 from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, check_columns
+from hr_retrieval.prepare.record import number_of
 
 _COLUMNS = ("query", "positive", "negative", "query-id", "corpus-id", "split", "relevance")
 # The names of the files in MELO, in the job-title similarity set, and in TalentCLEF, where they
@@ -150,10 +152,10 @@ def _cells(file: Path, line: Any, count: int, what: str) -> list[str]:
 
 
 def _number(file: Path, cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        raise UserError(f"a number as the relevance in {file}", repr(cell), "Take the file anew.") from None
+    number = number_of(cell)
+    if number is None or not math.isfinite(number):
+        raise UserError(f"a number as the relevance in {file}", repr(cell), "Take the file anew.")
+    return number
 
 
 def _row(stated: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
-from hr_retrieval.errors import UserError, said
+from hr_retrieval.errors import DAMAGED, UserError, said
 from hr_retrieval.extras import check_extra
 from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, SourceFile, check_columns, readable
 from hr_retrieval.prepare.readers.remote_file import seekable
@@ -76,6 +75,7 @@ def _opened(file: SourceFile) -> Iterator[Any]:
                 yield book
             finally:
                 book.close()
-        except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError,
-                EOFError, NotImplementedError) as error:  # fmt: skip
+        except MemoryError:
+            raise
+        except (*DAMAGED, InvalidFileException) as error:
             raise UserError(f"an Excel workbook (.xlsx) at {file}", said(error), "Save it anew, or as CSV.") from None

@@ -1,0 +1,25 @@
+"""Reading may take what files of their size can ask for, and no more."""
+
+import resource
+
+import pytest
+
+from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.memory import within_memory
+
+
+def test_what_takes_more_is_one_message_and_the_limit_goes() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with (
+        pytest.raises(UserError, match=r"a source of 1,000 bytes that is read within 800 MB of memory"),
+        within_memory([1000]),
+    ):
+        bytearray(2 << 30)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+@pytest.mark.parametrize("sizes", [[], [None], [1000, None], [40 << 20]])
+def test_large_files_and_such_of_no_known_size_may_take_it(sizes: list[int | None]) -> None:
+    with within_memory(sizes):
+        # Pages that nobody looks at take no room.
+        assert len(bytearray(2 << 30)) == 2 << 30

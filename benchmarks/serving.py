@@ -1,11 +1,12 @@
 """What a person waits for: an answer over 10,000 documents, the start of the service, the index itself.
 
-    python -m benchmarks.serving data/prepared/esco            about five minutes on two cores
+    python -m benchmarks.serving data/prepared/esco            about eight minutes on two cores
     python -m benchmarks.serving data/prepared/esco --quick    1,000 documents, 10 seconds of load
 
 The documents are those of a prepared data set, repeated with numbers where there are fewer;
-the encoder is MiniLM. The encoder's own time is measured before the index is made, on the same
-texts, in the same process.
+the encoder is MiniLM. The encoder's own time is measured on the same texts in the same process, on
+half of them before the index is made and on half behind it. The service is measured with the encoder
+and with its graph.
 """
 
 import json
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.graph import write_graph
 from hr_retrieval.index.corpus import Columns, Corpus
 from hr_retrieval.index.indexing import make
 from hr_retrieval.retrieval.mixing import Composition
@@ -42,31 +44,38 @@ def main(data: Path, quick: bool) -> None:
         folder = Path(name)
         rows = "".join(json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
         (folder / "v.jsonl").write_text(rows)
-        own = _encoded_in(texts)
+        encoder = Encoder(_ENCODER).eval()
+        own = _encoded_in(encoder, texts[::2])
         start = time.perf_counter()
-        corpus = Corpus(str(folder / "v.jsonl"), Columns())
-        make(folder / "index", _ENCODER, corpus, overlap=None, mixing=Composition())
+        make(folder / "index", _ENCODER, Corpus(str(folder / "v.jsonl"), Columns()), mixing=Composition())
         whole = time.perf_counter() - start
+        own += _encoded_in(encoder, texts[1::2])
         print(
             f"index {count:,} documents: {whole:.1f} s, {whole / own:.2f} of the encoder's own {own:.1f} s", flush=True
         )
-        searcher = Searcher(folder / "index")
+        (folder / "graph").mkdir()
+        write_graph(encoder, folder / "graph")
         queries = [" ".join(text.split()[1:5]) for text in texts[:500]]
-        _report("search, in the process", [_timed(partial(searcher.search, [query], Asked())) for query in queries])
-        _serve(folder / "index", queries, load)
+        for named in (None, str(folder / "graph")):
+            print("by its graph" if named else "by the encoder")
+            searcher = Searcher(folder / "index", named)
+            embed, search = searcher.embed, partial(searcher.search, asked=Asked())
+            for what, call in (("embedding a query", embed), ("search, in the process", search)):
+                _report(what, [_timed(partial(call, [query])) for query in queries])
+            _serve(folder / "index", named, queries, load)
     command = [sys.executable, "-m", "hr_retrieval.serve", "--help"]
     print(f"--help: {_timed(lambda: subprocess.run(command, check=True, capture_output=True)):.2f} s")
 
 
-def _encoded_in(texts: list[str]) -> float:
-    encoder = Encoder(_ENCODER).eval()
+def _encoded_in(encoder: Encoder, texts: list[str]) -> float:
     encoder.encode(texts[:64], "document")
     return _timed(lambda: encoder.encode(texts, "document"))
 
 
-def _serve(index: Path, queries: list[str], load: int) -> None:
+def _serve(index: Path, encoder: str | None, queries: list[str], load: int) -> None:
     start = time.perf_counter()
     command = [sys.executable, "-m", "hr_retrieval.serve", f"index={index}", "port=0", "rate=null"]
+    command += [f"encoder={encoder}"] if encoder else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:
         assert service.stdout is not None
         address = next(line for line in service.stdout if "http://" in line).split()[-1]

@@ -1,7 +1,9 @@
 """What a user imports by name, and what is imported before it is asked for."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,43 @@ def test_the_package_of_a_command_names_the_function_behind_it() -> None:
     assert hr_retrieval.evaluate.evaluate is evaluate
     with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
         hr_retrieval.evaluate.evaluat  # noqa: B018
+
+
+def imported(module: str, seen: set[str]) -> Iterator[str]:
+    """The packages that a module of ours imports before anything in it is called, and each module behind it."""
+    path = Path(hr_retrieval.__file__).parent.joinpath(*module.split(".")[1:])
+    file = next((own for own in (path.with_suffix(".py"), path / "__init__.py") if own.is_file()), None)
+    if file is None or module in seen:
+        return
+    seen.add(module)
+    statements = ast.parse(file.read_text(encoding="utf-8")).body
+    named = [node for node in statements if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [f"{node.module}." if isinstance(node, ast.ImportFrom) else "" for node in named]
+    for name in (f"{first}{alias.name}" for node, first in zip(named, names, strict=True) for alias in node.names):
+        if not name.startswith("hr_retrieval."):
+            yield name.partition(".")[0]
+            continue
+        parts = name.split(".")
+        for count in range(2, len(parts) + 1):
+            yield from imported(".".join(parts[:count]), seen)
+
+
+# What takes a second or more to import, and is needed where there is much to compute or to write.
+NOT_AT_A_START = {"lancedb", "pytorch_lightning", "sklearn", "pandas", "torchmetrics", "plotly", "onnxruntime"}
+
+
+@pytest.mark.parametrize(
+    ("module", "not_yet"),
+    [
+        ("hr_retrieval.serve.service", NOT_AT_A_START | {"transformers", "sentence_transformers"}),
+        ("hr_retrieval.store.searcher", NOT_AT_A_START | {"transformers", "sentence_transformers"}),
+        ("hr_retrieval.runs.directory", NOT_AT_A_START),
+    ],
+)
+def test_the_start_of_a_search_imports_nothing_that_it_may_not_need(module: str, not_yet: set[str]) -> None:
+    found = set(imported(module, set()))
+    assert {"pyarrow", "torch"} <= found
+    assert found & not_yet == set()
 
 
 def printed(program: str) -> str:

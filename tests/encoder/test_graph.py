@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.graph import FILE, GRAPH, OPSET, quantise, write_graph
+from hr_retrieval.encoder.graph import OPSET, quantise, write_graph
 from hr_retrieval.encoder.pooling import POOLINGS, Pooling, pool, pool_padded
-from hr_retrieval.encoder.session import GraphSession
+from hr_retrieval.encoder.session import FILE, GRAPH, GraphSession
 from hr_retrieval.encoder.tiny import Architecture, write_tiny
+from hr_retrieval.encoder.wording import KINDS
+from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json
 
 TEXTS = ["a", "водитель категории C", "nurse " * 30, "cook, 5 разряда", "x" * 300, "welder"]
@@ -61,3 +63,10 @@ def test_the_graph_gives_the_vectors_of_the_encoder(
         assert read_json(tmp_path / "int8" / FILE) == {**content, "weights": "int8"}
         assert (tmp_path / "int8" / GRAPH).stat().st_size < (tmp_path / GRAPH).stat().st_size
         assert float(cosines(GraphSession(tmp_path / "int8", threads=1), encoder, TEXTS).min()) > 0.98
+        with pytest.raises(UserError, match="which give other embeddings"):
+            GraphEncoder(tmp_path / "int8")
+    whole = GraphEncoder(tmp_path, threads=1)
+    for kind in KINDS:
+        torch.testing.assert_close(whole.encode(TEXTS, kind), encoder.encode(TEXTS, kind), atol=1e-5, rtol=0)
+        assert whole.passages(TEXTS, kind, 8) == encoder.passages(TEXTS, kind, 8)
+    assert whole.embedding_fingerprint() == encoder.embedding_fingerprint()

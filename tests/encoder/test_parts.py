@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.parts import encode_parts
+from hr_retrieval.encoder.parts import PartTokens, encode_parts
 from hr_retrieval.encoder.tiny import write_tiny
 
 TEXTS = ["welder here. водитель там", "cook", "", "x" * 200 + " end", "nurse. " * 3]
@@ -23,7 +23,8 @@ def test_parts_are_means_of_tokens_in_their_text(
 ) -> None:
     write_tiny(tmp_path / "tiny", dense=dense, prompts=prompts, layers=1)
     encoder = Encoder(str(tmp_path / "tiny")).eval()
-    whole, found = encode_parts(encoder, TEXTS, [parts_of(text) for text in TEXTS], "document")
+    tokens = PartTokens.of(encoder, TEXTS, [parts_of(text) for text in TEXTS], "document")
+    whole, found = encode_parts(encoder, tokens)
     torch.testing.assert_close(whole, encoder.encode(TEXTS, "document"), atol=1e-5, rtol=0)
     for text, own in zip(TEXTS, found, strict=True):
         # A token of the tiny encoder is a letter: tokens and letters are counted one by one.
@@ -41,5 +42,6 @@ def test_parts_are_means_of_tokens_in_their_text(
 
 
 def test_no_texts_have_no_vectors() -> None:
-    whole, found = encode_parts(Encoder("tiny").eval(), [], [], "query")
+    encoder = Encoder("tiny").eval()
+    whole, found = encode_parts(encoder, PartTokens.of(encoder, [], [], "query"))
     assert (len(whole), found) == (0, [])

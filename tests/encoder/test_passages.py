@@ -5,8 +5,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.tokenizer import FolderTokenizer
 from hr_retrieval.errors import UserError
 
 WORDS = st.lists(
@@ -36,3 +38,20 @@ def test_neighbours_share_what_was_asked_for(tiny_encoder: Encoder) -> None:
     assert all(end > following for (_, end), (following, _) in pairwise(wide))
     with pytest.raises(UserError, match="an overlap of passages from 0 to"):
         tiny_encoder.passages([text], "document", 20)
+
+
+def test_a_tokenizer_is_copied_once_for_each_way_to_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, copied, copy = Encoder("tiny"), [], FolderTokenizer.copy
+
+    def counting(self: FolderTokenizer) -> Tokenizer:
+        copied.append(self)
+        return copy(self)
+
+    monkeypatch.setattr(FolderTokenizer, "copy", counting)
+    for _ in range(3):
+        for overlap in (4, 8):
+            encoder.passages(["nurse"], "query", overlap)
+    assert len(copied) == 2
+    other = encoder.reworded(query_prefix="welder " * 8)
+    text = "nurse " * 60
+    assert len(other.passages([text], "query", 8)[0]) > len(encoder.passages([text], "query", 8)[0])

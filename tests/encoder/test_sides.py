@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.graph import write_graph
-from hr_retrieval.encoder.parts import encode_parts
-from hr_retrieval.encoder.sides import KINDS
+from hr_retrieval.encoder.parts import PartTokens, encode_parts
 from hr_retrieval.encoder.tiny import Architecture
+from hr_retrieval.encoder.wording import KINDS
 from hr_retrieval.errors import UserError
 
 TEXTS = ["Software engineer (m/w/d)", "Повар-кондитер 5 разряда", "HR", "nurse of the night shift"]
@@ -124,7 +124,8 @@ def test_both_sides_have_the_vectors_of_the_library(made: Callable[[str], Path],
         torch.testing.assert_close(encoder.encode(TEXTS, kind), own, atol=1e-5, rtol=0)
         torch.testing.assert_close(again.encode(TEXTS, kind), own, atol=1e-5, rtol=0)
         torch.testing.assert_close(written, own, atol=1e-5, rtol=0)
-        torch.testing.assert_close(encode_parts(encoder, TEXTS, [[]] * len(TEXTS), kind)[0], own, atol=1e-5, rtol=0)
+        tokens = PartTokens.of(encoder, TEXTS, [[]] * len(TEXTS), kind)
+        torch.testing.assert_close(encode_parts(encoder, tokens)[0], own, atol=1e-5, rtol=0)
     # Texts of both kinds in one batch, in any order, whole or in parts, each on its own side.
     tokens = encoder.tokenise(TEXTS, QUERY)[0].concatenate(encoder.tokenise(TEXTS, DOCUMENT)[0])
     rows = torch.tensor([5, 0, 3, 6, 2, 7])

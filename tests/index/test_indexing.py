@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.parts import encode_parts
 from hr_retrieval.errors import UserError
 from hr_retrieval.index import indexing
+from hr_retrieval.index.block import Block
 from hr_retrieval.index.corpus import Columns, Corpus
 from hr_retrieval.retrieval.index import top_k
 from hr_retrieval.retrieval.mixing import Composition, DocumentMixing, HubCorrection, LexicalMixing, QueryMixing
@@ -51,12 +51,13 @@ def corpus(tmp_path: Path) -> Corpus:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Each text that is encoded, in order."""
     found: list[str] = []
+    rows = Block.rows
 
-    def counting(encoder: Encoder, texts: list[str], *rest: Any) -> Any:
-        found.extend(texts)
-        return encode_parts(encoder, texts, *rest)
+    def counting(self: Block, *rest: Any) -> Any:
+        found.extend(self.pieces)
+        return rows(self, *rest)
 
-    monkeypatch.setattr(indexing, "encode_parts", counting)
+    monkeypatch.setattr(Block, "rows", counting)
     return found
 
 
@@ -154,18 +155,19 @@ from pathlib import Path
 import torch
 import hr_retrieval.index.corpus as corpus
 from hr_retrieval.index import indexing
+from hr_retrieval.index.block import Block
 from hr_retrieval.retrieval.mixing import Composition
 
 torch.set_num_threads(1)
 corpus.BATCH = 8
-rows = indexing._rows
+rows = Block.rows
 
-def noted(documents, *rest):
+def noted(self, *rest):
     with open("encoded", "a") as file:
-        file.write("".join(document.id + "\\n" for document in documents))
-    return rows(documents, *rest)
+        file.write("".join(own + "\\n" for own in self.columns["document_id"]))
+    return rows(self, *rest)
 
-indexing._rows = noted
+Block.rows = noted
 for seed in [*range(3), None]:
     writer = os.fork()
     if not writer:
@@ -265,7 +267,9 @@ def test_a_corpus_beyond_exact_search_reports_its_recall(
 def test_the_table_may_lie_at_an_address(tmp_path: Path, corpus: Corpus) -> None:
     address = f"file://{tmp_path}/store"
     folder = made(tmp_path, corpus, place=address)
-    assert {path.name for path in folder.iterdir()} == {".lock", FILE}
+    assert {path.name for path in folder.iterdir()} == {
+        ".lock", FILE, f"passages-{Manifest.read(folder).table}.arrow"
+    }  # fmt: skip
     assert Manifest.read(folder).place == address
     indexing.change(folder, None, None, ["d0"])
     elsewhere = Searcher(folder).search(["nurse 13"], Asked(k=100, hybrid="rank", explain=True))[0]

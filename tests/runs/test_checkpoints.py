@@ -8,12 +8,12 @@ import torch
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.runs.checkpoints import (
-    CheckedCheckpointIO,
     checkpoint_problem,
     load_checkpoint,
     newest_checkpoint,
     progress,
 )
+from hr_retrieval.train.checkpoint_io import CheckedCheckpointIO
 
 
 def save(path: Path, value: float = 1.0) -> Path:

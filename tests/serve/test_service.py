@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.graph import write_graph
 from hr_retrieval.errors import UserError
 from hr_retrieval.index import indexing
 from hr_retrieval.index.corpus import Columns, Corpus
@@ -54,12 +56,21 @@ def test_what_cannot_be_served_is_one_error(index: Path, monkeypatch: pytest.Mon
         serve(settings(index / "nowhere"))
 
 
-def test_it_drains_when_it_is_told_to_end(index: Path) -> None:
+# With a graph in the place of the encoder, none of these is needed to answer.
+SLOW = (
+    "{'transformers', 'sentence_transformers', 'pytorch_lightning', 'sklearn', 'pandas', 'lancedb', 'lance_namespace'}"
+)
+
+
+def test_it_drains_when_it_is_told_to_end_and_has_loaded_only_what_it_needs(index: Path) -> None:
+    (index.parent / "graph").mkdir()
+    write_graph(Encoder("tiny").eval(), index.parent / "graph")
     # Each answer takes a while, so that one is on its way when the signal comes.
     program = (
         "import time; from pathlib import Path; from hr_retrieval.store.searcher import Searcher; own = Searcher.search_each\n"
         "def slow(self, asked): Path('begun').touch(); time.sleep(2); return own(self, asked)\n"
-        "Searcher.search_each = slow; import sys; sys.argv = ['serve', 'index=index', 'port=0']\n"
+        "Searcher.search_each = slow; import sys; sys.argv = ['serve', 'index=index', 'encoder=graph', 'port=0']\n"
+        f"import atexit; atexit.register(lambda: print('loaded', {SLOW} & set(sys.modules)))\n"
         "from hr_retrieval.serve.__main__ import main; main()"
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=index.parent, stdout=subprocess.PIPE, text=True)
@@ -77,5 +88,5 @@ print(len(json.load(urllib.request.urlopen(request))["hits"]))
     process.send_signal(signal.SIGTERM)
     assert asking.communicate(timeout=60)[0] == "10\n"
     # Reads and closes what it still says.
-    process.communicate(timeout=60)
+    assert process.communicate(timeout=60)[0].endswith("loaded set()\n")
     assert process.returncode == 0

@@ -34,8 +34,9 @@ from hr_retrieval.data.source import Source
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.objective.mixing import AnchorMixing, Mixing, NoMixing, QueryViewMixing
 from hr_retrieval.objective.triplet import TripletLoss
-from hr_retrieval.runs.checkpoints import CheckedCheckpointIO, load_checkpoint
+from hr_retrieval.runs.checkpoints import load_checkpoint
 from hr_retrieval.train import __main__ as train
+from hr_retrieval.train.checkpoint_io import CheckedCheckpointIO
 from hr_retrieval.train.distributed import gather_parts
 from hr_retrieval.train.module import RetrievalModule
 from tests.conftest import Command, write_toy_dataset

@@ -67,7 +67,8 @@ class SearchConfig:
         index: the folder that `index` wrote.
         query: what is looked for.
         resume: a file to search with instead, PDF, DOCX or text.
-        encoder: where the encoder that made the index lies now; null for where it lay then.
+        encoder: where the encoder that made the index lies now, or its graph (`export format=onnx`),
+            which starts sooner; null for where it lay then.
         k: how many documents are shown.
         filters: by metadata column a value, a list of values, or `{from: 1, to: 2}`.
         passages: whether a document scores by its best passage (`max`) or all of them (`mean`).

@@ -25,14 +25,15 @@ from hr_retrieval.encoder.dimensions import choose_dimensions, full_dimension
 from hr_retrieval.encoder.folder import encoder_folder
 from hr_retrieval.encoder.loading import choose_prefixes, load, report_overruled
 from hr_retrieval.encoder.lora import Lora, adapt, has_adapters, merge, merged, merged_weights
-from hr_retrieval.encoder.passages import Span, spans
+from hr_retrieval.encoder.mode import evaluating
+from hr_retrieval.encoder.passages import Cutter, Span
 from hr_retrieval.encoder.pooling import pool
 from hr_retrieval.encoder.ragged import Ragged, in_batches, in_parts, on_device
 from hr_retrieval.encoder.reader import Reader, read_by
 from hr_retrieval.encoder.saving import save_encoder
-from hr_retrieval.encoder.sides import KINDS, apart, sides_of
+from hr_retrieval.encoder.sides import apart, sides_of
 from hr_retrieval.encoder.token_vectors import TokenVectors
-from hr_retrieval.encoder.wording import Kind, around, check_prompts, templates
+from hr_retrieval.encoder.wording import KINDS, Kind, around, check_prompts, templates
 from hr_retrieval.encoder.words import WordVectors
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_folder
@@ -136,6 +137,7 @@ class Encoder(nn.Module):
         # in the state_dict.
         self._loaded = (loaded,)
         self._register(own_heads)
+        self._cutters: dict[tuple[Kind, str, int], Cutter] = {}
         # Weights are loaded in evaluation mode, and Lightning leaves each module in its own.
         self.train()
 
@@ -170,9 +172,12 @@ class Encoder(nn.Module):
         return [before + text + behind for text in texts] if before or behind else texts
 
     def passages(self, texts: list[str], kind: Kind, overlap: int) -> list[list[Span]]:
-        """Where each text is cut into passages that are read whole, as `encoder.passages.spans` says."""
-        worded, length = self.prefixes[kind] + self.suffixes[kind], self.readers[kind].max_length
-        return spans(self.tokenizer(kind), worded, texts, length, overlap)
+        """Where each text is cut into passages that are read whole, as `encoder.passages.Cutter` says."""
+        way = kind, self.prefixes[kind] + self.suffixes[kind], overlap
+        if way not in self._cutters:
+            # Kept: to copy a tokenizer takes longer than to encode a query.
+            self._cutters[way] = Cutter(self.tokenizer(kind), way[1], self.readers[kind].max_length, overlap)
+        return self._cutters[way](texts)
 
     def encode(
         self,
@@ -193,19 +198,15 @@ class Encoder(nn.Module):
         embeddings = torch.empty(len(texts), self.embedding_dimension, device=self.device)
         batches = in_batches(tokens.lengths, batch_tokens or self._budget())
         many = precision == "bf16" and self.device.type == "cpu" and len(tokens.ids) >= _PREPACKED_TOKENS
-        training = self.training
-        self.eval()
-        try:
-            with (
-                torch.inference_mode(),
-                torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"),
-                prepacked(self.readers[kind].transformer) if many and native_bfloat16() else nullcontext(),
-            ):
-                # A bar that is not shown has a thread all the same, which takes longer than a query.
-                for rows in track(batches, "encoding", transient=True) if show_progress else batches:
-                    embeddings[on_device(rows, self.device)] = self(tokens.take(rows).to(self.device))
-        finally:
-            self.train(training)
+        with (
+            evaluating(self),
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"),
+            prepacked(self.readers[kind].transformer) if many and native_bfloat16() else nullcontext(),
+        ):
+            # A bar that is not shown has a thread all the same, which takes longer than a query.
+            for rows in track(batches, "encoding", transient=True) if show_progress else batches:
+                embeddings[on_device(rows, self.device)] = self(tokens.take(rows).to(self.device))
         return embeddings
 
     def save(self, folder: Path, files: Mapping[str, str] | None = None, replace: bool = False) -> None:

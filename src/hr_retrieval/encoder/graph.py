@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.mode import evaluating
 from hr_retrieval.encoder.pooling import pool_padded
+from hr_retrieval.encoder.session import FILE, GRAPH, INPUTS, OUTPUT
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, write_json
 
-GRAPH, FILE = "model.onnx", "graph.json"
-INPUTS, OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
 # What torch's exporter writes by itself, and what onnxruntime reads from 1.14 on.
 OPSET = 18
 # A protobuf holds 2 GB; the weights of larger models go into a file beside it.
@@ -96,10 +96,9 @@ def _export(encoder: Encoder, path: Path) -> None:
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=encoder.max_length)}
     weights = sum(weight.nbytes for weight in encoder.parameters())
-    training = encoder.training
-    try:
+    with evaluating(whole := _Whole(encoder)):
         torch.onnx.export(
-            _Whole(encoder).eval(),
+            whole,
             (ids, mask),
             path,
             input_names=INPUTS,
@@ -110,8 +109,6 @@ def _export(encoder: Encoder, path: Path) -> None:
             external_data=weights >= _MOST,
             verbose=False,
         )
-    finally:
-        encoder.train(training)
 
 
 @contextmanager

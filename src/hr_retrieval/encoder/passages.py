@@ -11,11 +11,11 @@ Span = tuple[int, int]
 _WORD = 30
 
 
-def spans(tokenizer: Tokenizer, prefix: str, texts: Sequence[str], max_length: int, overlap: int) -> list[list[Span]]:
-    """The passages of each text, as places of its first letter and behind its last one, in order; at least one.
+class Cutter:
+    """Cuts texts into passages: places of a passage's first letter and behind its last one, in order; at least one.
 
-    Together they hold every word of the text: a passage is as long as the encoder reads, and takes
-    up `overlap` tokens of the one before it. A text that the encoder reads whole is one passage.
+    Together they hold every word of a text: a passage is as long as the encoder reads, and takes up
+    `overlap` tokens of the one before it. A text that the encoder reads whole is one passage.
 
     Args:
         tokenizer: of the encoder; a copy, since it is changed.
@@ -26,23 +26,30 @@ def spans(tokenizer: Tokenizer, prefix: str, texts: Sequence[str], max_length: i
     Raises:
         UserError: `overlap` leaves no room for anything new.
     """
-    taken = len(tokenizer.encode(prefix).ids) if prefix else tokenizer.num_special_tokens_to_add(False)
-    room = max_length - taken
-    if not 0 <= overlap <= room // 2:
-        raise UserError(
-            f"an overlap of passages from 0 to {max(room // 2, 0)} tokens, half of what a passage holds",
-            str(overlap),
-            "Lower overlap=, or set overlap=null, which reads the beginning of each text only.",
-        )
-    tokenizer.enable_truncation(max_length - (taken - tokenizer.num_special_tokens_to_add(False)), stride=overlap)
-    tokenizer.no_padding()
-    found = []
-    for text, encoding in zip(texts, tokenizer.encode_batch(list(texts)), strict=True):
-        pieces = [_span(piece.offsets, piece.special_tokens_mask) for piece in (encoding, *encoding.overflowing)]
-        # Truncation from the left gives the last piece first.
-        own = sorted({piece for piece in pieces if piece is not None})
-        found.append(_whole_words(text, own) if len(own) > 1 else [(0, len(text))])
-    return found
+
+    def __init__(self, tokenizer: Tokenizer, prefix: str, max_length: int, overlap: int) -> None:
+        special = tokenizer.num_special_tokens_to_add(False)
+        taken = len(tokenizer.encode(prefix).ids) if prefix else special
+        room = max_length - taken
+        if not 0 <= overlap <= room // 2:
+            raise UserError(
+                f"an overlap of passages from 0 to {max(room // 2, 0)} tokens, half of what a passage holds",
+                str(overlap),
+                "Lower overlap=, or set overlap=null, which reads the beginning of each text only.",
+            )
+        tokenizer.enable_truncation(max_length - (taken - special), stride=overlap)
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+
+    def __call__(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The passages of each text."""
+        found = []
+        for text, encoding in zip(texts, self._tokenizer.encode_batch(list(texts)), strict=True):
+            pieces = [_span(piece.offsets, piece.special_tokens_mask) for piece in (encoding, *encoding.overflowing)]
+            # Truncation from the left gives the last piece first.
+            own = sorted({piece for piece in pieces if piece is not None})
+            found.append(_whole_words(text, own) if len(own) > 1 else [(0, len(text))])
+        return found
 
 
 def _span(offsets: Sequence[Span], special: Sequence[int]) -> Span | None:

@@ -16,7 +16,6 @@ from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
 
 Heads = Literal["shared", "separate"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Names of the route of each kind; the first that there is is taken.
 _ROUTES: dict[Kind, tuple[str, ...]] = {

@@ -13,6 +13,7 @@ from hr_retrieval.encoder.cpu.rounding import native_bfloat16, rounds_on_cpu
 from hr_retrieval.encoder.cpu.tiles import LONGEST, Tiles
 from hr_retrieval.encoder.flash import Bounds, has_flash
 from hr_retrieval.encoder.loading import first_position
+from hr_retrieval.encoder.mode import evaluating
 from hr_retrieval.encoder.packing import NAME as PACKED
 from hr_retrieval.encoder.packing import Layout, Parted, layout, length_groups, waste_on
 from hr_retrieval.encoder.quiet import quiet
@@ -158,12 +159,11 @@ class TokenVectors:
         """Turn packing on if it gives the token vectors that padding gives; say how far they differ, or what failed."""
         config = self.transformer.config
         # What it was has no public name; sdpa is transformers' own default.
-        before, training = getattr(config, "_attn_implementation", "sdpa"), self.transformer.training
+        before = getattr(config, "_attn_implementation", "sdpa")
         tokens = _probe(config.vocab_size, max_length)
         lengths = tokens.lengths.tolist()
-        self.transformer.eval()
         try:
-            with torch.inference_mode():
+            with evaluating(self.transformer), torch.inference_mode():
                 expected = F.normalize(self._padded_group(tokens), dim=-1)
                 self._attend_by(PACKED)
                 found = F.normalize(self.from_words(self.table(tokens.ids), lengths), dim=-1)
@@ -171,8 +171,6 @@ class TokenVectors:
             reason = f"packed and padded differ by {difference:.1e}"
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
             difference, reason = float("inf"), f"{type(error).__name__}: {error}".splitlines()[0]
-        finally:
-            self.transformer.train(training)
         equal = difference < _EQUAL
         if not equal:
             self._attend_by(before)

@@ -1,11 +1,12 @@
 """What stands around a text when an encoder reads it: a prefix, or a template that says where the text goes."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from hr_retrieval.errors import UserError
 
 Kind = Literal["query", "document"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Where a template has the text.
 PLACE = "{text}"

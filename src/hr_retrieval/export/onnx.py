@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.graph import FILE, GRAPH, INPUTS, OPSET, OUTPUT, quantise, write_graph
-from hr_retrieval.encoder.session import GraphSession
+from hr_retrieval.encoder.graph import OPSET, quantise, write_graph
+from hr_retrieval.encoder.session import FILE, GRAPH, INPUTS, OUTPUT, GraphSession
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, whole_folder, write_json
 from hr_retrieval.retrieval.significance import bootstrap_interval

@@ -12,17 +12,17 @@ import torch
 from filelock import FileLock, Timeout
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.parts import encode_parts
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, readable_write_errors
-from hr_retrieval.index.corpus import Corpus, Document
+from hr_retrieval.index.block import blocks
+from hr_retrieval.index.corpus import Corpus
 from hr_retrieval.retrieval.mixing import Composition
 from hr_retrieval.runs.directory import open_encoder
 from hr_retrieval.runs.ranking import chosen_mixing
-from hr_retrieval.store.exact import MOST, mix, mixed_file
+from hr_retrieval.store.exact import MOST, check_mixable, mix, mixed_file
 from hr_retrieval.store.manifest import FILE, Manifest
-from hr_retrieval.store.marks import packed, sentences
+from hr_retrieval.store.snapshot import snapshot_file, write_snapshot
 from hr_retrieval.store.table import PassageTable, schema
 
 log = logging.getLogger(__name__)
@@ -153,15 +153,14 @@ def _fill(table: PassageTable, encoder: Encoder, manifest: Manifest, corpus: Cor
     known = table.digests()
     started = told = time.monotonic()
     done = encoded = 0
-    for batch in corpus.batches():
-        fresh = [document for document in batch if known.get(document.id) != document.digest]
-        if fresh:
-            rows = _rows(fresh, encoder, manifest, table.schema)
-            if any(document.id in known for document in fresh):
+    for block in blocks(corpus, known, encoder, manifest):
+        if block.encoded:
+            rows = block.rows(encoder, manifest, table.schema)
+            if block.replaces:
                 table.replace(rows)
             else:
                 table.add(rows)
-        done, encoded = done + len(batch), encoded + len(fresh)
+        done, encoded = done + block.read, encoded + block.encoded
         if time.monotonic() - told > _TOLD or done == count:
             told = time.monotonic()
             log.info(
@@ -170,46 +169,21 @@ def _fill(table: PassageTable, encoder: Encoder, manifest: Manifest, corpus: Cor
             )  # fmt: skip
 
 
-def _rows(documents: list[Document], encoder: Encoder, manifest: Manifest, columns: pa.Schema) -> pa.Table:
-    texts = [document.text for document in documents]
-    whole = [[(0, len(text))] for text in texts]
-    spans = whole if manifest.overlap is None else encoder.passages(texts, manifest.side, manifest.overlap)
-    owners = [place for place, own in enumerate(spans) for _ in own]
-    numbers = [number for own in spans for number in range(len(own))]
-    bounds = [span for own in spans for span in own]
-    pieces = [texts[owner][begin:end] for owner, (begin, end) in zip(owners, bounds, strict=True)]
-    marks: list[bytes | None]
-    if encoder.pooling == "mean":
-        found, own = encode_parts(encoder, pieces, [sentences(piece, 0, len(piece)) for piece in pieces], manifest.side)
-        marks = [packed(part) for part in own]
-    else:
-        found, marks = encoder.encode(pieces, manifest.side).float().cpu(), [None] * len(pieces)
-    vectors = found.numpy()
-    content: dict[str, Any] = {
-        "document_id": [documents[owner].id for owner in owners],
-        "passage": numbers,
-        "begin": [begin for begin, _ in bounds],
-        "end": [end for _, end in bounds],
-        "text": [texts[owner] if number == 0 else None for owner, number in zip(owners, numbers, strict=True)],
-        "digest": [documents[owner].digest for owner in owners],
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
-    }
-    content["sentences"] = pa.array(marks, pa.binary())
-    for place, name in enumerate(manifest.metadata):
-        content[name] = [documents[owner].metadata[place] for owner in owners]
-    return pa.table(content, schema=columns)
-
-
 def _finish(table: PassageTable, encoder: Encoder, manifest: Manifest, output: Path) -> Manifest:
     documents, passages = table.counts()
+    if manifest.mixing.parts:
+        check_mixable(manifest.mixing, documents, passages)
     table.tidy(manifest.lexical, approximate=passages > MOST)
+    version = table.version
+    if passages <= MOST:
+        write_snapshot(output, version, table.read(["begin", "end", "text", *manifest.metadata, "vector", "sentences"]))
     if manifest.mixing.parts:
         log.info("ranked with mixing: %s", manifest.mixing)
-        mix(manifest, table, encoder, output)
-    whole = manifest.with_table(table.version, documents, passages)
+        mix(manifest, version, encoder, output)
+    whole = manifest.with_table(version, documents, passages)
     whole.write(output)
-    for path in output.glob("mixed-*.npy"):
-        if path != mixed_file(output, table.version):
+    for path in (*output.glob("mixed-*.npy"), *output.glob("passages-*.arrow")):
+        if path not in (mixed_file(output, version), snapshot_file(output, version)):
             path.unlink()
     log.info("%s documents in %s passages are in %s", f"{documents:,}", f"{passages:,}", output)
     return whole

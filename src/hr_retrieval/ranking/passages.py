@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.embedder import Embedder
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.retrieval.passages import PassageIndex
 from hr_retrieval.retrieval.ranking import Ranking, ranking_by_scores
@@ -28,7 +28,7 @@ class Passages:
     offsets: Int[Tensor, " N_plus_1"]
 
     @classmethod
-    def of(cls, encoder: Encoder, texts: Sequence[str], kind: Kind, overlap: int) -> "Passages":
+    def of(cls, encoder: Embedder, texts: Sequence[str], kind: Kind, overlap: int) -> "Passages":
         """Cut as `Encoder.passages` does, on the CPU."""
         spans = encoder.passages(list(texts), kind, overlap)
         pieces = [text[begin:end] for text, own in zip(texts, spans, strict=True) for begin, end in own]

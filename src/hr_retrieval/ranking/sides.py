@@ -9,8 +9,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn import functional as F
 
-from hr_retrieval.baselines.systems import character_vectorizer
-from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.embedder import Embedder
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.retrieval.mixing import Bank, Composition, Corpus, Side
 from hr_retrieval.retrieval.mixing.views import PLACE
@@ -33,14 +32,19 @@ class Sides:
     def __init__(
         self,
         mixing: Composition,
-        encoder: Encoder,
+        encoder: Embedder,
         texts: Texts,
         embeddings: Float[Tensor, "N d"],
         bank: Bank | None = None,
     ) -> None:
         self._mixing, self._encoder = mixing, encoder
         self._texts, self._embeddings, self._bank = texts, embeddings, bank
-        self._vectorizer: Any = character_vectorizer().fit(texts()) if "ngrams" in mixing.needs else None
+        self._vectorizer: Any = None
+        if "ngrams" in mixing.needs:
+            # scikit-learn takes a second to import.
+            from hr_retrieval.baselines.systems import character_vectorizer
+
+            self._vectorizer = character_vectorizer().fit(texts())
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -70,7 +74,7 @@ class Sides:
         ).to(like)
 
 
-def mean_of_wordings(encoder: Encoder, texts: list[str], kind: Kind, templates: Sequence[str]) -> Float[Tensor, "n d"]:
+def mean_of_wordings(encoder: Embedder, texts: list[str], kind: Kind, templates: Sequence[str]) -> Float[Tensor, "n d"]:
     """The unit mean of each text's embeddings in the templates."""
     total = sum(encoder.encode([template.replace(PLACE, text) for text in texts], kind) for template in templates)
     assert isinstance(total, Tensor), "there is a template"

@@ -69,6 +69,10 @@ class ApproximateSearch:
         there = self._table.sentences([own.document for own in found]) if found else {}
         return [there[own.document, own.begin] for own in found]
 
+    def values(self, column: str, most: int) -> list[str]:
+        """The values of a metadata column of texts, the commonest first; none if there are more than that."""
+        return self._table.values(column, most)
+
     def embedding_of(self, document: str) -> Float[Tensor, "1 d"] | None:
         """The unit mean of a document's passages; `None` if it is not there."""
         rows = self._table.passages([document])

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.embedder import Embedder
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_file
 from hr_retrieval.ranking.sides import Sides
@@ -20,7 +20,8 @@ from hr_retrieval.retrieval.passages import PassageIndex
 from hr_retrieval.store.filters import Condition, expression
 from hr_retrieval.store.found import Found
 from hr_retrieval.store.manifest import Manifest
-from hr_retrieval.store.table import PassageTable, matrix
+from hr_retrieval.store.snapshot import read_snapshot
+from hr_retrieval.store.table import commonest, matrix
 
 # Passages that are searched exactly: more take an inverted file.
 MOST = 100_000
@@ -30,16 +31,16 @@ class ExactSearch:
     """The passages of one version of an index.
 
     Args:
-        manifest: of the index; its version of the table is read.
-        table: at that version.
+        manifest: of the index, which is whole.
         encoder: that made it.
-        folder: of the index, where the mixed embeddings lie.
+        folder: of the index, where the passages and their mixed embeddings lie.
     """
 
     exact = True
 
-    def __init__(self, manifest: Manifest, table: PassageTable, encoder: Encoder, folder: Path) -> None:
-        self._rows = table.read(["begin", "end", "text", *manifest.metadata, "vector", "sentences"])
+    def __init__(self, manifest: Manifest, encoder: Embedder, folder: Path) -> None:
+        assert manifest.table is not None, "the index is whole"
+        self._rows = read_snapshot(folder, manifest.table)
         self._plain = torch.from_numpy(np.array(matrix(self._rows["vector"])))
         self._rows = self._rows.drop_columns(["vector"])
         first = pc.equal(self._rows["passage"], 0)
@@ -57,7 +58,7 @@ class ExactSearch:
         if not self._mixing.parts:
             self._index = PassageIndex(self._plain, self._offsets)
             return
-        mixed = torch.from_numpy(np.load(mixed_file(folder, table.version)))
+        mixed = torch.from_numpy(np.load(mixed_file(folder, manifest.table)))
         self._index = PassageIndex(mixed, self._offsets)
         self._looked = self._mixing.searched(mixed, self._plain.shape[1])
         self._sides = Sides(self._mixing, encoder, self._passage_texts, self._plain)
@@ -89,6 +90,10 @@ class ExactSearch:
     def sentences(self, found: Sequence[Found]) -> list[bytes | None]:
         """Vectors of the sentences of each passage, as `store.marks.packed` has them."""
         return [self._sentences[self._row(own)].as_py() for own in found]
+
+    def values(self, column: str, most: int) -> list[str]:
+        """The values of a metadata column of texts, the commonest first; none if there are more than that."""
+        return commonest([self._documents[column]], most)
 
     def embedding_of(self, document: str) -> Float[Tensor, "1 d"] | None:
         """The unit mean of a document's passages; `None` if it is not there."""
@@ -147,20 +152,12 @@ def passage_texts(rows: pa.Table) -> list[str]:
     return texts
 
 
-def mix(manifest: Manifest, table: PassageTable, encoder: Encoder, folder: Path) -> None:
-    """Write what is ranked in the place of the passages' embeddings, for the version that the table is at.
-
-    Raises:
-        UserError: there are documents of several passages, too many or too few for it, or it needs
-            what an index does not have.
-    """
-    mixing = manifest.mixing
-    documents, passages = table.counts()
-    _check_mixable(mixing, documents, passages)
-    rows = table.read(["begin", "end", "text", "vector"])
+def mix(manifest: Manifest, version: int, encoder: Embedder, folder: Path) -> None:
+    """Write what is ranked in the place of the embeddings of the passages, which the folder has in that version."""
+    mixing, rows = manifest.mixing, read_snapshot(folder, version)
     plain = torch.from_numpy(np.array(matrix(rows["vector"])))
     mixed = mixing.mix_documents(Sides(mixing, encoder, lambda: passage_texts(rows), plain).corpus)
-    _write_matrix(mixed_file(folder, table.version), mixed.numpy())
+    _write_matrix(mixed_file(folder, version), mixed.numpy())
 
 
 def mixed_file(folder: Path, version: int) -> Path:
@@ -173,7 +170,10 @@ def _write_matrix(path: Path, content: npt.NDArray[np.float32]) -> None:
         np.save(file, content)
 
 
-def _check_mixable(mixing: Composition, documents: int, passages: int) -> None:
+def check_mixable(mixing: Composition, documents: int, passages: int) -> None:
+    """Raise `UserError` if there are documents of several passages, too many or too few to be mixed, or a strategy
+    needs what an index does not have.
+    """
     remedy = "Run the same command with ranking/mixing=none: nothing is encoded anew."
     if passages > MOST:
         raise UserError(f"at most {MOST:,} passages to mix at ranking time ({mixing})", f"{passages:,}", remedy)

@@ -12,7 +12,7 @@ from hr_retrieval.program import called
 from hr_retrieval.retrieval.mixing import Composition
 
 FILE = "index.json"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Why a passage was found: its sentences that are nearest to the query, and the words that both have."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -36,10 +37,14 @@ def sentences(text: str, begin: int, end: int) -> list[Span]:
     return found[:_MOST]
 
 
-def packed(vectors: Float[Tensor, "n d"]) -> bytes:
-    """Vectors of sentences in 8 bits; their lengths are lost."""
+def packed(texts: Sequence[Float[Tensor, "_ d"]]) -> list[bytes]:
+    """Vectors of the sentences of each text in 8 bits; their lengths are lost."""
+    if not texts:
+        return []
+    vectors = torch.cat([*texts])
     largest = vectors.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)
-    return (vectors / largest * 127).round().to(torch.int8).numpy().tobytes()
+    rounded = (vectors / largest * 127).round().to(torch.int8)
+    return [own.numpy().tobytes() for own in torch.split(rounded, [len(text) for text in texts])]
 
 
 def nearest_sentence(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hr_retrieval.encoder.embedder import Embedder
+from hr_retrieval.encoder.session import GRAPH, GraphEncoder
 from hr_retrieval.encoder.wording import Kind
 from hr_retrieval.errors import UserError
+from hr_retrieval.extras import check_extra
 from hr_retrieval.ranking.passages import Passages
-from hr_retrieval.runs.directory import open_encoder
 from hr_retrieval.store.approximate import ApproximateSearch
 from hr_retrieval.store.exact import MOST, ExactSearch
 from hr_retrieval.store.filters import Condition, conditions, sql
@@ -72,9 +75,10 @@ class Searcher:
 
     Args:
         folder: of the index.
-        encoder: where its encoder lies now; `None` for where it lay then.
+        encoder: where its encoder lies now, or its graph that `export format=onnx` wrote; `None` for where it lay
+            then.
         reranker: a cross-encoder's folder, which scores the best hundred once more.
-        device: of the encoder.
+        device: of the encoder; a graph runs on the CPU.
 
     Raises:
         UserError: the folder is no whole index, or the encoder is another one.
@@ -91,17 +95,18 @@ class Searcher:
                 "one whose making was stopped",
                 "Run the command that made it once more: it goes on where it was.",
             )
-        self.encoder, _ = open_encoder(encoder or self.manifest.encoder)
+        self.encoder = _opened(encoder or self.manifest.encoder, device)
         self.manifest.check_encoder(self.encoder.embedding_fingerprint(), folder, encoder or self.manifest.encoder)
-        self.encoder.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._reranker = Reranker(reranker) if reranker else None
-        self.table = PassageTable(self.manifest.table_place(folder), version=self.manifest.table)
         few = self.manifest.passages <= MOST
         self._search: ExactSearch | ApproximateSearch = (
-            ExactSearch(self.manifest, self.table, self.encoder, folder)
-            if few
-            else ApproximateSearch(self.manifest, self.table)
+            ExactSearch(self.manifest, self.encoder, folder) if few else ApproximateSearch(self.manifest, self.table)
         )
+
+    @cached_property
+    def table(self) -> PassageTable:
+        """All passages on disk, as the manifest has them; a small index opens it for hybrid search alone."""
+        return PassageTable(self.manifest.table_place(self.folder), version=self.manifest.table)
 
     @property
     def exact(self) -> bool:
@@ -158,7 +163,7 @@ class Searcher:
         """Name and kind of each metadata column, and the values of a text column that has few."""
         found = []
         for name, kind in self.manifest.metadata.items():
-            own = self.table.values(name, _VALUES) if kind == "text" else []
+            own = self._search.values(name, _VALUES) if kind == "text" else []
             found.append({"name": name, "kind": kind, "values": own})
         return found
 
@@ -256,6 +261,17 @@ class Searcher:
                 hit = replace(hit, marks=marks, words=shared_words(query, hit.passage))
             hits.append(hit)
         return hits
+
+
+def _opened(name: str, device: str | None) -> Embedder:
+    if (Path(name) / GRAPH).is_file():
+        check_extra("onnx", "onnxruntime")
+        return GraphEncoder(Path(name))
+    # Where a graph will do, none of the libraries of an encoder is loaded.
+    from hr_retrieval.runs.directory import open_encoder
+
+    encoder, _ = open_encoder(name)
+    return encoder.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def check_query(query: str) -> None:

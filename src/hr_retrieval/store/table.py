@@ -1,17 +1,15 @@
 """The passages of an index on disk, by LanceDB: one row a passage, changes in whole commits, old versions readable."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from lancedb.index import FTS, BTree, IvfSq
 
 from hr_retrieval.errors import UserError, said
 from hr_retrieval.store.filters import literal
@@ -21,7 +19,7 @@ _NAME = "passages"
 OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector", "sentences")
 # Vectors of one part of the inverted file; parts read for a query; candidates compared by whole
 # vectors, for each one that is asked for.
-_PART, _PROBES, _REFINED = 1000, 64, 4
+PART, PROBES, REFINED = 1000, 64, 4
 _STORE = (
     "Check the address, and what the environment says of the store: AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID, "
     "AWS_SECRET_ACCESS_KEY."
@@ -59,6 +57,9 @@ class PassageTable:
     """
 
     def __init__(self, place: Path | str, columns: pa.Schema | None = None, version: int | None = None) -> None:
+        # A small index is searched without it, and it takes seconds to import.
+        import lancedb
+
         with _readable(place):
             database = lancedb.connect(str(place))
             if columns is None:
@@ -114,12 +115,7 @@ class PassageTable:
 
     def values(self, column: str, most: int) -> list[str]:
         """The values of a column of texts, the commonest first; none if there are more than that."""
-        counts: Counter[str] = Counter()
-        for batch in self._scan([column], "passage = 0"):
-            counts.update(value for value in batch[column].to_pylist() if value)
-            if len(counts) > most:
-                return []
-        return [value for value, _ in counts.most_common()]
+        return commonest((batch[column] for batch in self._scan([column], "passage = 0")), most)
 
     def counts(self) -> tuple[int, int]:
         """Documents and passages."""
@@ -140,10 +136,12 @@ class PassageTable:
 
     def tidy(self, lexical: str | None, approximate: bool) -> None:
         """Put small parts together, and make what searches go by; what is up to date is left."""
+        from lancedb.index import FTS, BTree, IvfSq
+
         with _writable(self._place):
             there = {index.name for index in self._table.list_indices()}
             if approximate and "vector_idx" not in there:
-                parts = max(1, self._table.count_rows() // _PART)
+                parts = max(1, self._table.count_rows() // PART)
                 self._table.create_index("vector", config=IvfSq(distance_type="dot", num_partitions=parts))
                 for name in ("document_id", *(set(self.schema.names) - set(OWN))):
                     self._table.create_index(name, config=BTree())
@@ -160,7 +158,7 @@ class PassageTable:
     def nearest(self, query: npt.NDArray[np.float32], k: int, where: str | None, columns: Sequence[str]) -> pa.Table:
         """About the `k` passages of the largest inner product, best first, with `_score`; by the inverted file."""
         found = self._table.search(query, vector_column_name="vector").distance_type("dot")
-        found = found.nprobes(_PROBES).refine_factor(_REFINED).limit(k)
+        found = found.nprobes(PROBES).refine_factor(REFINED).limit(k)
         if where:
             found = found.where(where, prefilter=True)
         table = found.select([*columns, "_distance"]).to_arrow()
@@ -200,6 +198,16 @@ class PassageTable:
         # Without a number of its own, a scan ends after ten rows.
         scan = self._table.search().select([*dict.fromkeys(columns)]).limit(max(1, self._table.count_rows()))
         yield from (scan.where(where) if where else scan).to_batches()
+
+
+def commonest(parts: Iterable[pa.Array | pa.ChunkedArray], most: int) -> list[str]:
+    """The texts in a column, the commonest first; none if there are more than `most`."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(value for value in part.to_pylist() if value)
+        if len(counts) > most:
+            return []
+    return [value for value, _ in counts.most_common()]
 
 
 def matrix(vectors: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float32]:

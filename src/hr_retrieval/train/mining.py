@@ -19,6 +19,7 @@ from hr_retrieval.data.negatives import MinedNegatives, MiningOptions, Rows
 from hr_retrieval.data.source import Source
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.data.tokens import TokenTable, progress
+from hr_retrieval.encoder.mode import evaluating
 from hr_retrieval.encoder.ragged import Ragged
 from hr_retrieval.errors import UserError
 from hr_retrieval.retrieval.index import ExactIndex
@@ -203,13 +204,8 @@ def candidate_documents(data: RetrievalDataModule, number: int) -> Rows:
 def embedding(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Embed]:
     """The module's encoder as validation uses it: evaluation mode, no gradient, the trainer's precision."""
     encoder: Any = module.encoder
-    training = encoder.training
-    encoder.eval()
-    try:
-        with torch.no_grad(), trainer.precision_plugin.val_step_context():
-            yield lambda tokens: encoder(tokens.to(module.device))
-    finally:
-        encoder.train(training)
+    with evaluating(encoder), torch.no_grad(), trainer.precision_plugin.val_step_context():
+        yield lambda tokens: encoder(tokens.to(module.device))
 
 
 def _query_blocks(

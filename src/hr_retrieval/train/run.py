@@ -23,7 +23,6 @@ from hr_retrieval.encoder.guide import EncoderGuide
 from hr_retrieval.encoder.wording import check_prompts
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import write_json
-from hr_retrieval.runs.checkpoints import CheckedCheckpointIO
 from hr_retrieval.runs.directory import Run, check_new
 from hr_retrieval.train.bar import Bar
 from hr_retrieval.train.check import (
@@ -34,6 +33,7 @@ from hr_retrieval.train.check import (
     check_trainer,
     check_weights,
 )
+from hr_retrieval.train.checkpoint_io import CheckedCheckpointIO
 from hr_retrieval.train.corpus import check_corpus
 from hr_retrieval.train.cross_encoder import CrossEncoderModule, check_lists
 from hr_retrieval.train.distributed import check_processes, first_process_first, process_group

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from hr_retrieval.encoder.cross_encoder import CrossEncoder
 from hr_retrieval.encoder.safety import kind_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
@@ -35,6 +34,9 @@ class Reranker:
                 f"Name a folder that CrossEncoder of sentence-transformers or experiment=cross_encoder has written, "
                 f"or {key}=null.",
             )
+        # Here, not above: the library that reads it takes seconds to import, and most searches have no second stage.
+        from hr_retrieval.encoder.cross_encoder import CrossEncoder
+
         self._folder, self._model = Path(folder), CrossEncoder(folder).eval()
         self._model.to("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -1,7 +1,8 @@
 """Types are checked at every call; where a signature names no array, by beartype alone.
 
-jaxtyping's own wrapper binds the arguments and checks them twice, for shapes that agree within a call. Most functions
-know no arrays, and some are called for every row of a table: there it takes most of a test's time.
+jaxtyping's own wrapper binds the arguments and checks them twice, for shapes that agree within a
+call. Most functions know no arrays, and some are called for every row of a table: there it takes
+most of a test's time.
 """
 
 import dataclasses

@@ -15,7 +15,8 @@ import torch
 from hr_retrieval.train import __main__ as train
 from tests.conftest import write_toy_dataset
 
-# Modules that a process would spend seconds to import: those of the targets and of what a run imports late.
+# Modules that a process would spend seconds to import: those of the targets, and what a run
+# imports late.
 IMPORTED = [
     "tests.train.test_reliability",
     "tests.train.test_distributed",

@@ -108,7 +108,8 @@ class Step:
         with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
             embeddings = self.encoder(self.tokens)
         relevance = torch.eye(self.pairs, dtype=torch.bool)
-        return self.loss(cosine(embeddings[: self.pairs], embeddings[self.pairs :]), relevance).loss
+        loss: Tensor = self.loss(cosine(embeddings[: self.pairs], embeddings[self.pairs :]), relevance).loss
+        return loss
 
 
 def _kind(name: str) -> str:

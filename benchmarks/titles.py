@@ -59,7 +59,7 @@ def multilingual(quick: bool) -> list[dict[str, Any]]:
 
 def _rows(name: str, what: str, task: Task, quick: bool) -> list[dict[str, Any]]:
     # One model a side for both precisions: of the multilingual one each takes two gigabytes.
-    sides = {"ours": Ours(task, TripletLoss()), "peer": Peer(task, smooth, torch.float32)}
+    sides: dict[str, Ours | Peer] = {"ours": Ours(task, TripletLoss()), "peer": Peer(task, smooth, torch.float32)}
 
     def call(side: str, dtype: torch.dtype) -> None:
         sides[side].dtype = dtype

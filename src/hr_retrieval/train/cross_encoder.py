@@ -110,7 +110,7 @@ class CrossEncoderModule(Ranker):
         best = exact_ranking(queries, documents, relevance, self.depth)
         best, relevance = Ranking(best.ranks.cpu(), best.scores.cpu(), best.rows.cpu()), relevance.to("cpu")
         dataset, measured = self._data.sources[number].dataset, self._data.evaluation_sets(split)[number]
-        rows = best.rows.unique().numpy()
+        rows = np.unique(best.rows.numpy())
         rows = rows[rows >= 0]
         texts = dict(zip(rows.tolist(), dataset.texts_at("corpus", measured.document_rows[rows]), strict=True))
         asked = dataset.texts_at("queries", measured.query_rows)

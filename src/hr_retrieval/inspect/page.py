@@ -62,9 +62,14 @@ def sections(found: Findings, words: Words) -> Iterator[Section]:
         ]
         yield words("Length in tokens"), [[*map(words, columns)], *rows], 1, False
     scripts = list(dict.fromkeys(name for own in found.languages.values() for name in own))
-    rows = [[words(side), *(words.number(own.get(name, 0), ".1%") for name in scripts)] for side, own in found.languages.items()]
+    rows = [
+        [words(side), *(words.number(own.get(name, 0), ".1%") for name in scripts)]
+        for side, own in found.languages.items()
+    ]
     yield words("Languages"), [["", *map(words, scripts)], *rows], 1, False
-    rows = [[words(leak.kind), leak.example[:100], leak.other[:100], words.number(leak.queries)] for leak in found.leaks]
+    rows = [
+        [words(leak.kind), leak.example[:100], leak.other[:100], words.number(leak.queries)] for leak in found.leaks
+    ]
     yield words("Leaks across splits"), [[*map(words, ("shared", "such as", "and", "queries"))], *rows], 3, True
     rows = [[reason, words.number(count)] for reason, count in found.rejected.items()]
     yield words("Rows left out"), [[*map(words, ("reason", "rows"))], *rows], 1, False

@@ -162,7 +162,7 @@ def _prepare(source: Path, folder: Path, rows: int) -> None:
         fill(self, stage, place, noted)
         print(f"{'made' if made else 'kept'} {stage}", flush=True)
 
-    Stages.fill = told  # type: ignore[method-assign]
+    Stages.fill = told  # type: ignore[method-assign, assignment]
     own = preparation.Preparation(
         Counted(str(source)), str(folder), "growth", columns=Columns("title", "text"), boilerplate="drop", boilerplate_share=0.1,
     )  # fmt: skip

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,10 +139,11 @@ def _prepare(source: Path, folder: Path, rows: int) -> None:
     from hr_retrieval.prepare import preparation
     from hr_retrieval.prepare.columns import Columns
     from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
+    from hr_retrieval.prepare.readers.reader import RawBatch
     from hr_retrieval.prepare.stages import Stages
 
     class Counted(JsonLinesReader):
-        def batches(self, wanted):  # type: ignore[no-untyped-def]
+        def batches(self, wanted: Sequence[str]) -> Iterator[RawBatch]:
             read = 0
             for batch in super().batches(wanted):
                 yield batch
@@ -150,12 +152,17 @@ def _prepare(source: Path, folder: Path, rows: int) -> None:
 
     fill = Stages.fill
 
-    def told(self, stage, place, make):  # type: ignore[no-untyped-def]
+    def told(self: Stages, stage: str, place: Path, make: Callable[[], None]) -> None:
         made: list[bool] = []
-        fill(self, stage, place, lambda: (made.append(True), make()))  # type: ignore[func-returns-value]
+
+        def noted() -> None:
+            made.append(True)
+            make()
+
+        fill(self, stage, place, noted)
         print(f"{'made' if made else 'kept'} {stage}", flush=True)
 
-    Stages.fill = told  # type: ignore[method-assign]
+    Stages.fill = told  # type: ignore[method-assign, assignment]
     own = preparation.Preparation(
         Counted(str(source)), str(folder), "growth", columns=Columns("title", "text"), boilerplate="drop", boilerplate_share=0.1,
     )  # fmt: skip

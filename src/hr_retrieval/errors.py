@@ -8,7 +8,7 @@ import zlib
 # What libraries raise where a file is damaged or forged; RuntimeError has RecursionError and
 # NotImplementedError below it, SyntaxError those of XML parsers, ValueError those of encodings.
 DAMAGED = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError, RuntimeError,
+    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 # Letters of what came that are shown.

@@ -11,7 +11,7 @@ from hr_retrieval.prepare.memory import within_memory
 def test_what_takes_more_is_one_message_and_the_limit_goes() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with (
-        pytest.raises(UserError, match=r"a source of 1,000 bytes that is read within 800 MB of memory"),
+        pytest.raises(UserError, match=r"within the memory that it may take, 800 MB for 1,000 bytes; got"),
         within_memory([1000]),
     ):
         bytearray(2 << 30)

@@ -28,7 +28,7 @@ def docx_text(content: bytes, most_unpacked: int) -> str:
                 f"a DOCX of at most {most_unpacked >> 20} MB unpacked", f"{unpacked >> 20} MB", "Take out its pictures."
             )
         return "\n".join(_lines(docx.Document(io.BytesIO(content))))
-    except (*DAMAGED, OpcError, LxmlError) as error:
+    except (*DAMAGED, MemoryError, OpcError, LxmlError) as error:
         raise UserError(
             "a whole DOCX", f"one that cannot be read ({said(error)})", "Save it anew, or paste its text."
         ) from None

@@ -26,7 +26,7 @@ def pdf_text(content: bytes, most_pages: int) -> str:
         if count > most_pages:
             raise UserError(f"a PDF of at most {most_pages} pages", f"{count}", "Send the pages that matter.")
         text = "\n".join(page.extract_text() for page in reader.pages)
-    except (*DAMAGED, PyPdfError) as error:
+    except (*DAMAGED, MemoryError, PyPdfError) as error:
         raise UserError(
             "a whole PDF", f"one that cannot be read ({said(error)})", "Save it anew, or paste its text."
         ) from None

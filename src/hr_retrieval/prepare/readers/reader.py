@@ -173,7 +173,10 @@ def readable(file: SourceFile, kind: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, pa.ArrowException, UnicodeError, OverflowError, MemoryError) as error:
+    except MemoryError:
+        # Arrow's own is one of its errors, too.
+        raise
+    except (OSError, pa.ArrowException, UnicodeError, OverflowError) as error:
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
         raise UserError(
             f"{kind} at {file}", reason, "Check that the file is whole and may be read, or write it anew."

@@ -75,7 +75,5 @@ def _opened(file: SourceFile) -> Iterator[Any]:
                 yield book
             finally:
                 book.close()
-        except MemoryError:
-            raise
         except (*DAMAGED, InvalidFileException) as error:
             raise UserError(f"an Excel workbook (.xlsx) at {file}", said(error), "Save it anew, or as CSV.") from None

@@ -198,17 +198,17 @@ def main(arguments: Sequence[str]) -> None:
         # What is lost in a crash depends on no size.
         steps = asked or (STEPS if size <= 10_000 else STEPS[:2])
         for name in names:
-            folder = given.folder / f"{name}-{size}"
             for step in steps:
+                folder = given.folder / f"{name}-{'crash' if step == 'crash' else size}"
                 rows = read_json(given.output) if given.output.is_file() else []
                 row = next((own for own in rows if (own["engine"], own["size"]) == (name, size)), {})
                 if step == "search" and "build_failed" in row:
                     continue
-                if step == "build":
+                if step != "search":
                     shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True, exist_ok=True)
                 found = _step(step, name, size, folder, given.limit)
-                if step == "search":
+                if step != "build":
                     shutil.rmtree(folder)
                 kept = {key: value for key, value in row.items() if key != f"{step}_failed"}
                 others = [own for own in rows if own is not row]
@@ -222,10 +222,8 @@ def _inner(arguments: Sequence[str]) -> None:
     what, *rest = arguments
     if what == "run":
         step, name, size, folder = rest[0], rest[1], int(rest[2]), Path(rest[3])
-        if step == "crash":
-            print(json.dumps(crash(name, folder / "crashes")))
-        else:
-            print(json.dumps((build if step == "build" else search)(name, size, folder)))
+        found = crash(name, folder) if step == "crash" else (build if step == "build" else search)(name, size, folder)
+        print(json.dumps(found))
     elif what == "write":
         _write(rest[0], Path(rest[1]))
     else:

@@ -182,7 +182,8 @@ def _finish(table: PassageTable, encoder: Encoder, manifest: Manifest, output: P
         mix(manifest, version, encoder, output)
     whole = manifest.with_table(version, documents, passages)
     whole.write(output)
-    for path in (*output.glob("mixed-*.npy"), *output.glob("passages-*.arrow")):
+    # A kill may have left a file that was being written.
+    for path in (*output.glob("mixed-*.npy"), *output.glob("passages-*.arrow"), *output.glob(".*.partial")):
         if path not in (mixed_file(output, version), snapshot_file(output, version)):
             path.unlink()
     log.info("%s documents in %s passages are in %s", f"{documents:,}", f"{passages:,}", output)

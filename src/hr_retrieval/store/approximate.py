@@ -11,7 +11,7 @@ from hr_retrieval.retrieval.passages import PassageIndex
 from hr_retrieval.store.filters import Condition, sql
 from hr_retrieval.store.found import Found
 from hr_retrieval.store.manifest import Manifest
-from hr_retrieval.store.table import PassageTable, matrix
+from hr_retrieval.store.table import PassageTable, matrix, numbers
 
 # Passages looked at for each document that is asked for, and at least.
 _PASSAGES, _LEAST = 4, 40
@@ -48,7 +48,7 @@ class ApproximateSearch:
         rows = self._table.passages(ids)
         if not len(rows):
             return []
-        first = np.flatnonzero(rows["passage"].to_numpy() == 0)
+        first = np.flatnonzero(numbers(rows["passage"]) == 0)
         index = PassageIndex(
             torch.from_numpy(np.array(matrix(rows["vector"]))), torch.from_numpy(np.append(first, len(rows)))
         )

@@ -21,7 +21,7 @@ from hr_retrieval.store.filters import Condition, expression
 from hr_retrieval.store.found import Found
 from hr_retrieval.store.manifest import Manifest
 from hr_retrieval.store.snapshot import read_snapshot
-from hr_retrieval.store.table import commonest, matrix
+from hr_retrieval.store.table import commonest, matrix, numbers
 
 # Passages that are searched exactly: more take an inverted file.
 MOST = 100_000
@@ -47,11 +47,13 @@ class ExactSearch:
         self._sentences = self._rows["sentences"]
         self._rows = self._rows.drop_columns(["sentences"])
         self._documents = self._rows.filter(first)
-        self._offsets = torch.from_numpy(np.append(np.flatnonzero(first.to_numpy()), len(self._rows)))
+        self._offsets = torch.from_numpy(
+            np.append(np.flatnonzero(numbers(self._rows["passage"]) == 0), len(self._rows))
+        )
         self._ids: list[str] = self._documents["document_id"].to_pylist()
         self._places = {own: place for place, own in enumerate(self._ids)}
         self._spans = torch.from_numpy(
-            np.stack([self._rows[name].to_numpy() for name in ("begin", "end")], axis=1).astype(np.int64)
+            np.stack([numbers(self._rows[name]) for name in ("begin", "end")], axis=1).astype(np.int64)
         )
         self._metadata = [*manifest.metadata]
         self._mixing = manifest.mixing
@@ -83,9 +85,12 @@ class ExactSearch:
 
     def contents(self, ids: Sequence[str]) -> dict[str, tuple[str, dict[str, object]]]:
         """Text and metadata of documents by id; those that are not there are left out."""
-        own = [name for name in dict.fromkeys(ids) if name in self._places]
-        rows = self._documents.take([self._places[name] for name in own]).to_pylist() if own else []
-        return {row["document_id"]: (row["text"], {name: row[name] for name in self._metadata}) for row in rows}
+        texts, columns = self._documents["text"], {name: self._documents[name] for name in self._metadata}
+        own = {name: self._places[name] for name in ids if name in self._places}
+        return {
+            name: (texts[place].as_py(), {key: column[place].as_py() for key, column in columns.items()})
+            for name, place in own.items()
+        }
 
     def sentences(self, found: Sequence[Found]) -> list[bytes | None]:
         """Vectors of the sentences of each passage, as `store.marks.packed` has them."""
@@ -134,7 +139,7 @@ class ExactSearch:
     def _allowed(self, wanted: tuple[Condition, ...]) -> Tensor:
         numbered = self._documents.append_column("#", pa.array(np.arange(len(self._ids))))
         allowed = torch.zeros(len(self._ids), dtype=torch.bool)
-        allowed[torch.from_numpy(np.array(numbered.filter(expression(wanted))["#"].to_numpy()))] = True
+        allowed[torch.from_numpy(np.array(numbers(numbered.filter(expression(wanted))["#"])))] = True
         return allowed
 
     def _passage_texts(self) -> list[str]:

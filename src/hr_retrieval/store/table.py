@@ -162,7 +162,7 @@ class PassageTable:
         if where:
             found = found.where(where, prefilter=True)
         table = found.select([*columns, "_distance"]).to_arrow()
-        scores = pa.array(1 - table["_distance"].to_numpy())
+        scores = pa.array(1 - numbers(table["_distance"]))
         return table.append_column("_score", scores).drop_columns(["_distance"])
 
     def lexical(self, query: str, k: int, where: str | None) -> list[tuple[str, float]]:
@@ -213,8 +213,13 @@ def commonest(parts: Iterable[pa.Array | pa.ChunkedArray], most: int) -> list[st
 def matrix(vectors: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float32]:
     """A column of vectors as an array, without a copy where it is one piece."""
     flat = vectors.combine_chunks() if isinstance(vectors, pa.ChunkedArray) else vectors
-    values: npt.NDArray[np.float32] = flat.flatten().to_numpy(zero_copy_only=False)
+    values: npt.NDArray[np.float32] = numbers(flat.flatten())
     return values.reshape(len(flat), -1)
+
+
+def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of numbers, of which none is missing, likewise. Arrow's own way to an array imports pandas."""
+    return np.from_dlpack(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
 
 
 @contextmanager

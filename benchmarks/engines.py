@@ -200,8 +200,8 @@ def main(arguments: Sequence[str]) -> None:
         for name in names:
             for step in steps:
                 folder = given.folder / f"{name}-{'crash' if step == 'crash' else size}"
-                rows = read_json(given.output) if given.output.is_file() else []
-                row = next((own for own in rows if (own["engine"], own["size"]) == (name, size)), {})
+                rows: list[dict[str, Any]] = read_json(given.output) if given.output.is_file() else []
+                row: dict[str, Any] = next((own for own in rows if (own["engine"], own["size"]) == (name, size)), {})
                 if step == "search" and "build_failed" in row:
                     continue
                 if step != "search":

@@ -22,6 +22,8 @@ from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
+# Before the clock runs, as torch.
+import lancedb  # noqa: F401
 import numpy as np
 
 from hr_retrieval.encoder.encoder import Encoder

@@ -2,6 +2,7 @@
 
 import resource
 
+import numpy as np
 import pytest
 
 from hr_retrieval.errors import UserError
@@ -14,7 +15,7 @@ def test_what_takes_more_is_one_message_and_the_limit_goes() -> None:
         pytest.raises(UserError, match=r"within the memory that it may take, 800 MB for 1,000 bytes; got"),
         within_memory([1000]),
     ):
-        bytearray(2 << 30)
+        np.empty(2 << 30, np.uint8)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
@@ -22,4 +23,4 @@ def test_what_takes_more_is_one_message_and_the_limit_goes() -> None:
 def test_large_files_and_such_of_no_known_size_may_take_it(sizes: list[int | None]) -> None:
     with within_memory(sizes):
         # Pages that nobody looks at take no room.
-        assert len(bytearray(2 << 30)) == 2 << 30
+        assert len(np.empty(2 << 30, np.uint8)) == 2 << 30

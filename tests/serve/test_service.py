@@ -86,7 +86,7 @@ print(len(json.load(urllib.request.urlopen(request))["hits"]))
     while time.monotonic() < limit and not (index.parent / "begun").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert asking.communicate(timeout=60)[0] == "10\n"
+    assert asking.communicate(timeout=120)[0] == "10\n"
     # Reads and closes what it still says.
-    assert process.communicate(timeout=60)[0].endswith("loaded set()\n")
+    assert process.communicate(timeout=120)[0].endswith("loaded set()\n")
     assert process.returncode == 0

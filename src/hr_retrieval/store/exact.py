@@ -43,13 +43,13 @@ class ExactSearch:
         self._rows = read_snapshot(folder, manifest.table)
         self._plain = torch.from_numpy(np.array(matrix(self._rows["vector"])))
         self._rows = self._rows.drop_columns(["vector"])
-        first = pc.equal(self._rows["passage"], 0)
         self._sentences = self._rows["sentences"]
         self._rows = self._rows.drop_columns(["sentences"])
-        self._documents = self._rows.filter(first)
-        self._offsets = torch.from_numpy(
-            np.append(np.flatnonzero(numbers(self._rows["passage"]) == 0), len(self._rows))
-        )
+        first = np.flatnonzero(numbers(self._rows["passage"]) == 0)
+        # Of one passage each, documents are the rows as they are.
+        several = len(first) < len(self._rows)
+        self._documents = self._rows.filter(pc.equal(self._rows["passage"], 0)) if several else self._rows
+        self._offsets = torch.from_numpy(np.append(first, len(self._rows)))
         self._ids: list[str] = self._documents["document_id"].to_pylist()
         self._places = {own: place for place, own in enumerate(self._ids)}
         self._spans = torch.from_numpy(

@@ -1,4 +1,7 @@
-"""Sound files of every source, and what is done to them: each is a `Kind`, each edit a tuple of numbers and bytes."""
+"""Sound files of every source, and what is done to them: each is a `Kind`, each edit a tuple of numbers and bytes.
+
+It is longer than other files since it writes every format that is read, each in a few lines.
+"""
 
 import bz2
 import csv

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from beartype import beartype
-from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
@@ -44,12 +43,12 @@ def test_plain_types_are_checked_of_arguments_results_and_fields() -> None:
     assert text(1) == "a"
     assert Row("a", [1]).values == [1]
     for wrong in (lambda: text("1"), lambda: text(0), lambda: Row(1, [1]), lambda: Row("a", ["1"])):
-        with pytest.raises(BeartypeCallHintViolation):
+        with pytest.raises(TypeError):
             wrong()
 
 
 def test_ours_are_among_them() -> None:
-    with pytest.raises(BeartypeCallHintViolation):
+    with pytest.raises(TypeError):
         clean(1)  # type: ignore[arg-type]
-    with pytest.raises((BeartypeCallHintViolation, TypeCheckError)):
+    with pytest.raises(TypeError):
         Relevance(1, 2)  # type: ignore[arg-type]

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import jaxtyping
+from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray
 
 _jaxtyped = jaxtyping.jaxtyped
+# As jaxtyping's own wrapper, and Python itself, tell it.
+_plain = beartype(conf=BeartypeConf(violation_type=TypeError))
 
 
 def install() -> None:
@@ -30,9 +33,11 @@ def checked(made: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         if dataclasses.is_dataclass(made):
             made.__init__ = checked(made.__init__, typechecker=typechecker)  # type: ignore[misc]
         return made
-    if any(map(names_array, inspect.get_annotations(made).values())):
+    annotations = inspect.get_annotations(made).values()
+    # Names in quotes may be of nothing that can be imported, such as what only a checker of types sees.
+    if any(isinstance(one, str) or names_array(one) for one in annotations):
         return _jaxtyped(made, typechecker=typechecker)
-    return typechecker(made)
+    return _plain(made)
 
 
 def names_array(annotation: object) -> bool:

@@ -8,7 +8,7 @@ import torch
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.graph import OPSET, quantise, write_graph
 from hr_retrieval.encoder.pooling import POOLINGS, Pooling, pool, pool_padded
-from hr_retrieval.encoder.session import FILE, GRAPH, GraphSession
+from hr_retrieval.encoder.session import FILE, GRAPH, GraphEncoder, GraphSession
 from hr_retrieval.encoder.tiny import Architecture, write_tiny
 from hr_retrieval.encoder.wording import KINDS
 from hr_retrieval.errors import UserError

@@ -391,7 +391,9 @@ def test_a_nan_loss_stops_and_names_the_step_and_the_queries(
         return LossResult(result.loss * (float("nan") if next(calls) == 3 else 1), result.diagnostics)
 
     monkeypatch.setattr(TripletLoss, "forward", poisoned)
-    printed = command(train.main, *TOY, "zero_shot=false", "callbacks.last.every_n_train_steps=1", "output=run")
+    # A mixed batch beside the plain one would be a second comparison in each step.
+    options = ("model/mixing=none", "zero_shot=false", "callbacks.last.every_n_train_steps=1")
+    printed = command(train.main, *TOY, *options, "output=run")
     assert printed.startswith("exit 1")
     assert "nan at step 3, with the queries q" in printed
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 3

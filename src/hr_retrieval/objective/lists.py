@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.objective.triplet import COLLAPSED_SPREAD, LossResult
+from hr_retrieval.objective.triplet import COLLAPSED_SPREAD, LossResult, ratio
 
 FORMS = ("softmax", "binary")
 
@@ -56,9 +56,7 @@ class ListLoss(nn.Module):
             judged = F.binary_cross_entropy_with_logits(scores, right, reduction="none")
             each = judged.masked_fill(~there, 0).sum(1) / there.sum(1)
         weight = negatives.any(1).to(scores.dtype) * (1 if weights is None else weights)
-        return LossResult(
-            (weight * each).sum() / _divisor(weight.sum()), _diagnostics(scores.detach(), there, negatives)
-        )
+        return LossResult(ratio((weight * each).sum(), weight.sum()), _diagnostics(scores.detach(), there, negatives))
 
 
 def _diagnostics(
@@ -70,11 +68,6 @@ def _diagnostics(
         "active": (best >= scores[:, 0]).to(scores.dtype).mean(),
         "without_negatives": (~negatives.any(1)).to(scores.dtype).mean(),
         "positive_score": scores[:, 0].mean(),
-        "negative_score": scores.masked_fill(~negatives, 0).sum() / _divisor(negatives.sum()),
+        "negative_score": ratio(scores.masked_fill(~negatives, 0).sum(), negatives.to(scores.dtype).sum()),
         "collapsed": ((spread < COLLAPSED_SPREAD) & negatives.any()).to(scores.dtype),
     }
-
-
-def _divisor(whole: Tensor) -> Tensor:
-    """What to divide by, where there may be nothing."""
-    return torch.where(whole > 0, whole, 1)

@@ -177,7 +177,7 @@ class TripletLoss(nn.Module):
         share = pairs.weight * pairs.label / pairs.labels.clamp(min=0).sum(1)
         weight = share.masked_fill(~chosen.any(1), 0)
         outscored = lowered.masked_fill(own, -torch.inf).amax(1) > pairs.positive - self.margin
-        return _ratio((weight * entropy).sum(), weight.sum()), _ratio((weight * outscored).sum(), weight.sum())
+        return ratio((weight * entropy).sum(), weight.sum()), ratio((weight * outscored).sum(), weight.sum())
 
     def _hinge(self, pairs: Pairs) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The loss of one direction, and the share of its triplets that violate the margin."""
@@ -186,7 +186,7 @@ class TripletLoss(nn.Module):
         weight = ((pairs.weight * pairs.label).unsqueeze(1) * (1 - pairs.labels)).masked_fill(~chosen, 0)
         violating = weight.masked_fill(hinge <= 0, 0)
         counted = violating if self.reduction == "active" else weight
-        return _ratio((weight * hinge).sum(), counted.sum()), _ratio(violating.sum(), weight.sum())
+        return ratio((weight * hinge).sum(), counted.sum()), ratio(violating.sum(), weight.sum())
 
     def _chosen(self, pairs: Pairs, allowed: Bool[Tensor, "Q C"]) -> Bool[Tensor, "Q C"]:
         if self.negatives == "hardest":
@@ -220,13 +220,13 @@ def _diagnostics(scores: Float[Tensor, "B C"], labels: Float[Tensor, "B C"]) -> 
     spread = scores.masked_fill(~there, -torch.inf).amax() - scores.masked_fill(~there, torch.inf).amin()
     return {
         "without_negatives": (negative <= 0).all(1).to(scores.dtype).mean(),
-        "positive_score": _ratio((positive * scores).sum(), positive.sum()),
-        "negative_score": _ratio((negative * scores).sum(), negative.sum()),
+        "positive_score": ratio((positive * scores).sum(), positive.sum()),
+        "negative_score": ratio((negative * scores).sum(), negative.sum()),
         "collapsed": ((spread < COLLAPSED_SPREAD) & (negative > 0).any()).to(scores.dtype),
     }
 
 
-def _ratio(part: Float[Tensor, ""], whole: Float[Tensor, ""]) -> Float[Tensor, ""]:
+def ratio(part: Float[Tensor, ""], whole: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """`part / whole`, and `part` (0 then, with its gradient graph) where `whole` is 0."""
     return part / torch.where(whole > 0, whole, 1)
 

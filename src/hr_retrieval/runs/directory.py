@@ -138,14 +138,19 @@ class Run:
         return OmegaConf.select(self.config, "model.cross_encoder") is not None
 
     @property
+    def learner(self) -> str:
+        """The part of its module that it trains, as the module's config and the exported folder name it."""
+        return "cross_encoder" if self.cross else "encoder"
+
+    @property
     def trained_name(self) -> str:
         """What was trained, as its config names it."""
-        return str(self.config.model["cross_encoder" if self.cross else "encoder"].name_or_path)
+        return str(self.config.model[self.learner].name_or_path)
 
     @property
     def exported(self) -> Path:
         """Where the run writes what it has trained."""
-        return self.folder / ("cross_encoder" if self.cross else "encoder")
+        return self.folder / self.learner
 
     def check_encoder(self) -> None:
         """Raise `UserError` where the run trained a cross-encoder."""
@@ -209,7 +214,7 @@ class Run:
         if for_card:
             raise UserError("neither licence nor evaluation", str(for_card), "A cross-encoder gets no model card.")
         cross_encoder: CrossEncoder = build(self.config.model.cross_encoder)
-        cross_encoder.load_state_dict(weights_of(self.measured_checkpoint(), "cross_encoder"))
+        cross_encoder.load_state_dict(weights_of(self.measured_checkpoint(), self.learner))
         cross_encoder.save(folder, replace)
 
     def card(

@@ -134,8 +134,8 @@ def measure_trained(
         (see `choose_ranking`); `trained`, its figures with this mixing, `None` with `test=false`,
         and `without_mixing`, those without, `None` where there is none; with them `split`,
         `queries`, `documents` and `corpus`, what they were measured on, and `texts`, what a model
-        card shows of it, nothing of a cross-encoder. The first process alone mixes. Of several sources these are of all
-        together, and `sources` says by name what each is.
+        card shows of it, nothing of a cross-encoder. The first process alone mixes. Of several
+        sources these are of all together, and `sources` says by name what each is.
     """
     measured = _measured_checkpoint(this_run, trainer)
     module.trained.load_state_dict(weights_of(measured, module.learner))

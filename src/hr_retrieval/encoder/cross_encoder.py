@@ -13,9 +13,10 @@ from sentence_transformers.util import batch_to_device
 from torch import Tensor, nn
 
 from hr_retrieval.encoder.folder import found_folder
+from hr_retrieval.encoder.kind import OF_THE_LIBRARY, transformer_of
 from hr_retrieval.encoder.loading import choose_length
 from hr_retrieval.encoder.quiet import quiet
-from hr_retrieval.encoder.safety import OF_THE_LIBRARY, check_folder, transformer_of
+from hr_retrieval.encoder.safety import check_folder
 from hr_retrieval.encoder.token_vectors import set_dropout
 from hr_retrieval.errors import UserError, said
 from hr_retrieval.files import whole_folder

@@ -10,7 +10,8 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not declared so
 
 from hr_retrieval.encoder.builtin import BUILTINS, builtin_folder, builtin_of, hub_name_of, is_builtin
-from hr_retrieval.encoder.safety import check_encoder, check_folder, check_links
+from hr_retrieval.encoder.kind import check_encoder
+from hr_retrieval.encoder.safety import check_folder, check_links
 from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError, said
 

@@ -46,8 +46,6 @@ _OPTION_FILES = tuple(
     f"sentence_{family}_config.json"
     for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-# What the library writes beside a transformer.
-OF_THE_LIBRARY = re.compile(r"modules\.json|sentence_[\w-]+_config\.json|config_sentence_transformers\.json")
 _TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model",
 )  # fmt: skip
@@ -80,7 +78,7 @@ def routes_of(folder: Path) -> dict[str, list[tuple[str, Path]]]:
     """
     if not (folder / "modules.json").exists():
         return {"": [("Transformer", folder)]}
-    listed = _listed_modules(folder)
+    listed = listed_modules(folder)
     routers = [number for number, (name, _) in enumerate(listed) if name in _ROUTERS]
     routes = {"": listed}
     if len(routers) == 1:
@@ -97,46 +95,6 @@ def routes_of(folder: Path) -> dict[str, list[tuple[str, Path]]]:
     return routes
 
 
-def kind_of(folder: Path) -> str:
-    """The class of Sentence Transformers that a folder is of: SentenceTransformer, CrossEncoder or another one.
-
-    Its own list of modules says it; without one, the architecture of the transformer does.
-    """
-    if not (folder / "modules.json").exists():
-        named = _stated(folder / "config.json", "architectures")
-        if isinstance(named, list) and any(str(name).endswith("ForSequenceClassification") for name in named):
-            return "CrossEncoder"
-    return str(_stated(folder / "config_sentence_transformers.json", "model_type") or "SentenceTransformer")
-
-
-def check_encoder(folder: Path) -> None:
-    """Raise `UserError` unless what is in a folder gives a vector of a text."""
-    kind = kind_of(folder)
-    if kind == "CrossEncoder":
-        raise UserError(
-            f"an encoder in {folder}, which gives a vector of each text",
-            "a cross-encoder, which scores a query and a document together",
-            "Name an encoder here. A cross-encoder orders the best documents anew (rerank=<folder>), teaches "
-            "(callbacks.mine_negatives.teacher=<folder>), or is trained itself (experiment=cross_encoder "
-            "model.cross_encoder.name_or_path=<folder>).",
-        )
-    if kind != "SentenceTransformer":
-        raise UserError(f"an embedding model in {folder}", f"a {kind}", "Use a model of type SentenceTransformer.")
-
-
-def transformer_of(folder: Path) -> Path:
-    """The folder of the transformer that reads the texts, which is all that a cross-encoder is made of."""
-    if not (folder / "modules.json").exists():
-        return folder
-    listed = _listed_modules(folder)
-    names = [name for name, _ in listed]
-    if names[:1] != ["Transformer"] or (kind_of(folder) == "CrossEncoder" and len(names) > 1):
-        raise UserError(
-            f"a cross-encoder that is one transformer in {folder}", ", ".join(names) or "none", "Name another one."
-        )
-    return listed[0][1]
-
-
 def check_links(folder: Path) -> None:
     """Raise `UserError` if a link leads out of the folder, but for those to the files of a model in the hub's cache."""
     real = folder.resolve()
@@ -151,7 +109,8 @@ def check_links(folder: Path) -> None:
             )
 
 
-def _listed_modules(folder: Path) -> list[tuple[str, Path]]:
+def listed_modules(folder: Path) -> list[tuple[str, Path]]:
+    """The class and the folder of each module that `modules.json` lists, all of them known."""
     listed = read_json(folder / "modules.json")
     try:
         modules = [(str(entry["type"]), str(entry["path"])) for entry in listed if str(entry["name"])]
@@ -198,7 +157,7 @@ def _check_inside(folder: Path, path: str) -> None:
         raise UserError(f"paths inside {folder}", repr(path), "Do not use this folder: it points out of itself.")
 
 
-def _stated(path: Path, key: str) -> Any:
+def stated(path: Path, key: str) -> Any:
     """What a file says under this key; `None` where there is no such file."""
     return _object(path).get(key) if path.exists() else None
 
@@ -248,7 +207,7 @@ def _without_code(folder: Path) -> str:
     """What else helps where transformers has a class of its own for the model."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    kind = _stated(folder / "config.json", "model_type")
+    kind = stated(folder / "config.json", "model_type")
     if kind not in CONFIG_MAPPING_NAMES:
         return "Read that code: "
     return (

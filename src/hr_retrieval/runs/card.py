@@ -9,6 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from hr_retrieval.config.sources import data_nodes, listed
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.encoder.languages import short_name
+from hr_retrieval.errors import UserError
+from hr_retrieval.files import read_json
 from hr_retrieval.markdown import markdown_table
 from hr_retrieval.runs.front_matter import Interval, front_matter
 from hr_retrieval.runs.ranking import FILE, sentences
@@ -59,6 +61,28 @@ def model_card(
         _folded("Settings", _settings(config, changes)),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def fairness_of(evaluation: Path, encoder: Encoder) -> str:
+    """The section on counterfactual pairs of an evaluation.
+
+    Raises:
+        UserError: the evaluation is of another encoder, or without such pairs.
+    """
+    measured = read_json(evaluation / "metrics.json").get("encoder", {}).get("fingerprint")
+    own = encoder.embedding_fingerprint()
+    section = evaluation / "counterfactuals.md"
+    if measured != own:
+        raise UserError(
+            f"an evaluation of this encoder (fingerprint {own[:16]})",
+            f"{evaluation}, of another one ({str(measured)[:16]})",
+            "Evaluate this run.",
+        )
+    if not section.is_file():
+        raise UserError(
+            f"counterfactual pairs in {evaluation}", "none", "Evaluate without counterfactuals=null, or leave it out."
+        )
+    return section.read_text(encoding="utf-8").partition("\n")[2].strip()
 
 
 def _data(config: DictConfig) -> dict[str, str]:

@@ -13,10 +13,11 @@ from hr_retrieval.encoder.cross_encoder import CrossEncoder
 from hr_retrieval.encoder.encoder import Encoder
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import check_vacant, read_json, renamed, whole_file
-from hr_retrieval.runs.card import model_card
+from hr_retrieval.runs.card import fairness_of, model_card
 from hr_retrieval.runs.checkpoints import load_checkpoint, newest_checkpoint
 from hr_retrieval.runs.intervals import intervals_of
 from hr_retrieval.runs.moved import with_new_names
+from hr_retrieval.runs.place import check_run
 from hr_retrieval.runs.ranking import FILE, RankingChoice
 
 # Set to 1, lets the encoders of run directories run code of their own.
@@ -233,7 +234,7 @@ class Run:
         """
         figures = self.summary() if (self.folder / "summary.json").exists() else {}
         changes = [str(part) for part in self.parts]
-        fairness = "" if evaluation is None else _fairness(evaluation, encoder)
+        fairness = "" if evaluation is None else fairness_of(evaluation, encoder)
         return model_card(self.config, encoder, figures, intervals_of(self.folder), changes, licence, fairness, graph)
 
 
@@ -268,55 +269,6 @@ def _check_code(content: Mapping[str, Any], path: Path) -> None:
                 f"{key}={asked} in {path}",
                 f"If you trust that code, say so in the environment: {TRUST}=1",
             )
-
-
-def _fairness(evaluation: Path, encoder: Encoder) -> str:
-    """The section on counterfactual pairs of an evaluation."""
-    measured = read_json(evaluation / "metrics.json").get("encoder", {}).get("fingerprint")
-    own = encoder.embedding_fingerprint()
-    section = evaluation / "counterfactuals.md"
-    if measured != own:
-        raise UserError(
-            f"an evaluation of this encoder (fingerprint {own[:16]})",
-            f"{evaluation}, of another one ({str(measured)[:16]})",
-            "Evaluate this run.",
-        )
-    if not section.is_file():
-        raise UserError(
-            f"counterfactual pairs in {evaluation}", "none", "Evaluate without counterfactuals=null, or leave it out."
-        )
-    return section.read_text(encoding="utf-8").partition("\n")[2].strip()
-
-
-def check_run(folder: Path) -> None:
-    """Raise `UserError`, with what may have been meant, unless the folder is a run directory."""
-    if (folder / "config.yaml").is_file():
-        return
-    got = (
-        f"the file {folder}"
-        if folder.is_file()
-        else f"{folder} without it"
-        if folder.is_dir()
-        else f"{folder}, which does not exist"
-    )
-    around = next((parent for parent in folder.parents if (parent / "config.yaml").is_file()), None)
-    raise UserError(
-        "a run directory with config.yaml",
-        got,
-        "Name a folder such as outputs/<project>/<time>."
-        if around is None
-        else f"Name {around}, the run that it is in.",
-    )
-
-
-def check_new(folder: Path) -> None:
-    """Raise `UserError` if the folder holds a run already."""
-    if (folder / "config.yaml").exists():
-        raise UserError(
-            "a new run directory",
-            f"{folder}, which holds a run",
-            f"Go on with resume={folder}, or name another output.",
-        )
 
 
 def weights_of(checkpoint: Path, part: str = "encoder") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hr_retrieval.files import readable_write_errors
 from hr_retrieval.processes import outside_place
-from hr_retrieval.runs.directory import check_new, check_run
+from hr_retrieval.runs.place import check_new, check_run
 
 # Characters of a part of a name.
 _LONGEST = 40

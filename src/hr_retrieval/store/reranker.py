@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from hr_retrieval.encoder.safety import kind_of
+from hr_retrieval.encoder.kind import kind_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import sha256_of
 

@@ -23,7 +23,8 @@ from hr_retrieval.encoder.guide import EncoderGuide
 from hr_retrieval.encoder.wording import check_prompts
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import write_json
-from hr_retrieval.runs.directory import Run, check_new
+from hr_retrieval.runs.directory import Run
+from hr_retrieval.runs.place import check_new
 from hr_retrieval.train.bar import Bar
 from hr_retrieval.train.check import (
     check_callbacks,

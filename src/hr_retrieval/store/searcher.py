@@ -75,8 +75,7 @@ class Searcher:
 
     Args:
         folder: of the index.
-        encoder: where its encoder lies now, or its graph that `export format=onnx` wrote; `None` for where it lay
-            then.
+        encoder: where its encoder lies now, or that one's ONNX graph; `None` for where it lay then.
         reranker: a cross-encoder's folder, which scores the best hundred once more.
         device: of the encoder; a graph runs on the CPU.
 

@@ -12,7 +12,7 @@ from hr_retrieval.prepare.readers.csv import CsvReader
 from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
 from hr_retrieval.prepare.readers.parquet import ParquetReader
 from hr_retrieval.prepare.readers.pickle import PickleReader
-from hr_retrieval.prepare.readers.reader import Reader
+from hr_retrieval.prepare.readers.reader import Reader, check_columns
 from tests.prepare.readers.sources import ROWS, read, rows_of, write_text
 
 
@@ -125,3 +125,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, reader: Any, monkeypatch: p
     monkeypatch.setattr("pyarrow.parquet.ParquetFile", refuse)
     with pytest.raises(UserError, match="Permission denied"):
         read(reader(path))
+
+
+def test_wanted_columns_are_found_where_they_stand() -> None:
+    assert check_columns(Path("jobs.csv"), ["b", "a", "c"], ["c", "b"]) == {"c": 2, "b": 0}
+    with pytest.raises(UserError, match=r"one column 'a' in jobs\.csv; got several of that name"):
+        check_columns(Path("jobs.csv"), ["a", "b", "a"], ["b", "a"])

@@ -91,10 +91,14 @@ class CsvReader(FilesReader):
         """The rows; one whose number of cells is not that of the header is rejected."""
         files = self.inputs()
         for file in files:
-            header = self.names(file)
-            check_columns(file, header, wanted, self._column_remedy(header))
+            self._places(file, wanted)
         for file in files:
             yield from self._read(file, wanted)
+
+    def _places(self, file: SourceFile, wanted: Sequence[str]) -> tuple[int, dict[str, int]]:
+        """How many cells a row has, and where the wanted ones stand."""
+        header = self.names(file)
+        return len(header), check_columns(file, header, wanted, self._column_remedy(header))
 
     def _separator(self) -> str:
         return "\t" if self.delimiter == "\\t" else self.delimiter
@@ -122,19 +126,18 @@ class CsvReader(FilesReader):
         )
 
     def _read(self, file: SourceFile, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        header = self.names(file)
-        places = {name: header.index(name) for name in wanted}
+        width, places = self._places(file, wanted)
         numbered = enumerate(itertools.islice(self._records(file), int(self.header), None))
         while block := list(itertools.islice(numbered, BATCH_ROWS)):
             rows, values, rejected = [], [], []
             for row, cells in block:
                 if isinstance(cells, Unreadable):
                     rejected.append(Rejected.of(file, row, cells))
-                elif len(cells) == len(header):
+                elif len(cells) == width:
                     rows.append(row)
                     values.append({name: cells[place] for name, place in places.items()})
                 elif cells:
-                    reason = f"{len(cells)} cells under a header of {len(header)}"
+                    reason = f"{len(cells)} cells under a header of {width}"
                     content = json.dumps(cells, ensure_ascii=False)
                     rejected.append(Rejected(str(file), row, reason, content, self._quote_remedy(content)))
             yield RawBatch(str(file), rows, values, rejected)

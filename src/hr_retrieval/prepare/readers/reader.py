@@ -1,6 +1,7 @@
 """What a reader is: a source of rows, batch by batch, with what is no row set apart."""
 
 import glob
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -150,18 +151,27 @@ def find_files(path: str | Sequence[str]) -> list[SourceFile]:
     return list(files)
 
 
-def check_columns(file: SourceFile, found: Sequence[str], wanted: Sequence[str], remedy: str = MAP_COLUMNS) -> None:
-    """Raise `UserError` if a wanted column is missing or stands twice."""
-    missing = [name for name in wanted if name not in found]
+def check_columns(
+    file: SourceFile, found: Sequence[str], wanted: Sequence[str], remedy: str = MAP_COLUMNS
+) -> dict[str, int]:
+    """Where each wanted column stands among those that are found.
+
+    Raises:
+        UserError: one is missing or stands twice.
+    """
+    counts = Counter(found)
+    missing = [name for name in wanted if name not in counts]
     if missing:
         raise UserError(
             f"the column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))} in {file}",
             f"the columns {', '.join(map(repr, found))}",
             remedy,
         )
-    twice = [name for name in wanted if list(found).count(name) > 1]
-    if twice:
-        raise UserError(f"one column {twice[0]!r} in {file}", "several of that name", "Rename the others.")
+    twice = next((name for name in wanted if counts[name] > 1), None)
+    if twice is not None:
+        raise UserError(f"one column {twice!r} in {file}", "several of that name", "Rename the others.")
+    places = {name: place for place, name in enumerate(found)}
+    return {name: places[name] for name in wanted}
 
 
 @contextmanager

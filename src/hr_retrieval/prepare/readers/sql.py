@@ -96,8 +96,9 @@ class SqlReader:
                             "Select the columns that are mapped.",
                         )
                     columns = list(found.keys())
-                    check_columns(Path(name), columns, wanted, "Name them in the query: SELECT title AS anchor, ...")
-                    places = {key: columns.index(key) for key in wanted}
+                    places = check_columns(
+                        Path(name), columns, wanted, "Name them in the query: SELECT title AS anchor, ..."
+                    )
                     row = 0
                     for part in found.partitions(BATCH_ROWS):
                         values = [{key: line[place] for key, place in places.items()} for line in part]

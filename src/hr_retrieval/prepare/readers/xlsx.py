@@ -42,8 +42,7 @@ class XlsxReader(FilesReader):
                     )
                 rows = book[self.sheet or book.sheetnames[0]].iter_rows(values_only=True)
                 header = ["" if name is None else str(name).strip() for name in next(rows, ())]
-                check_columns(file, header, wanted)
-                places = {name: header.index(name) for name in wanted}
+                places = check_columns(file, header, wanted)
                 numbered = enumerate(rows)
                 while block := list(islice(numbered, BATCH_ROWS)):
                     values = [{name: _cell(row, place) for name, place in places.items()} for _, row in block]

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Encoding
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.parts import PartTokens, encode_parts
+from hr_retrieval.encoder.parts import PartTokens, encode_parts, whole_passages
 from hr_retrieval.encoder.tiny import write_tiny
+from hr_retrieval.encoder.tokenizer import FolderTokenizer
 
 TEXTS = ["welder here. водитель там", "cook", "", "x" * 200 + " end", "nurse. " * 3]
 
@@ -23,7 +25,9 @@ def test_parts_are_means_of_tokens_in_their_text(
 ) -> None:
     write_tiny(tmp_path / "tiny", dense=dense, prompts=prompts, layers=1)
     encoder = Encoder(str(tmp_path / "tiny")).eval()
-    tokens = PartTokens.of(encoder, TEXTS, [parts_of(text) for text in TEXTS], "document")
+    tokens = PartTokens.of(
+        encoder, encoder.encodings(TEXTS, "document"), [parts_of(text) for text in TEXTS], "document"
+    )
     whole, found = encode_parts(encoder, tokens)
     torch.testing.assert_close(whole, encoder.encode(TEXTS, "document"), atol=1e-5, rtol=0)
     for text, own in zip(TEXTS, found, strict=True):
@@ -45,3 +49,29 @@ def test_no_texts_have_no_vectors() -> None:
     encoder = Encoder("tiny").eval()
     whole, found = encode_parts(encoder, PartTokens.of(encoder, [], [], "query"))
     assert (len(whole), found) == (0, [])
+
+
+@pytest.mark.parametrize("prompts", [None, {"document": "doc: "}])
+@pytest.mark.parametrize("overlap", [None, 0, 8])
+def test_what_is_read_whole_is_tokenised_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompts: dict[str, str] | None, overlap: int | None
+) -> None:
+    write_tiny(tmp_path / "tiny", prompts=prompts)
+    encoder = Encoder(str(tmp_path / "tiny"))
+    texts = [*TEXTS, "welder " * 40, "short"]
+    whole = [[(0, len(text))] for text in texts]
+    expected = whole if overlap is None else encoder.passages(texts, "document", overlap)
+    pieces = [text[begin:end] for text, own in zip(texts, expected, strict=True) for begin, end in own]
+    ids = [own.ids for own in encoder.encodings(pieces, "document")]
+    tokenised: list[str] = []
+    encodings = FolderTokenizer.encodings
+
+    def counting(self: FolderTokenizer, worded: list[str]) -> list[Encoding]:
+        tokenised.extend(worded)
+        return encodings(self, worded)
+
+    monkeypatch.setattr(FolderTokenizer, "encodings", counting)
+    spans, found = whole_passages(encoder, texts, "document", overlap)
+    assert spans == expected
+    assert [own.ids for own in found] == ids
+    assert len(tokenised) == len(texts) + sum(len(own) for own in spans if len(own) > 1)

@@ -124,7 +124,7 @@ def test_both_sides_have_the_vectors_of_the_library(made: Callable[[str], Path],
         torch.testing.assert_close(encoder.encode(TEXTS, kind), own, atol=1e-5, rtol=0)
         torch.testing.assert_close(again.encode(TEXTS, kind), own, atol=1e-5, rtol=0)
         torch.testing.assert_close(written, own, atol=1e-5, rtol=0)
-        tokens = PartTokens.of(encoder, TEXTS, [[]] * len(TEXTS), kind)
+        tokens = PartTokens.of(encoder, encoder.encodings(TEXTS, kind), [[]] * len(TEXTS), kind)
         torch.testing.assert_close(encode_parts(encoder, tokens)[0], own, atol=1e-5, rtol=0)
     # Texts of both kinds in one batch, in any order, whole or in parts, each on its own side.
     tokens = encoder.tokenise(TEXTS, QUERY)[0].concatenate(encoder.tokenise(TEXTS, DOCUMENT)[0])

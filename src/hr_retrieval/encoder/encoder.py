@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Bool, Float, Int
 from rich.progress import track
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -170,6 +170,10 @@ class Encoder(nn.Module):
         """The texts as they are read: with what is put around each."""
         before, behind = self.prefixes[kind], self.suffixes[kind]
         return [before + text + behind for text in texts] if before or behind else texts
+
+    def encodings(self, texts: list[str], kind: Kind) -> list[Encoding]:
+        """Their tokens as they are read, with where each stands in the text and in what is put around it."""
+        return self.readers[kind].tokenizer.encodings(self.worded(texts, kind))
 
     def passages(self, texts: list[str], kind: Kind, overlap: int) -> list[list[Span]]:
         """Where each text is cut into passages that are read whole, as `encoder.passages.Cutter` says."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -36,16 +37,45 @@ class PartTokens:
     kind: Kind
 
     @classmethod
-    def of(cls, encoder: Encoder, texts: Sequence[str], parts: Sequence[Sequence[Span]], kind: Kind) -> "PartTokens":
-        """Tokenise.
+    def of(
+        cls, encoder: Encoder, encodings: Sequence[Encoding], parts: Sequence[Sequence[Span]], kind: Kind
+    ) -> "PartTokens":
+        """Find the tokens of the parts.
 
         Args:
+            encodings: of the texts, by `Encoder.encodings`.
             parts: of each text, as places of its first letter and behind its last one.
         """
-        encodings = encoder.tokenizer(kind).encode_batch(encoder.worded(list(texts), kind))
         shift = len(encoder.prefixes[kind])
         ranges = [_ranges(encoding, own, shift) for encoding, own in zip(encodings, parts, strict=True)]
         return cls(Ragged.from_lists([encoding.ids for encoding in encodings]).of(kind), ranges, kind)
+
+
+def whole_passages(
+    encoder: Encoder, texts: list[str], kind: Kind, overlap: int | None
+) -> tuple[list[list[Span]], list[Encoding]]:
+    """Where each text is cut, as `Encoder.passages` says, and the encodings of all passages in order.
+
+    A text that is read whole, as most are, is tokenised once.
+
+    Args:
+        overlap: tokens that neighbouring passages share; `None` reads the beginning of each text.
+    """
+    encodings = encoder.encodings(texts, kind)
+    spans = [[(0, len(text))] for text in texts]
+    if overlap is None:
+        return spans, encodings
+    full = encoder.readers[kind].max_length
+    # `overflowing` copies what was cut: ask only where something can have been.
+    long = [place for place, own in enumerate(encodings) if len(own.ids) >= full and own.overflowing]
+    for place, cut in zip(long, encoder.passages([texts[place] for place in long], kind, overlap), strict=True):
+        spans[place] = cut
+    pieces = [texts[place][begin:end] for place in long for begin, end in spans[place]]
+    again = iter(encoder.encodings(pieces, kind))
+    read = [[own] for own in encodings]
+    for place in long:
+        read[place] = list(islice(again, len(spans[place])))
+    return spans, [own for passages in read for own in passages]
 
 
 def encode_parts(encoder: Encoder, given: PartTokens) -> tuple[Float[Tensor, "N d"], list[Float[Tensor, "_ d"]]]:

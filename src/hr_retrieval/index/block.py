@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.parts import PartTokens, encode_parts
+from hr_retrieval.encoder.parts import PartTokens, encode_parts, whole_passages
 from hr_retrieval.index.corpus import Corpus, Document
 from hr_retrieval.store.manifest import Manifest
 from hr_retrieval.store.marks import packed, sentences
@@ -40,8 +40,7 @@ class Block:
     def of(cls, read: int, documents: list[Document], replaces: bool, encoder: Encoder, manifest: Manifest) -> "Block":
         """Cut and tokenise the documents."""
         texts = [document.text for document in documents]
-        whole = [[(0, len(text))] for text in texts]
-        spans = whole if manifest.overlap is None else encoder.passages(texts, manifest.side, manifest.overlap)
+        spans, encodings = whole_passages(encoder, texts, manifest.side, manifest.overlap)
         owners = [place for place, own in enumerate(spans) for _ in own]
         numbers = [number for own in spans for number in range(len(own))]
         bounds = [span for own in spans for span in own]
@@ -59,7 +58,7 @@ class Block:
         parts = None
         if encoder.pooling == "mean":
             marked = [sentences(piece, 0, len(piece)) for piece in pieces]
-            parts = PartTokens.of(encoder, pieces, marked, manifest.side)
+            parts = PartTokens.of(encoder, encodings, marked, manifest.side)
         return cls(read, len(documents), replaces, columns, pieces, parts)
 
     def rows(self, encoder: Encoder, manifest: Manifest, columns: pa.Schema) -> pa.Table:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from hr_retrieval.retrieval.passages import PassageIndex
-from hr_retrieval.store.table import PART, PROBES, REFINED
+from hr_retrieval.store.table import PROBES, REFINED, inverted_file
 
 Vectors = npt.NDArray[np.float32]
 DIMENSION, K = 384, 10
@@ -59,10 +59,9 @@ class Lance:
 
     def finish(self) -> None:
         self._table.optimize()
-        from lancedb.index import BTree, IvfSq
+        from lancedb.index import BTree
 
-        parts = max(1, self._size // PART)
-        self._table.create_index("vector", config=IvfSq(distance_type="dot", num_partitions=parts))
+        self._table.create_index("vector", config=inverted_file(self._size))
         self._table.create_index("id", config=BTree())
         self._table.create_index("city", config=BTree())
 

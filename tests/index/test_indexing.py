@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hr_retrieval.encoder.encoder import Encoder
+from hr_retrieval.encoder.tiny import write_tiny
 from hr_retrieval.errors import UserError
 from hr_retrieval.index import indexing
 from hr_retrieval.index.block import Block
@@ -243,15 +244,19 @@ def test_a_long_text_is_found_by_any_of_its_passages(tmp_path: Path) -> None:
     assert found.score == pytest.approx(float((embeddings @ query[0]).mean()), abs=1e-5)
 
 
+# One bit a number takes dimensions that 8 divides.
+@pytest.mark.parametrize("dimension", [None, 20])
 def test_a_corpus_beyond_exact_search_reports_its_recall(
-    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, dimension: int | None
 ) -> None:
     from hr_retrieval.store import searcher as module
 
-    exact = Searcher(made(tmp_path, corpus))
+    write_tiny(tmp_path / "tiny", dense=dimension)
+    indexing.make(tmp_path / "index", str(tmp_path / "tiny"), corpus, mixing=PLAIN)
+    exact = Searcher(tmp_path / "index")
     monkeypatch.setattr(indexing, "MOST", 10)
     monkeypatch.setattr(module, "MOST", 10)
-    indexing.make(tmp_path / "large", "tiny", corpus, mixing=PLAIN)
+    indexing.make(tmp_path / "large", str(tmp_path / "tiny"), corpus, mixing=PLAIN)
     large = Searcher(tmp_path / "large")
     assert (exact.exact, large.exact) == (True, False)
     for asked in (

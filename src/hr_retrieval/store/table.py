@@ -18,10 +18,8 @@ _NAME = "passages"
 # Columns of every index; others are metadata.
 OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector", "sentences")
 # Vectors of one part of the inverted file, and of these by how many its centre is found; parts read
-# for a query; candidates compared by whole vectors, for each one that is asked for. At a million
-# vectors parts half as large, found by a quarter of LanceDB's own 256, take no longer to make and
-# half as long to search for the same recall (benchmarks.engines).
-PART, SAMPLED, PROBES, REFINED = 500, 64, 32, 4
+# for a query; candidates compared by whole vectors, for each one that is asked for.
+PART, SAMPLED, PROBES, REFINED = 500, 64, 128, 8
 _STORE = (
     "Check the address, and what the environment says of the store: AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID, "
     "AWS_SECRET_ACCESS_KEY."
@@ -123,6 +121,9 @@ class PassageTable:
         """Documents and passages."""
         return int(self._table.count_rows("passage = 0")), int(self._table.count_rows())
 
+    def _shape(self) -> tuple[int, int]:
+        return int(self._table.count_rows()), int(self._table.schema.field("vector").type.list_size)
+
     def read(self, columns: Sequence[str]) -> pa.Table:
         """All rows of some columns, in memory, in the order of documents' ids and of passages within one."""
         with _readable(self._place):
@@ -143,7 +144,7 @@ class PassageTable:
         with _writable(self._place):
             there = {index.name for index in self._table.list_indices()}
             if approximate and "vector_idx" not in there:
-                self._table.create_index("vector", config=inverted_file(self._table.count_rows()))
+                self._table.create_index("vector", config=inverted_file(*self._shape()))
                 for name in ("document_id", *(set(self.schema.names) - set(OWN))):
                     self._table.create_index(name, config=BTree())
             if lexical is not None and "text_idx" not in there:
@@ -201,11 +202,14 @@ class PassageTable:
         yield from (scan.where(where) if where else scan).to_batches()
 
 
-def inverted_file(rows: int) -> Any:
-    """What an index of so many passages is searched by: an inverted file over vectors in 8 bits."""
-    from lancedb.index import IvfSq
+def inverted_file(rows: int, dimension: int) -> Any:
+    """What an index of so many passages is searched by: an inverted file over vectors in one bit a number (RaBitQ, Gao
+    and Long 2024, arXiv 2405.12497), which takes dimensions that 8 divides; of others in 8 bits.
+    """
+    from lancedb.index import IvfRq, IvfSq
 
-    return IvfSq(distance_type="dot", num_partitions=max(1, rows // PART), sample_rate=SAMPLED)
+    kind = IvfSq if dimension % 8 else IvfRq
+    return kind(distance_type="dot", num_partitions=max(1, rows // PART), sample_rate=SAMPLED)
 
 
 def commonest(parts: Iterable[pa.Array | pa.ChunkedArray], most: int) -> list[str]:

@@ -6,9 +6,10 @@ Made vacancies as JSON lines, from a seed: a title of two to five words of which
 9 to 60 words, one in ten of them with contacts, one in two hundred without a title, and a clause that
 many share. Prepared with masks and boilerplate. Each of `--kill-at` is one kill by SIGKILL: at a
 share of the rows read (a number below 1), once a stage is kept (`reading`, `splitting`), or while
-the tables are written (`writing`). The run after the last one goes on to its end. The resident
-memory of the process and its children is looked at each second; the curves are in
-`<folder>/memory.csv`. `--compare` prepares once more without a kill, and compares all bytes.
+the tables are written (`writing`). The run after the last one goes on to its end; of a part of the
+rows that is kept, it passes the rows over. The resident memory of the process and its children is
+looked at each second; the curves are in `<folder>/memory.csv`. `--compare` prepares once more
+without a kill, and compares all bytes.
 Disk: about 3 GB a million rows for as long as it runs. No part of it touches other processes.
 """
 
@@ -194,7 +195,9 @@ def _run(arguments: argparse.Namespace, folder: Path, point: str | None) -> Run:
     status = process.wait()
     ended.set()
     watch.join()
-    run.seconds, run.went_on_from = time.monotonic() - begin, " and ".join(kept) or "nothing"
+    parts = [stage for stage in kept if stage not in STAGES]
+    told = [*([f"{len(parts)} parts"] if parts else []), *(stage for stage in kept if stage in STAGES)]
+    run.seconds, run.went_on_from = time.monotonic() - begin, " and ".join(told) or "nothing"
     if point is not None and status == 0:
         run.killed_at = f"{point}, but had ended"
     elif status not in (0, -signal.SIGKILL):

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from hr_retrieval.errors import UserError
+from hr_retrieval.prepare import reading
 from hr_retrieval.prepare.columns import Columns
+from hr_retrieval.prepare.intake import take_in
 from hr_retrieval.prepare.preparation import Preparation
+from hr_retrieval.prepare.readers import json_lines
 from hr_retrieval.prepare.readers.json_lines import JsonLinesReader
 from hr_retrieval.prepare.readers.reader import RawBatch
 from hr_retrieval.prepare.stages import Stages
@@ -24,9 +27,12 @@ from hr_retrieval.prepare.stages import Stages
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from hr_retrieval.prepare import reading
+from hr_retrieval.prepare.readers import json_lines
 from hr_retrieval.prepare.stages import Stages
 from tests.prepare.test_stages import preparation
 
+json_lines.BATCH_ROWS, reading.PART = 7, 20
 fill = Stages.fill
 
 def until(self, stage, folder, make):
@@ -76,7 +82,13 @@ def test_a_run_after_a_kill_goes_on_to_the_same_bytes(tmp_path: Path, caplog: py
     caplog.set_level(logging.INFO)
     whole = contents(preparation(tmp_path, "whole").run().folder)
     assert caplog.messages == [line for line in caplog.messages if "stopped" not in line]
-    for stage, expected in (("reading", ["reading"]), ("splitting", ["reading", "splitting"])):
+    parts = [f"part{number}" for number in range(5)]
+    for stage, expected in (
+        ("part0", parts[:1]),
+        ("part2", parts[:3]),
+        ("reading", [*parts, "reading"]),
+        ("splitting", ["reading", "splitting"]),
+    ):
         run = subprocess.run(
             [sys.executable, "-c", _KILLED, stage, str(tmp_path)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stderr=subprocess.PIPE, text=True,
@@ -87,6 +99,38 @@ def test_a_run_after_a_kill_goes_on_to_the_same_bytes(tmp_path: Path, caplog: py
     assert contents(preparation(tmp_path).run().folder) == whole
     assert sum("stopped" in line for line in caplog.messages) == 2
     assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("part", [1, 7, 8, 50, 90])
+def test_parts_of_any_size_make_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    whole = preparation(tmp_path, "whole").run()
+    monkeypatch.setattr(json_lines, "BATCH_ROWS", 7)
+    monkeypatch.setattr(reading, "PART", part)
+    assert contents(preparation(tmp_path).run().folder) == contents(whole.folder)
+
+
+def test_parts_that_are_kept_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "BATCH_ROWS", 7)
+    monkeypatch.setattr(reading, "PART", 20)
+    taken: list[int] = []
+
+    def take(batches: Iterator[RawBatch], *arguments: Any) -> Any:
+        if len(taken) == 2:
+            raise KeyboardInterrupt
+        block = list(batches)
+        taken.append(sum(len(batch.rows) for batch in block))
+        return take_in(iter(block), *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "take_in", take)
+        with pytest.raises(KeyboardInterrupt):
+            preparation(tmp_path).run()
+        assert kept(tmp_path) == ["part0", "part1"]
+        taken[:] = [-1]
+        with pytest.raises(KeyboardInterrupt):
+            preparation(tmp_path).run()
+    assert taken == [-1, 21]
+    assert kept(tmp_path) == ["part0", "part1", "part2"]
 
 
 def stopped(own: Preparation, monkeypatch: pytest.MonkeyPatch) -> None:

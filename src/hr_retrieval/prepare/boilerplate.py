@@ -12,7 +12,8 @@ from hr_retrieval.data.arrays import Hashes, Mask, Rows
 from hr_retrieval.data.keys import Distinct, hashes_of
 from hr_retrieval.data.tables import column_batches
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.intake import Intake, changed
+from hr_retrieval.prepare.intake import Intake
+from hr_retrieval.prepare.occurrences import changed
 from hr_retrieval.text import normalise
 
 CHOICES = ("keep", "drop")

@@ -8,12 +8,13 @@ import numpy as np
 
 from hr_retrieval.files import read_json, write_json
 from hr_retrieval.prepare.disk_array import DiskArray, stored
-from hr_retrieval.prepare.intake import Intake, Occurrences
+from hr_retrieval.prepare.intake import Intake
+from hr_retrieval.prepare.occurrences import Occurrences
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution, Side
 
 _INTAKE, _RESOLUTION = "intake.json", "resolution.json"
-_PLAIN = ("sources", "rows", "skipped", "masked", "list_styles", "boilerplate")
+_PLAIN = ("sources", "numbered", "rows", "skipped", "masked", "list_styles", "boilerplate")
 _ARRAYS = ("clusters", "splits", "positives", "grades", "weights", "negatives")
 _SIDE = ("places", "groups", "norms", "hashes")
 

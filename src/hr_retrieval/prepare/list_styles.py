@@ -22,15 +22,20 @@ _STYLES = {
 
 
 class ListStyles:
-    """Whether cells that are read as one text look like several, by the first ones of each column."""
+    """Whether cells that are read as one text look like several, by the first ones of each column.
+
+    Args:
+        counts: what `counts` gave of the rows before.
+    """
 
     # Cells that are looked at; and the share from which a style is the column's: commas stand in
     # titles, too. A cell of more letters is no list of short texts.
     _CELLS, _LETTERS = 5000, 1 << 14
     _SHARES: ClassVar[dict[str, float]] = {"brackets": 0.2, "lines": 0.2, "|": 0.2, ";": 0.5, ",": 0.5}
 
-    def __init__(self, columns: Columns) -> None:
-        self._counts = {name: Counter[str]() for name in columns.text_names() if name not in columns.separators}
+    def __init__(self, columns: Columns, counts: Mapping[str, Mapping[str, int]]) -> None:
+        names = [name for name in columns.text_names() if name not in columns.separators]
+        self._counts: dict[str, Counter[str]] = {name: Counter(counts.get(name, {})) for name in names}
 
     def look_at(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Count the styles of some rows."""
@@ -40,6 +45,10 @@ class ListStyles:
 
     def _style(self, cell: str) -> str:
         return (list_style(cell) if len(cell) <= self._LETTERS else None) or ""
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many cells of each column are of each style."""
+        return {name: dict(counts) for name, counts in self._counts.items()}
 
     def found(self) -> dict[str, str]:
         """The style of each column whose cells look like lists."""
@@ -64,9 +73,9 @@ def list_style(cell: str) -> str | None:
     return None
 
 
-def propose_lists(styles: Mapping[str, str], columns: Columns) -> None:
-    """Say which columns look as if each cell held several texts."""
-    for name, style in styles.items():
+def propose_lists(counts: Mapping[str, Mapping[str, int]], columns: Columns) -> None:
+    """Say which columns look as if each cell held several texts, by what `ListStyles.counts` gave."""
+    for name, style in ListStyles(columns, counts).found().items():
         # Of two columns with two separators each must be said.
         known = columns.separators | {name: "lines" if style == "brackets" else style}
         signs = list(known.values())

@@ -21,20 +21,19 @@ from hr_retrieval.data.rows import write_rows
 from hr_retrieval.data.tables import SCHEMA_VERSION, SPLITS, file_hashes, fingerprint_of
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, whole_folder, write_json
-from hr_retrieval.prepare.boilerplate import check_boilerplate, swept
+from hr_retrieval.prepare.boilerplate import check_boilerplate
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.counts import counts_of
 from hr_retrieval.prepare.dates import day_of
 from hr_retrieval.prepare.duplicates import near_duplicates
-from hr_retrieval.prepare.intake import Intake, take_in
-from hr_retrieval.prepare.kept import keep_intake, keep_resolution, kept_intake, kept_resolution
+from hr_retrieval.prepare.intake import Intake
+from hr_retrieval.prepare.kept import keep_resolution, kept_intake, kept_resolution
 from hr_retrieval.prepare.languages import LanguageFinder
 from hr_retrieval.prepare.list_styles import propose_lists
 from hr_retrieval.prepare.masked import masked_examples
-from hr_retrieval.prepare.memory import within_memory
-from hr_retrieval.prepare.origin import changed_input, check_unchanged, inputs_of, name_of, same_source
-from hr_retrieval.prepare.progress import progress
+from hr_retrieval.prepare.origin import changed_input, inputs_of, name_of, same_source
 from hr_retrieval.prepare.readers.reader import Reader, SourceFile
+from hr_retrieval.prepare.reading import Reading
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution, resolve
 from hr_retrieval.prepare.split import TooFewGroupsError, check_shares
@@ -276,10 +275,14 @@ class Preparation:
     ) -> dict[str, Any]:
         """Write the tables, stage by stage; gives the counts and the split rule."""
         read, resolved = work / "read", work / "resolved"
-        stages.fill("reading", read, lambda: self._read(read, inputs, info))
+        share = self.boilerplate_share if self.boilerplate == "drop" else None
+        masker = Masker(self.mask)
+        reading = Reading(self.reader, self.columns, masker, self._tidying(), share, self.max_rows)
+        stages.fill("reading", read, lambda: reading.run(read, stages, inputs, info))
+        stages.drop("part")
         intake, counts, remedies = kept_intake(read)
         with (
-            RejectedWriter(folder / "rejected.parquet", Masker(self.mask)) as rejected,
+            RejectedWriter(folder / "rejected.parquet", masker) as rejected,
             rejected.named_in_errors(),
         ):
             rejected.take_over(read / "rejected.parquet", counts, remedies)
@@ -287,24 +290,6 @@ class Preparation:
             rejected.warn(intake.rows)
             stages.fill("splitting", resolved, lambda: keep_resolution(resolved, self._resolve(intake, info["seed"])))
             return self._write(folder, intake, kept_resolution(resolved), rejected)
-
-    def _read(self, folder: Path, inputs: Sequence[SourceFile], info: Mapping[str, Any]) -> None:
-        """Write all that the rows say."""
-        masker = Masker(self.mask)
-        with RejectedWriter(folder / "rejected.parquet", masker) as rejected, rejected.named_in_errors():
-            with progress() as follow:
-                batches = follow(self.reader.batches(self.columns.names()))
-                sweeps = self.boilerplate == "drop"
-                with within_memory([stamp[0] for stamp in info["input_stamps"].values()]):
-                    intake = take_in(
-                        batches, self.columns, folder, rejected, masker, self.max_rows, self._tidying(), sweeps
-                    )
-            if len(intake.positives.read()) == 0:
-                propose_lists(intake.list_styles, self.columns)
-                remedy = "Check that data.columns.* name what holds them."
-                raise UserError("rows with an anchor and a positive", "none", remedy)
-            keep_intake(folder, swept(intake, folder, self.boilerplate_share) if sweeps else intake, rejected)
-        check_unchanged(inputs, info)
 
     def _resolve(self, intake: Intake, seed: int) -> Resolution:
         """What of it is one text, one query and one pair, and the split."""

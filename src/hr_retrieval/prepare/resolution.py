@@ -15,7 +15,8 @@ from hr_retrieval.data.grades import Grades, Weights
 from hr_retrieval.data.keys import Distinct, distinct_numbers, mix
 from hr_retrieval.data.tables import SPLITS
 from hr_retrieval.prepare.disk_array import stored
-from hr_retrieval.prepare.intake import Intake, Occurrences
+from hr_retrieval.prepare.intake import Intake
+from hr_retrieval.prepare.occurrences import Occurrences
 from hr_retrieval.prepare.split import alone, count_leaks, draw_split, join, shown_by_none
 from hr_retrieval.prepare.time_split import filled, latest_dates, split_by_time
 

@@ -58,6 +58,10 @@ class Stages:
             with whole_folder(kept, replace=True, first_stands=True) as partial:
                 _linked(folder, partial)
 
+    def drop(self, beginning: str) -> None:
+        """Let go of the stages whose names begin so: a later one holds what they made."""
+        self._remove(lambda name: self._name is not None and name.startswith(f"{self._name}{beginning}"))
+
     def _remove(self, chosen: Callable[[str], bool]) -> None:
         for path in self._parent.glob(f"{self._all}*"):
             if chosen(path.name):

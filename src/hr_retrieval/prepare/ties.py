@@ -11,7 +11,8 @@ from hr_retrieval.data.arrays import Codes, Places
 from hr_retrieval.data.keys import Distinct
 from hr_retrieval.data.tables import take_rows
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare.intake import Intake, Occurrences
+from hr_retrieval.prepare.intake import Intake
+from hr_retrieval.prepare.occurrences import Occurrences
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from hr_retrieval.data.arrays import Hashes, PairNumbers, Places
 from hr_retrieval.data.grades import Grades, Weights
 from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS, SPLITS, column_batches, finish, take_rows
-from hr_retrieval.prepare.intake import Intake, Occurrences
+from hr_retrieval.prepare.intake import Intake
+from hr_retrieval.prepare.occurrences import Occurrences
 from hr_retrieval.prepare.readers.reader import Rejected
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution

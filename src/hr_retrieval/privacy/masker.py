@@ -1,10 +1,12 @@
 """Personal data of a text, replaced by the names of their kinds: `Call [name] on [phone]`."""
 
+import functools
 import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.extras import check_extra
@@ -14,6 +16,8 @@ CHOICES = ("contacts", "all", "none")
 KINDS = ("e-mail", "link", "handle", "document", "birth date", "phone", "name")
 MASKED = re.compile(rf"\[(?:{'|'.join(KINDS)})\]")
 _CYRILLIC = re.compile("[А-Яа-яЁё]")
+# Letters of a text whose pieces are held for when it comes again.
+_SHORT = 256
 _PACKAGES = ("phonenumbers", "stdnum", "natasha", "faker")
 
 
@@ -50,35 +54,52 @@ class Masker:
                 counts[span.kind] += 1
         return "".join([*parts, text[place:]]) if parts else text
 
-    def spans(self, text: str) -> list[Span]:
+    def spans(self, text: str) -> Sequence[Span]:
         """The pieces in their order; of two that overlap the one of the kind that stands first in `KINDS`."""
         if self.choice == "none" or len(text) < 3:
             return []
-        # They take a second to import, and most runs read tables without a person in them.
-        from hr_retrieval.privacy.addresses import addresses
-        from hr_retrieval.privacy.births import births
-        from hr_retrieval.privacy.documents import documents
-        from hr_retrieval.privacy.names import all_names, contact_names
-        from hr_retrieval.privacy.persons import persons
-        from hr_retrieval.privacy.phones import phones
+        return (_short if len(text) <= _SHORT else _found)(self.choice, text)
 
-        found: list[Span] = []
-        for finder in (addresses, documents, births, phones):
-            found += _new(finder(text), found)
-        found += _new(contact_names(text, found), found)
-        if self.choice == "all":
-            found += _new(all_names(text), found)
-            if _CYRILLIC.search(text):
-                found += _new(persons(text), found)
-        return sorted(found, key=lambda span: span.begin)
+
+def _found(choice: str, text: str) -> Sequence[Span]:
+    patterns, contact_names, all_names, persons = _finders()
+    found: list[Span] = []
+    for finder in patterns:
+        found += _new(finder(text), found)
+    found += _new(contact_names(text, found), found)
+    if choice == "all":
+        found += _new(all_names(text), found)
+        if _CYRILLIC.search(text):
+            found += _new(persons(text), found)
+    return tuple(sorted(found, key=lambda span: span.begin))
+
+
+# Many rows have one title.
+_short = functools.lru_cache(1 << 14)(_found)
+
+
+@functools.cache
+def _finders() -> Any:
+    """What looks for each kind: it takes a second to import, and most runs read tables without a person in them."""
+    from hr_retrieval.privacy.addresses import addresses
+    from hr_retrieval.privacy.births import births
+    from hr_retrieval.privacy.documents import documents
+    from hr_retrieval.privacy.names import all_names, contact_names
+    from hr_retrieval.privacy.persons import persons
+    from hr_retrieval.privacy.phones import phones
+
+    return (addresses, documents, births, phones), contact_names, all_names, persons
 
 
 def _new(spans: Iterator[Span], there: Sequence[Span]) -> list[Span]:
     """The spans that overlap nothing that is there, the longest of those that overlap each other."""
+    own = list(spans)
+    if not own:
+        return []
     # Disjoint and in their order: only the neighbours can overlap another one.
     taken = sorted((span.begin, span.end) for span in there)
     kept: list[Span] = []
-    for span in sorted(spans, key=lambda span: (KINDS.index(span.kind), span.begin - span.end)):
+    for span in sorted(own, key=lambda span: (KINDS.index(span.kind), span.begin - span.end)):
         at = bisect_left(taken, (span.begin, span.end))
         if (at == 0 or taken[at - 1][1] <= span.begin) and (at == len(taken) or span.end <= taken[at][0]):
             taken.insert(at, (span.begin, span.end))

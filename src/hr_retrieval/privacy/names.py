@@ -61,6 +61,9 @@ def all_names(text: str) -> Iterator[Span]:
 
 def _phrase_ends(text: str) -> Iterator[int]:
     folded = text.lower()
+    if folded == text:
+        # No name is written so.
+        return
     if len(folded) != len(text):
         # A letter whose small form is two: places would be others.
         folded = text

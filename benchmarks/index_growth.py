@@ -1,9 +1,9 @@
 """An index of many documents by the commands that users run: time, memory, and what a search of it takes and finds.
 
-    python -m benchmarks.index_growth [--documents 1000000] [--layers 2]
+    python -m benchmarks.index_growth [--documents 1000000] [--layers 1]
 
 Documents are pairs of labels of the built-in ESCO data, about ten tokens each, with a city of ten.
-The encoder is the built-in MiniLM, or its first `--layers`: the index is as large and its vectors
+The encoder is the first `--layers` of the built-in MiniLM: the index is as large and its vectors
 are still those of texts, and it is made in a fraction of the time. `index` and `search` are
 processes of their own; their memory is the most that the kernel says they held, mapped files
 included. Recall is the share of the exactly best ten, which `search` finds out with `recall=true`.
@@ -35,7 +35,7 @@ def main() -> None:
     """Print a line for each figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=1_000_000)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("outputs/index_growth"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -145,7 +145,7 @@ class Preparation:
     def run(self, seed: int = 1, replace: bool | str = False) -> PreparedDataset:
         """Write the data set, whole or not at all, and open it; what it replaces is kept until then.
 
-        What is read, and then what is resolved, is kept beside the folder: after a kill the next run
+        What is read, part by part, and then what is resolved, is kept beside the folder: after a kill the next run
         of the same options, seed and inputs goes on from there, to the same bytes.
 
         Memory: about 175 bytes a pair beside one block of texts, and files of as much again;

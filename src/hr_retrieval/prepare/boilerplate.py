@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from hr_retrieval.data.arrays import Hashes, Mask, Rows
+from hr_retrieval.data.arrays import Codes, Hashes, Mask, Rows
 from hr_retrieval.data.keys import Distinct, hashes_of
 from hr_retrieval.data.tables import column_batches
 from hr_retrieval.errors import UserError
+from hr_retrieval.prepare.disk_array import DiskArray
 from hr_retrieval.prepare.intake import Intake
 from hr_retrieval.prepare.occurrences import changed
 from hr_retrieval.text import normalise
 
+# Hashes of sentences one after another, and how many each text has.
+Block = tuple[Hashes, Codes]
 CHOICES = ("keep", "drop")
 # Documents that must share a sentence, whatever the share is: in a handful, two are no pattern.
 _LEAST = 5
@@ -23,6 +26,8 @@ _LEAST = 5
 _HELD = 1 << 20
 # Of the commonest, for `dataset.json`; and letters of each.
 _EXAMPLES, _SHOWN = 10, 200
+# Texts whose sentences are looked at at once.
+_BLOCK = 1 << 15
 _ENDS = re.compile(r"\n+|(?<=[.!?…])\s+")
 
 
@@ -34,27 +39,86 @@ def check_boilerplate(choice: str, share: float) -> None:
         raise UserError("data.boilerplate_share above 0 and below 1", str(share), "A usual one is 0.05.")
 
 
-def swept(intake: Intake, folder: Path, share: float) -> Intake:
+@dataclass(frozen=True)
+class Sentences:
+    """The sentences, or lines, of texts in their order, on disk.
+
+    Attributes:
+        hashes: of their normalised forms.
+        counts: how many each text has.
+    """
+
+    hashes: DiskArray
+    counts: DiskArray
+
+    @classmethod
+    def at(cls, folder: Path) -> "Sentences":
+        """Those in a folder, or where they are to be."""
+        return cls(DiskArray(folder / "sentences", np.uint64), DiskArray(folder / "sentence_counts", np.int32))
+
+    def add(self, texts: Iterable[Sequence[str]]) -> None:
+        """Add those of some texts, which come in blocks."""
+        for block in texts:
+            hashes, counts = sentences_of(block)
+            self.hashes.append(hashes)
+            self.counts.append(counts)
+
+    def take_over(self, other: "Sentences") -> None:
+        """Add all that another one holds."""
+        self.hashes.append(other.hashes.read())
+        self.counts.append(other.counts.read())
+
+    def reader(self) -> Callable[[int], Block]:
+        """A function that gives those of the next so many texts, as `sentences_of` does."""
+        hashes, counts = self.hashes.read(), self.counts.read()
+        text = piece = 0
+
+        def following(size: int) -> Block:
+            nonlocal text, piece
+            own = counts[text : text + size]
+            begin, text, piece = piece, text + size, piece + int(own.sum())
+            return hashes[begin:piece], own
+
+        return following
+
+
+def sentences_of(texts: Sequence[str]) -> Block:
+    """Hashes of the sentences of some texts, and how many each text has `[n]`."""
+    parts = [_ENDS.split(text) for text in texts]
+    hashes = hashes_of([normalise(piece) for own in parts for piece in own])
+    return hashes, np.array([len(own) for own in parts], np.int32)
+
+
+def swept(intake: Intake, folder: Path, share: float, sentences: Sentences) -> Intake:
     """The same with documents without boilerplate; their lines stand apart in what is given.
 
     Each different text counts once, however often it occurs.
+
+    Args:
+        sentences: of all documents.
     """
     documents = intake.documents
-    first = Distinct.of(documents.keys.read()).first
+    keys = documents.keys.read()
+    new = np.zeros(len(keys), bool)
+    new[Distinct.of(keys).first] = True
 
-    def blocks() -> Iterator[tuple[list[str], Mask]]:
-        begin = 0
-        for batch in column_batches(documents.file, ["text"]):
-            places = np.arange(begin, begin + batch.num_rows)
-            yield batch.column(0).to_pylist(), np.isin(places, first)
-            begin += batch.num_rows
-
-    def different() -> Iterator[list[str]]:
-        for texts, new in blocks():
-            yield [text for text, own in zip(texts, new.tolist(), strict=True) if own]
+    def different() -> Iterator[Block]:
+        following = sentences.reader()
+        for begin in range(0, len(new), _BLOCK):
+            own = new[begin : begin + _BLOCK]
+            hashes, counts = following(len(own))
+            yield hashes[np.repeat(own, counts)], counts[own]
 
     sweeper = Sweeper(common_sentences(different, share))
-    kept = changed(documents, folder, (sweeper(*block) for block in blocks()))
+
+    def blocks() -> Iterator[list[str]]:
+        following, begin = sentences.reader(), 0
+        for batch in column_batches(documents.file, ["text"]):
+            own = new[begin : begin + batch.num_rows]
+            yield sweeper(batch.column(0).to_pylist(), following(len(own)), own)
+            begin += len(own)
+
+    kept = changed(documents, folder, blocks())
     return replace(intake, documents=kept, boilerplate=sweeper.report())
 
 
@@ -70,11 +134,6 @@ class Boilerplate:
     hashes: Hashes
     documents: Rows
 
-    def holds(self, pieces: Sequence[str]) -> Mask:
-        """Of each piece, whether it is one of them `[n]`."""
-        found: Mask = np.isin(_hashes(pieces), self.hashes)
-        return found
-
 
 class Sweeper:
     """Leaves the boilerplate out of texts, and counts what it does.
@@ -87,23 +146,35 @@ class Sweeper:
         self._dropped = self._changed = self._whole = 0
         self._examples: dict[int, str] = {}
 
-    def __call__(self, texts: Sequence[str], counted: Mask) -> list[str]:
+    def __call__(self, texts: Sequence[str], sentences: Block, counted: Mask) -> list[str]:
         """The texts on one line each, without it.
 
         Args:
+            sentences: what `sentences_of` gave of the texts.
             counted: of each, whether it counts: those that stood before do not.
         """
-        parts = [_ENDS.split(text) for text in texts]
-        flat = self._own.holds([piece for own in parts for piece in own]).tolist()
-        ends = np.cumsum([0, *map(len, parts)]).tolist()
-        swept = []
-        for own, begin, end, counts in zip(parts, ends, ends[1:], counted.tolist(), strict=False):
-            common = flat[begin:end]
-            kept = [piece for piece, gone in zip(own, common, strict=True) if not gone]
-            if counts and len(kept) < len(own):
-                self._note([piece for piece, gone in zip(own, common, strict=True) if gone], bool(kept))
-            swept.append(" ".join(kept or own))
+        hashes, counts = sentences
+        common = np.isin(hashes, self._own.hashes)
+        touched = np.bincount(np.repeat(np.arange(len(texts)), counts)[common], minlength=len(texts)) > 0
+        # Lines are clean: between them, and behind a sentence, there is one sign.
+        swept = [text.replace("\n", " ") for text in texts]
+        ends = np.cumsum(counts)
+        for place in np.flatnonzero(touched).tolist():
+            own = slice(ends[place] - counts[place], ends[place])
+            swept[place] = self._swept(texts[place], hashes[own].tolist(), common[own].tolist(), bool(counted[place]))
         return swept
+
+    def _swept(self, text: str, keys: Sequence[int], common: Sequence[bool], counts: bool) -> str:
+        pieces = [*zip(_ENDS.split(text), keys, common, strict=True)]
+        kept = [piece for piece, _, gone in pieces if not gone]
+        if counts:
+            for piece, key, gone in pieces:
+                if gone:
+                    self._examples.setdefault(key, piece[:_SHOWN])
+            self._dropped += len(pieces) - len(kept) if kept else 0
+            self._changed += bool(kept)
+            self._whole += not kept
+        return " ".join(kept or [piece for piece, _, _ in pieces])
 
     def report(self) -> dict[str, Any]:
         """`counts.boilerplate` of `dataset.json`."""
@@ -120,37 +191,28 @@ class Sweeper:
             ],
         }
 
-    def _note(self, gone: Sequence[str], rest: bool) -> None:
-        for piece, key in zip(gone, _hashes(gone).tolist(), strict=True):
-            self._examples.setdefault(key, piece[:_SHOWN])
-        if rest:
-            self._dropped += len(gone)
-            self._changed += 1
-        else:
-            self._whole += 1
 
-
-def common_sentences(texts: Callable[[], Iterable[Sequence[str]]], share: float) -> Boilerplate:
+def common_sentences(texts: Callable[[], Iterable[Block]], share: float) -> Boilerplate:
     """Find them in two passes: which may be common, then how often each of these stands.
 
     The first is the mergeable summary of Misra and Gries (Agarwal et al. 2012): of `n` sentences,
     what stands in more than `n / 2**20` documents is among those whose counts are held.
 
     Args:
-        texts: gives all texts, block by block, each time that it is called.
+        texts: gives the sentences of all texts, block by block, each time that it is called.
     """
     held: Hashes = np.empty(0, np.uint64)
     counts: Rows = np.empty(0, np.int64)
     number = 0
     for block in texts():
-        number += len(block)
-        held, counts = _added(held, counts, *_counted(block))
+        number += len(block[1])
+        held, counts = _added(held, counts, *_counted(*block))
         if len(held) > _HELD:
             counts -= np.partition(counts, -_HELD - 1)[-_HELD - 1]
             held, counts = held[counts > 0], counts[counts > 0]
     exact = np.zeros(len(held), np.int64)
     for block in texts():
-        keys, own = _counted(block)
+        keys, own = _counted(*block)
         at = np.minimum(np.searchsorted(held, keys), max(len(held) - 1, 0))
         found = held[at] == keys if len(held) else np.zeros(len(keys), bool)
         exact[at[found]] += own[found]
@@ -158,17 +220,15 @@ def common_sentences(texts: Callable[[], Iterable[Sequence[str]]], share: float)
     return Boilerplate(held[common], exact[common])
 
 
-def _counted(block: Sequence[str]) -> tuple[Hashes, Rows]:
+def _counted(keys: Hashes, counts: Codes) -> tuple[Hashes, Rows]:
     """The sentences of some texts, and in how many of these each stands."""
-    parts = [_ENDS.split(text) for text in block]
-    keys = _hashes([piece for own in parts for piece in own])
-    owners = np.repeat(np.arange(len(parts), dtype=np.uint64), [len(own) for own in parts])
+    owners = np.repeat(np.arange(len(counts), dtype=np.uint64), counts)
     order = np.lexsort((owners, keys))
     keys, owners = keys[order], owners[order]
     first = np.ones(len(keys), bool)
     first[1:] = (keys[1:] != keys[:-1]) | (owners[1:] != owners[:-1])
-    found, counts = np.unique(keys[first], return_counts=True)
-    return found, counts.astype(np.int64)
+    found, documents = np.unique(keys[first], return_counts=True)
+    return found, documents.astype(np.int64)
 
 
 def _added(keys: Hashes, counts: Rows, more: Hashes, their: Rows) -> tuple[Hashes, Rows]:
@@ -176,7 +236,3 @@ def _added(keys: Hashes, counts: Rows, more: Hashes, their: Rows) -> tuple[Hashe
     sums = np.zeros(len(both), np.int64)
     np.add.at(sums, at, np.concatenate([counts, their]))
     return both, sums
-
-
-def _hashes(pieces: Sequence[str]) -> Hashes:
-    return hashes_of([normalise(piece) for piece in pieces])

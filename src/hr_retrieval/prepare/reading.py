@@ -8,9 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hr_retrieval.data.tables import column_batches
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, write_json
-from hr_retrieval.prepare.boilerplate import swept
+from hr_retrieval.prepare.boilerplate import Sentences, swept
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.intake import joined, take_in
 from hr_retrieval.prepare.kept import keep_intake, kept_intake
@@ -79,8 +80,12 @@ class Reading:
                 propose_lists(intake.list_styles, self.columns)
                 remedy = "Check that data.columns.* name what holds them."
                 raise UserError("rows with an anchor and a positive", "none", remedy)
-            share = self.boilerplate_share
-            keep_intake(folder, intake if share is None else swept(intake, folder, share), rejected)
+            if self.boilerplate_share is not None:
+                sentences = Sentences.at(folder)
+                for part in parts:
+                    sentences.take_over(Sentences.at(part))
+                intake = swept(intake, folder, self.boilerplate_share, sentences)
+            keep_intake(folder, intake, rejected)
 
     def _take_part(self, folder: Path, last: Sequence[Path], source: "_Source", sizes: Sequence[int | None]) -> None:
         """Write what the rows behind the last part say."""
@@ -88,13 +93,16 @@ class Reading:
             before = None
             for part in last:
                 before, rejected.counts, rejected.remedies = kept_intake(part)
+            lines = self.boilerplate_share is not None
             with within_memory(sizes):
                 for part in last:
                     source.go_to(read_json(part / _ENDED)["batches"])
-                lines = self.boilerplate_share is not None
                 intake = take_in(
                     source.part(), self.columns, folder, rejected, self.masker, before, self.tidying, lines
                 )
+            if lines:
+                texts = column_batches(intake.documents.file, ["text"])
+                Sentences.at(folder).add(batch.column(0).to_pylist() for batch in texts)
             keep_intake(folder, intake, rejected)
         write_json(folder / _ENDED, {"batches": source.given, "ended": source.ended})
 

@@ -30,7 +30,8 @@ def addresses(text: str) -> Iterator[Span]:
     if "@" in text:
         for found in _EMAIL.finditer(text):
             yield Span("e-mail", *found.span())
-    if "/" in text or "www." in text.casefold():
+    folded = text.casefold()
+    if "/" in text or "www." in folded:
         for found in _LINK.finditer(text):
             yield Span("link", found.start(), found.start() + len(found[0].rstrip(".!?:»”")))
     if "@" in text:
@@ -38,6 +39,6 @@ def addresses(text: str) -> Iterator[Span]:
             beside = text[max(found.start() - _BESIDE, 0) : found.end() + _BESIDE]
             if re.search(r"[\d_]", found[0]) or _MESSENGER.search(beside):
                 yield Span("handle", *found.span())
-    if (":" in text or "=" in text) and any(name in text.casefold() for name in _MESSENGERS):
+    if (":" in text or "=" in text) and any(name in folded for name in _MESSENGERS):
         for found in _NAMED.finditer(text):
             yield Span("handle", *found.span("name"))

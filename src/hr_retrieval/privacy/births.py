@@ -27,7 +27,10 @@ _DIGITS = re.compile(r"\d\d")
 
 def births(text: str) -> Iterator[Span]:
     """The birth dates of a text."""
-    if _DIGITS.search(text) and any(word in text.casefold() for word in _WORDS):
+    if not _DIGITS.search(text):
+        return
+    folded = text.casefold()
+    if any(word in folded for word in _WORDS):
         for pattern in (_BEFORE, _BEHIND):
             for found in pattern.finditer(text):
                 yield Span("birth date", *found.span("date"))

@@ -46,16 +46,14 @@ class RejectedWriter:
 
     def write(self, rejected: Sequence[Rejected]) -> None:
         """Add rows."""
-        for row in rejected:
-            self.counts[row.reason] += 1
-            self.remedies.setdefault(row.reason, row.remedy)
-        rows = [
-            {name: _writable(getattr(row, name)) for name in SCHEMAS["rejected"].names}
-            | {"content": _writable(self._masker.masked(row.content))}
-            for row in rejected
-        ]
-        if rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["rejected"]))
+        if not rejected:
+            return
+        self.counts.update(row.reason for row in rejected)
+        self.remedies = {row.reason: row.remedy for row in reversed(rejected)} | self.remedies
+        columns = {name: [getattr(row, name) for row in rejected] for name in SCHEMAS["rejected"].names}
+        columns["content"] = [self._masker.masked(content) for content in columns["content"]]
+        arrays = [_array(column, SCHEMAS["rejected"].field(name).type) for name, column in columns.items()]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMAS["rejected"]))
 
     def take_over(self, path: Path, counts: Counter[str], remedies: dict[str, str]) -> None:
         """Begin with the rows that another writer wrote."""
@@ -83,6 +81,9 @@ class RejectedWriter:
             log.warning("%s. %s", rejections(self.counts), self.remedies[reason])
 
 
-def _writable(value: Any) -> Any:
-    """A text without lone surrogates, which no file can hold."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """The values, texts without lone surrogates, which no file can hold."""
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        return pa.array([value.encode("utf-8", "replace").decode() for value in values], kind)

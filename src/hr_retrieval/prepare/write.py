@@ -1,6 +1,5 @@
 """What was resolved as `corpus.parquet`, `queries.parquet` and `qrels.parquet`."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from hr_retrieval.data.grades import Grades, Weights
 from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS, SPLITS, column_batches, finish, take_rows
 from hr_retrieval.prepare.intake import Intake
 from hr_retrieval.prepare.occurrences import Occurrences
-from hr_retrieval.prepare.readers.reader import Rejected
+from hr_retrieval.prepare.readers.reader import Rejected, as_json
 from hr_retrieval.prepare.rejections import RejectedWriter
 from hr_retrieval.prepare.resolution import Resolution
 
@@ -100,7 +99,7 @@ def write_dropped(intake: Intake, resolution: Resolution, rejected: RejectedWrit
                             source,
                             row,
                             reason,
-                            json.dumps({"anchor": anchor, "negative": negative}, ensure_ascii=False),
+                            as_json({"anchor": anchor, "negative": negative}),
                         )
                         for (source, row), anchor, negative in zip(rows, anchors, negatives, strict=True)
                     ]

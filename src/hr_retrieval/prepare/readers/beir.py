@@ -1,6 +1,5 @@
 """Data sets in the folder layout of BEIR (Thakur et al. 2021): corpus, queries and relevance judgements by id."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from hr_retrieval.prepare.readers.reader import (
     RawBatch,
     Rejected,
     Unreadable,
+    as_json,
     check_columns,
     readable,
     sorted_out,
@@ -91,7 +91,7 @@ class BeirReader:
             values = [{"query-id": line["_id"], "query": line.get("text")} for line in queries.read(rows)]
             reason = "no judgement in qrels/"
             rejected = [
-                Rejected(str(queries_file), int(row), reason, json.dumps(value, ensure_ascii=False))
+                Rejected(str(queries_file), int(row), reason, as_json(value))
                 for row, value in zip(queries.places[rows], values, strict=True)
             ]
             yield RawBatch(str(queries_file), [], [], rejected)
@@ -121,7 +121,7 @@ class BeirReader:
             for (row, (query_id, document_id, score)), query_row, both in zip(stated, query_rows, there, strict=True):
                 if not both:
                     lost = queries.file if query_row < 0 else corpus.file
-                    content = json.dumps([query_id, document_id, score], ensure_ascii=False)
+                    content = as_json([query_id, document_id, score])
                     reason, remedy = f"its id is not in {lost.name}", f"Add the text to {lost.name}, if it is not lost."
                     rejected.append(Rejected(str(file), row, reason, content, remedy))
                     continue
@@ -194,7 +194,7 @@ def _identified(file: Path, encoding: str, errors: str) -> Iterator[tuple[int, M
         while line := data.readline():
             row = json_row(decoded(file, offset, line, encoding, errors))
             if isinstance(row, Mapping) and row.get("_id") is None:
-                content = json.dumps(row, ensure_ascii=False)
+                content = as_json(row)
                 row = Unreadable("no _id", content, "Give every line of corpus.jsonl and queries.jsonl its _id.")
             yield offset, row
             offset = data.tell()
@@ -217,7 +217,7 @@ def _judgement(line: str) -> tuple[str, str, float] | Unreadable | None:
         pass
     return Unreadable(
         "no query-id, corpus-id and score",
-        json.dumps(line.rstrip("\r\n"), ensure_ascii=False),
+        as_json(line.rstrip("\r\n")),
         "Write these three into each line of qrels/*.tsv, with tabs between.",
     )
 

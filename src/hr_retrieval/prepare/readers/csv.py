@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from hr_retrieval.prepare.readers.reader import (
     Rejected,
     SourceFile,
     Unreadable,
+    as_json,
     check_columns,
 )
 from hr_retrieval.prepare.readers.text_files import (
@@ -126,7 +126,7 @@ class CsvReader(FilesReader):
         )
 
     def _read(self, file: SourceFile, wanted: Sequence[str]) -> Iterator[RawBatch]:
-        width, places = self._places(file, wanted)
+        name, (width, places) = str(file), self._places(file, wanted)
         numbered = enumerate(itertools.islice(self._records(file), int(self.header), None))
         while block := list(itertools.islice(numbered, BATCH_ROWS)):
             rows, values, rejected = [], [], []
@@ -135,12 +135,12 @@ class CsvReader(FilesReader):
                     rejected.append(Rejected.of(file, row, cells))
                 elif len(cells) == width:
                     rows.append(row)
-                    values.append({name: cells[place] for name, place in places.items()})
+                    values.append({column: cells[place] for column, place in places.items()})
                 elif cells:
                     reason = f"{len(cells)} cells under a header of {width}"
-                    content = json.dumps(cells, ensure_ascii=False)
-                    rejected.append(Rejected(str(file), row, reason, content, self._quote_remedy(content)))
-            yield RawBatch(str(file), rows, values, rejected)
+                    content = as_json(cells)
+                    rejected.append(Rejected(name, row, reason, content, self._quote_remedy(content)))
+            yield RawBatch(name, rows, values, rejected)
 
     def _records(self, file: SourceFile) -> Iterator[list[str] | Unreadable]:
         csv.field_size_limit(_LONGEST_CELL)
@@ -155,7 +155,7 @@ class CsvReader(FilesReader):
             except csv.Error as error:
                 # The parser begins anew at each record.
                 first = lines.give_back()
-                yield Unreadable(str(error), json.dumps(first, ensure_ascii=False), self._quote_remedy(first))
+                yield Unreadable(str(error), as_json(first), self._quote_remedy(first))
                 continue
             if self.errors == "reject" and any(BROKEN in line for line in lines.record):
                 yield broken("".join(lines.record))

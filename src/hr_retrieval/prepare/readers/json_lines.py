@@ -8,7 +8,15 @@ from typing import Any
 
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.clean import json_value
-from hr_retrieval.prepare.readers.reader import BATCH_ROWS, RawBatch, SourceFile, Unreadable, check_columns, sorted_out
+from hr_retrieval.prepare.readers.reader import (
+    BATCH_ROWS,
+    RawBatch,
+    SourceFile,
+    Unreadable,
+    as_json,
+    check_columns,
+    sorted_out,
+)
 from hr_retrieval.prepare.readers.text_files import BROKEN, TextFiles, broken, text_lines
 
 
@@ -63,11 +71,11 @@ def json_row(line: str) -> Mapping[str, Any] | Unreadable | None:
     try:
         return _as_row(json_value(line))
     except ValueError:
-        return _no_object(json.dumps(line.rstrip("\r\n"), ensure_ascii=False))
+        return _no_object(as_json(line.rstrip("\r\n")))
 
 
 def _as_row(value: Any) -> Mapping[str, Any] | Unreadable:
-    return value if isinstance(value, Mapping) else _no_object(json.dumps(value, ensure_ascii=False))
+    return value if isinstance(value, Mapping) else _no_object(as_json(value))
 
 
 def _no_object(content: str) -> Unreadable:

@@ -1,6 +1,7 @@
 """What a reader is: a source of rows, batch by batch, with what is no row set apart."""
 
 import glob
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ SourceFile = Path | RemoteFile
 BATCH_ROWS = 2048
 # Letters of a rejected row that are kept.
 KEPT = 1 << 12
+# A row as it stands in `rejected.parquet`.
+as_json = json.JSONEncoder(ensure_ascii=False).encode
 MAP_COLUMNS = "Map data.columns.* to the columns of the file."
 
 

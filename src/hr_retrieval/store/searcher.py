@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +25,7 @@ from hr_retrieval.store.fusion import by_rank, by_score
 from hr_retrieval.store.manifest import Manifest
 from hr_retrieval.store.marks import nearest_sentence, shared_words
 from hr_retrieval.store.reranker import Reranker
+from hr_retrieval.store.scan import best_by_scan
 from hr_retrieval.store.table import PassageTable
 from hr_retrieval.text import normalise
 
@@ -187,7 +187,8 @@ class Searcher:
         found = self._search.find(embeddings, queries, asked.k, asked.passages, wanted)
         if self.exact:
             return 1.0
-        best = best_by_scan(self.table, embeddings, asked, wanted)
+        vectors = self.table.vectors(sql(wanted))
+        best = best_by_scan(vectors, embeddings, self.manifest.documents, asked.k, asked.passages)
         hits = [
             len(right & {hit.document for hit in own}) / max(1, len(right))
             for own, right in zip(found, best, strict=True)
@@ -281,20 +282,3 @@ def check_query(query: str) -> None:
         raise UserError(
             f"a query of at most {LONGEST:,} letters", f"{len(query):,}", "Leave out what says little of the need."
         )
-
-
-def best_by_scan(
-    table: PassageTable, embeddings: Float[Tensor, "Q d"], asked: Asked, wanted: tuple[Condition, ...]
-) -> list[set[str]]:
-    """The exactly best documents by their best passages (or the mean over them), all read block by block."""
-    allowed = None if not wanted else table.ids(sql(wanted))
-    sums: list[dict[str, tuple[float, int]]] = [{} for _ in embeddings]
-    for ids, vectors in table.vectors():
-        scores = (embeddings @ torch.from_numpy(np.array(vectors)).T).tolist()
-        for best, line in zip(sums, scores, strict=True):
-            for own, score in zip(ids, line, strict=True):
-                if allowed is None or own in allowed:
-                    before, count = best.get(own, (-2.0 if asked.passages == "max" else 0.0, 0))
-                    best[own] = (max(before, score) if asked.passages == "max" else before + score, count + 1)
-    divisor = (lambda count: 1) if asked.passages == "max" else (lambda count: count)
-    return [set(sorted(best, key=lambda own: (-best[own][0] / divisor(best[own][1]), own))[: asked.k]) for best in sums]

@@ -132,9 +132,9 @@ class PassageTable:
             table = pa.Table.from_batches(batches) if batches else self.schema.empty_table().select(names)
         return table.sort_by([("document_id", "ascending"), ("passage", "ascending")]).combine_chunks()
 
-    def vectors(self) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
-        """Ids and embeddings of all passages, block by block."""
-        for batch in self._scan(["document_id", "vector"], None):
+    def vectors(self, where: str | None = None) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+        """Ids and embeddings of all passages that fulfil a condition, block by block."""
+        for batch in self._scan(["document_id", "vector"], where):
             yield batch["document_id"].to_pylist(), matrix(batch["vector"])
 
     def tidy(self, lexical: str | None, approximate: bool) -> None:

@@ -7,6 +7,7 @@ The encoder is the first `--layers` of the built-in MiniLM: the index is as larg
 are still those of texts, and it is made in a fraction of the time. `index` and `search` are
 processes of their own; their memory is the most that the kernel says they held, mapped files
 included. Recall is the share of the exactly best ten, which `search` finds out with `recall=true`.
+An index that stands in `--folder` is searched alone.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from benchmarks.train import esco_pairs
 from hr_retrieval.encoder.builtin import BUILTIN
 from hr_retrieval.encoder.folder import encoder_folder
 from hr_retrieval.files import whole_file
+from hr_retrieval.store.manifest import FILE, Manifest
 from hr_retrieval.store.searcher import Asked, Searcher
 
 CITIES, QUERIES = 10, 200
@@ -42,8 +44,9 @@ def main() -> None:
     encoder, corpus, index = (options.folder / name for name in ("encoder", "documents.jsonl", "index"))
     write_encoder(encoder, options.layers)
     titles = write_documents(corpus, options.documents)
-    _index, seconds, peak = _run("index", f"encoder={encoder}", f"corpus={corpus}", f"output={index}")
-    print(f"index {options.documents:,} documents: {seconds:.0f} s, {peak:,.0f} MB at the highest", flush=True)
+    if not (index / FILE).is_file() or Manifest.read(index).table is None:
+        _printed, seconds, peak = _run("index", f"encoder={encoder}", f"corpus={corpus}", f"output={index}")
+        print(f"index {options.documents:,} documents: {seconds:.0f} s, {peak:,.0f} MB at the highest", flush=True)
     print(f"disk: {sum(file.stat().st_size for file in index.rglob('*') if file.is_file()) / 1e6:,.0f} MB")
     printed, seconds, peak = _run("search", f"index={index}", f"query={titles[0]}", "output=json", "recall=true")
     print(

@@ -109,10 +109,6 @@ class PassageTable:
             found.update(zip(batch["document_id"].to_pylist(), batch["digest"].to_pylist(), strict=True))
         return found
 
-    def ids(self, where: str | None) -> set[str]:
-        """Ids of the documents that fulfil a condition."""
-        return {own for batch in self._scan(["document_id"], where) for own in batch["document_id"].to_pylist()}
-
     def values(self, column: str, most: int) -> list[str]:
         """The values of a column of texts, the commonest first; none if there are more than that."""
         return commonest((batch[column] for batch in self._scan([column], "passage = 0")), most)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hr_retrieval.errors import UserError
-from hr_retrieval.prepare import reading
+from hr_retrieval.prepare import reading, stages
 from hr_retrieval.prepare.columns import Columns
 from hr_retrieval.prepare.intake import take_in
 from hr_retrieval.prepare.preparation import Preparation
@@ -145,8 +145,8 @@ def stopped(own: Preparation, monkeypatch: pytest.MonkeyPatch) -> None:
             own.run()
 
 
-@pytest.mark.parametrize("change", ["options", "seed", "source"])
-def test_other_options_or_another_source_begin_anew(
+@pytest.mark.parametrize("change", ["options", "seed", "source", "program"])
+def test_other_options_another_source_or_program_begin_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, change: str
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -156,6 +156,8 @@ def test_other_options_or_another_source_begin_anew(
     if change == "source":
         with Path(str(own.reader.inputs()[0])).open("a") as file:
             file.write('{"a": "y", "p": "z", "n": null, "d": "2026-01-01"}\n')
+    if change == "program":
+        monkeypatch.setattr(stages, "program", lambda: ["another"])
     data = (replace(own, test_share=0.2) if change == "options" else own).run(2 if change == "seed" else 1)
     assert not any("stopped" in line for line in caplog.messages)
     assert kept(tmp_path) == []

@@ -6,10 +6,13 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import hr_retrieval
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_folder
 
@@ -26,14 +29,14 @@ class Stages:
     Args:
         folder: the prepared data set.
         key: options, seed and fingerprints of the inputs; `None` for a source without these, of
-            which nothing is kept.
+            which nothing is kept. The program belongs to it: what an older one has masked is not taken.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any] | None) -> None:
         self._all = f".{folder.name}.stage-"
         self._parent, self._name = folder.parent, None
         if key is not None:
-            digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+            digest = hashlib.sha256(json.dumps([program(), key], sort_keys=True).encode()).hexdigest()
             self._name = f"{self._all}{digest[:16]}-"
 
     def __enter__(self) -> "Stages":
@@ -66,6 +69,15 @@ class Stages:
         for path in self._parent.glob(f"{self._all}*"):
             if chosen(path.name):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+@cache
+def program() -> list[str]:
+    """What stages depend on beside options, seed and inputs: a digest of the code, and all that is installed."""
+    code = hashlib.sha256()
+    for file in sorted(Path(hr_retrieval.__file__).parent.rglob("*.py")):
+        code.update(file.read_bytes())
+    return [code.hexdigest(), *sorted({f"{found.name} {found.version}" for found in distributions()})]
 
 
 def _linked(source: Path, target: Path) -> bool:

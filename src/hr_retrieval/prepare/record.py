@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hr_retrieval.data.tables import MOST_RELEVANT, SPLITS
@@ -98,16 +99,13 @@ def read_record(
         weight = found
     masked: Counter[str] = Counter()
 
-    def texts(names: str | Sequence[str] | None, cleaned: Callable[[str], str]) -> tuple[list[str], list[str]]:
-        return _texts(row, several(names), columns, lambda text: cleaned(masker.masked(tidying(text), masked)))
-
+    read = partial(_texts, row, columns, lambda text: masker.masked(tidying(text), masked))
     cleaned = clean_lines if lines else clean
-
-    anchors, anchor_faults = texts(columns.anchor, clean)
+    anchors, anchor_faults = read(clean, columns.anchor)
     if not anchors and not corpus_only:
         return anchor_faults[0]
-    positives, positive_faults = texts(columns.positive, cleaned)
-    negatives, negative_faults = texts(columns.negative, cleaned)
+    positives, positive_faults = read(cleaned, columns.positive)
+    negatives, negative_faults = read(cleaned, columns.negative)
     if not positives and not negatives:
         return positive_faults[0]
     group, related, anchor_id, positive_id = (
@@ -169,16 +167,21 @@ def number_of(value: Any) -> float | None:
 
 
 def _texts(
-    row: Mapping[str, Any], names: Sequence[str], columns: Columns, made: Callable[[str], str]
+    row: Mapping[str, Any],
+    columns: Columns,
+    masked: Callable[[str], str],
+    cleaned: Callable[[str], str],
+    names: str | Sequence[str] | None,
 ) -> tuple[list[str], list[str]]:
     """The distinct texts of the named columns in order, and what is wrong with the other values.
 
     Args:
-        made: masks and cleans a text.
+        masked: mends and masks a text.
+        cleaned: what then becomes of its space.
     """
     texts: dict[str, None] = {}
     faults: list[str] = []
-    for name in names:
+    for name in several(names):
         own: dict[str, None] = {}
         for value in values_of(row[name], columns.separators.get(name)):
             if is_missing(value):
@@ -191,7 +194,7 @@ def _texts(
                 faults.append(f"{name}: longer than {_LONGEST:,} characters")
                 continue
             # Before the lines become one: a name stands on the first.
-            text = made(value)
+            text = cleaned(masked(value))
             placeholder = columns.placeholders.get(text.casefold())
             if placeholder is not None:
                 faults.append(f"{name}: the placeholder {placeholder}")

@@ -61,7 +61,7 @@ class Lance:
         self._table.optimize()
         from lancedb.index import BTree
 
-        self._table.create_index("vector", config=inverted_file(self._size, DIMENSION))
+        self._table.create_index("vector", config=inverted_file(DIMENSION))
         self._table.create_index("id", config=BTree())
         self._table.create_index("city", config=BTree())
 

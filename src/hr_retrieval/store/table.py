@@ -1,5 +1,6 @@
 """The passages of an index on disk, by LanceDB: one row a passage, changes in whole commits, old versions readable."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector", "se
 # Vectors of one part of the inverted file, and of these by how many its centre is found; parts read
 # for a query; candidates compared by whole vectors, for each one that is asked for.
 PART, SAMPLED, PROBES, REFINED = 500, 64, 128, 8
+# Each change adds a small inverted file, which a query reads too; with so many, all become one.
+_FILES = 8
 _STORE = (
     "Check the address, and what the environment says of the store: AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID, "
     "AWS_SECRET_ACCESS_KEY."
@@ -57,6 +60,8 @@ class PassageTable:
     """
 
     def __init__(self, place: Path | str, columns: pa.Schema | None = None, version: int | None = None) -> None:
+        # It warns of what is no fault, such as parts that a change leaves empty, a line for each.
+        os.environ.setdefault("LANCEDB_LOG", "error")
         # A small index is searched without it, and it takes seconds to import.
         import lancedb
 
@@ -117,9 +122,6 @@ class PassageTable:
         """Documents and passages."""
         return int(self._table.count_rows("passage = 0")), int(self._table.count_rows())
 
-    def _shape(self) -> tuple[int, int]:
-        return int(self._table.count_rows()), int(self._table.schema.field("vector").type.list_size)
-
     def read(self, columns: Sequence[str]) -> pa.Table:
         """All rows of some columns, in memory, in the order of documents' ids and of passages within one."""
         with _readable(self._place):
@@ -138,9 +140,11 @@ class PassageTable:
         from lancedb.index import FTS, BTree
 
         with _writable(self._place):
-            there = {index.name for index in self._table.list_indices()}
+            there = {index.name: index.num_segments for index in self._table.list_indices()}
+            if approximate and (there.get("vector_idx") or _FILES) >= _FILES:
+                dimension = int(self._table.schema.field("vector").type.list_size)
+                self._table.create_index("vector", config=inverted_file(dimension))
             if approximate and "vector_idx" not in there:
-                self._table.create_index("vector", config=inverted_file(*self._shape()))
                 for name in ("document_id", *(set(self.schema.names) - set(OWN))):
                     self._table.create_index(name, config=BTree())
             if lexical is not None and "text_idx" not in there:
@@ -198,14 +202,15 @@ class PassageTable:
         yield from (scan.where(where) if where else scan).to_batches()
 
 
-def inverted_file(rows: int, dimension: int) -> Any:
-    """What an index of so many passages is searched by: an inverted file over vectors in one bit a number (RaBitQ, Gao
+def inverted_file(dimension: int) -> Any:
+    """What a large index is searched by: an inverted file over vectors in one bit a number (RaBitQ, Gao
     and Long 2024, arXiv 2405.12497), which takes dimensions that 8 divides; of others in 8 bits.
     """
     from lancedb.index import IvfRq, IvfSq
 
     kind = IvfSq if dimension % 8 else IvfRq
-    return kind(distance_type="dot", num_partitions=max(1, rows // PART), sample_rate=SAMPLED)
+    # The size and not the number of parts: what changes the table later joins those that it takes for too small.
+    return kind(distance_type="dot", target_partition_size=PART, sample_rate=SAMPLED)
 
 
 def commonest(parts: Iterable[pa.Array | pa.ChunkedArray], most: int) -> list[str]:

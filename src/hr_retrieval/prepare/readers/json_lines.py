@@ -99,14 +99,25 @@ def _elements(file: SourceFile, lines: Iterator[str]) -> Iterator[Any]:
         try:
             value, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
-            # What is only cut off by the end of the line is at fault there.
-            more = next(lines, None) if getattr(error, "pos", 0) >= len(text.rstrip()) else None
-            if more is None:
+            # What is only cut off by the end of the lines is at fault there.
+            more = _lines_of(lines, len(text) - place) if getattr(error, "pos", 0) >= len(text.rstrip()) else ""
+            if not more:
                 raise _broken_array(file, count, str(error)) from None
             text, place = text[place:] + more, 0
             continue
         yield value
         count += 1
+
+
+def _lines_of(lines: Iterator[str], letters: int) -> str:
+    """The next lines, of so many letters together: as many again as are there, so that none is parsed too often."""
+    taken, size = [], 0
+    for line in lines:
+        taken.append(line)
+        size += len(line)
+        if size >= letters:
+            break
+    return "".join(taken)
 
 
 def _broken_array(file: SourceFile, count: int, fault: str) -> UserError:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from hr_retrieval.data.arrays import Hashes, Rows
 from hr_retrieval.data.command import data_command
 from hr_retrieval.data.judged import JudgedArrays
 from hr_retrieval.data.rows import open_rows
-from hr_retrieval.data.tables import SCHEMA_VERSION, Split, Table, check_tables, column_batches, take_rows
+from hr_retrieval.data.tables import SCHEMA_VERSION, Split, Table, check_tables, column_batches, parquet_file, take_rows
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json
 from hr_retrieval.text import script
@@ -107,20 +106,20 @@ class PreparedDataset(JudgedArrays):
 
     def texts_at(self, table: Table, rows: Rows) -> list[str]:
         """The texts of the given rows, in their order; for a few rows, as whole parts of the file are read."""
-        with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
+        with parquet_file(self.folder / f"{table}.parquet") as file:
             texts: list[str] = take_rows(file, np.asarray(rows, np.int64), ["text"]).column("text").to_pylist()
         return texts
 
     def languages_at(self, table: Table, rows: Rows) -> list[str]:
         """The language of each of these texts; its script where none is stated or was found."""
-        with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
+        with parquet_file(self.folder / f"{table}.parquet") as file:
             columns = [name for name in ("text", "language") if name in file.schema_arrow.names]
             return list(map(language_of, take_rows(file, np.asarray(rows, np.int64), columns).to_pylist()))
 
     def ids_at(self, table: Table, rows: Rows) -> list[str]:
         """The ids of the given rows, in their order; meant for a few rows."""
         column = "query_id" if table == "queries" else "document_id"
-        with pq.ParquetFile(self.folder / f"{table}.parquet") as file:
+        with parquet_file(self.folder / f"{table}.parquet") as file:
             ids: list[str] = take_rows(file, np.asarray(rows, np.int64), [column]).column(column).to_pylist()
         return ids
 

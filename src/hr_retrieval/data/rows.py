@@ -28,6 +28,7 @@ from hr_retrieval.data.tables import (
     column_batches,
     file_hashes,
     fingerprint_of,
+    parquet_file,
     row_count,
     table_stamps,
     take_rows,
@@ -289,7 +290,7 @@ def _id_index(folder: Path, table: str, column: str) -> Index:
     index = Index(keys)
     again = index.repeated()
     if len(again):
-        with pq.ParquetFile(path) as file:
+        with parquet_file(path) as file:
             name = take_rows(file, again[:1], [column]).column(column)[0].as_py()
         raise UserError(
             f"each {column} once in {path}",

@@ -1,6 +1,7 @@
 """The tables of a prepared data set: their schemas, and how they are read without holding one of them."""
 
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -95,9 +96,17 @@ def fingerprint_of(hashes: dict[str, str]) -> str:
     return hashlib.sha256("".join(hashes[name] for name in sorted(hashes)).encode()).hexdigest()
 
 
+def parquet_file(source: Path | io.BufferedIOBase) -> pq.ParquetFile:
+    """A Parquet file to be read piece by piece.
+
+    With `pre_buffer`, its usual way, pyarrow holds all that was read until the file is closed.
+    """
+    return pq.ParquetFile(source, pre_buffer=False)
+
+
 def column_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The named columns of a Parquet file, block by block."""
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         yield from file.iter_batches(_BATCH_ROWS, columns=columns)
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.rows import write_rows
-from hr_retrieval.data.tables import ROW_GROUP, file_hashes, fingerprint_of
+from hr_retrieval.data.tables import ROW_GROUP, file_hashes, fingerprint_of, parquet_file
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import read_json, whole_folder, write_json
 from hr_retrieval.forget.person import Person
@@ -101,7 +101,7 @@ def forget_in(folder: Path, found: dict[str, set[str]]) -> dict[str, int]:
 
 def _rows(file: Path, person: Person, column: str) -> Iterator[tuple[int, str, bool]]:
     """Place, a column and whether it tells the person, of each row."""
-    with pq.ParquetFile(file) as table:
+    with parquet_file(file) as table:
         place = 0
         for batch in table.iter_batches():
             for name, told in zip(batch[column].to_pylist(), person.rows(batch), strict=True):

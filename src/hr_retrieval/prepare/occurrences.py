@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.keys import hashes_of, keys_of
-from hr_retrieval.data.tables import ROW_GROUP, column_batches, finish
+from hr_retrieval.data.tables import ROW_GROUP, column_batches, finish, parquet_file
 from hr_retrieval.prepare.disk_array import DiskArray
 from hr_retrieval.text import normalise
 
@@ -79,7 +79,7 @@ class Spool:
         """Add all that another one holds, before anything else is added."""
         for name in ("keys", "norms", "groups"):
             getattr(self._own, name).append(getattr(other, name).read())
-        with pq.ParquetFile(other.file) as file:
+        with parquet_file(other.file) as file:
             for number in range(file.num_row_groups):
                 self._writer.write_table(file.read_row_group(number), row_group_size=ROW_GROUP)
         self.count += len(other.norms.read())

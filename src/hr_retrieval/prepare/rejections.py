@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hr_retrieval.data.dataset import rejections
-from hr_retrieval.data.tables import SCHEMAS, finish
+from hr_retrieval.data.tables import SCHEMAS, finish, parquet_file
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.readers.reader import Rejected
 from hr_retrieval.privacy.masker import Masker
@@ -58,7 +58,7 @@ class RejectedWriter:
     def take_over(self, path: Path, counts: Counter[str], remedies: dict[str, str]) -> None:
         """Begin with the rows that another writer wrote."""
         self.counts, self.remedies = counts, remedies
-        with pq.ParquetFile(path) as file:
+        with parquet_file(path) as file:
             for batch in file.iter_batches():
                 self._writer.write_batch(batch)
 

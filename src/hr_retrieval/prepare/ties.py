@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from hr_retrieval.data.arrays import Codes, Places
 from hr_retrieval.data.keys import Distinct
-from hr_retrieval.data.tables import take_rows
+from hr_retrieval.data.tables import parquet_file, take_rows
 from hr_retrieval.errors import UserError
 from hr_retrieval.prepare.intake import Intake
 from hr_retrieval.prepare.occurrences import Occurrences
@@ -83,6 +82,6 @@ def _tie(what: str, occurrences: Occurrences, codes: Codes, owners: Places, othe
     counts = np.bincount(pairs // width)
     most = int(counts.argmax())
     place = np.flatnonzero(codes == most)[:1]
-    with pq.ParquetFile(occurrences.file) as file:
+    with parquet_file(occurrences.file) as file:
         text = take_rows(file, place, [column]).column(0)[0].as_py()
     return Tie(what, str(text), int(counts[most]), len(np.unique(pairs % width)))

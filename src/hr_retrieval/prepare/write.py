@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from hr_retrieval.data.arrays import Hashes, PairNumbers, Places
 from hr_retrieval.data.grades import Grades, Weights
-from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS, SPLITS, column_batches, finish, take_rows
+from hr_retrieval.data.tables import ROW_GROUP, SCHEMAS, SPLITS, column_batches, finish, parquet_file, take_rows
 from hr_retrieval.prepare.intake import Intake
 from hr_retrieval.prepare.occurrences import Occurrences
 from hr_retrieval.prepare.readers.reader import Rejected, as_json
@@ -84,7 +84,7 @@ def write_dropped(intake: Intake, resolution: Resolution, rejected: RejectedWrit
     if not resolution.dropped:
         return
     pairs, source_rows = intake.negatives.read(), intake.negative_rows.read()
-    with pq.ParquetFile(intake.queries.file) as queries, pq.ParquetFile(intake.documents.file) as documents:
+    with parquet_file(intake.queries.file) as queries, parquet_file(intake.documents.file) as documents:
         for reason, chosen in resolution.dropped.items():
             for begin in range(0, len(chosen), ROW_GROUP):
                 part = chosen[begin : begin + ROW_GROUP]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
+from hr_retrieval.data.tables import parquet_file
 from hr_retrieval.prepare.readers.reader import BATCH_ROWS, FilesReader, RawBatch, SourceFile, check_columns, readable
 from hr_retrieval.prepare.readers.remote_file import seekable
 
@@ -35,5 +36,5 @@ class ParquetReader(FilesReader):
 
 @contextmanager
 def _opened(file: SourceFile) -> Iterator[pq.ParquetFile]:
-    with readable(file, "a whole Parquet file"), seekable(file) as data, pq.ParquetFile(data) as table:
+    with readable(file, "a whole Parquet file"), seekable(file) as data, parquet_file(data) as table:
         yield table

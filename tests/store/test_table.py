@@ -77,3 +77,22 @@ def test_small_changes_do_not_pile_up_inverted_files(tmp_path: Path, monkeypatch
         counts.append(files(table))
     assert counts == [2, 3, 1, 2, 3, 1]
     assert [nearest(table, number) for number in (0, 2000, 2055)] == ["0", "2000", "2055"]
+
+
+def test_the_few_that_fulfil_a_condition_are_all_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "PROBES", 1)
+    table = PassageTable(tmp_path, schema(DIMENSION, {"city": pa.string()}))
+    table.add(rows(range(8000)))
+    table.tidy(None, approximate=True)
+    few = rows(range(1, 8000, CITIES))
+    query = np.random.default_rng(9000).standard_normal(DIMENSION).astype(np.float32)
+    scores = np.stack(few["vector"].to_pylist()) @ query
+    right = [few["document_id"][int(place)].as_py() for place in np.argsort(-scores)[:10]]
+
+    def found() -> list[str]:
+        ids: list[str] = table.nearest(query, 10, "city = 'city 1'", ["document_id"])["document_id"].to_pylist()
+        return ids
+
+    assert found() == right
+    monkeypatch.setattr(tables, "FEW", len(few) - 1)
+    assert found() != right

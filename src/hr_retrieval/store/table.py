@@ -20,7 +20,10 @@ _NAME = "passages"
 OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector", "sentences")
 # Vectors of one part of the inverted file, and of these by how many its centre is found; parts read
 # for a query; candidates compared by whole vectors, for each one that is asked for.
-PART, SAMPLED, PROBES, REFINED = 500, 64, 128, 8
+PART, SAMPLED, PROBES, REFINED = 500, 64, 512, 8
+# The nearest of what fulfils a condition lie farther off: twice as many parts are read, and passages
+# up to this number are all compared.
+FEW = 20_000
 # Each change adds a small inverted file, which a query reads too; with so many, all become one.
 _FILES = 8
 _STORE = (
@@ -158,11 +161,15 @@ class PassageTable:
             self._table.optimize(cleanup_older_than=_KEPT)
 
     def nearest(self, query: npt.NDArray[np.float32], k: int, where: str | None, columns: Sequence[str]) -> pa.Table:
-        """About the `k` passages of the largest inner product, best first, with `_score`; by the inverted file."""
+        """About the `k` passages of the largest inner product, best first, with `_score`; by the inverted file, or
+        exactly among the few that fulfil a condition.
+        """
         found = self._table.search(query, vector_column_name="vector").distance_type("dot")
-        found = found.nprobes(PROBES).refine_factor(REFINED).limit(k)
+        found = found.nprobes(PROBES * (2 if where else 1)).refine_factor(REFINED).limit(k)
         if where:
             found = found.where(where, prefilter=True)
+            if self._table.count_rows(where) <= FEW:
+                found = found.bypass_vector_index()
         table = found.select([*columns, "_distance"]).to_arrow()
         scores = pa.array(1 - numbers(table["_distance"]))
         return table.append_column("_score", scores).drop_columns(["_distance"])
@@ -179,9 +186,10 @@ class PassageTable:
         """Columns of the first passage of some documents, by id."""
         if not ids:
             return {}
-        where = f"passage = 0 AND document_id IN ({', '.join(map(literal, ids))})"
-        rows = [row for batch in self._scan([*columns, "document_id"], where) for row in batch.to_pylist()]
-        return {row["document_id"]: row for row in rows}
+        # By the id alone, which has an index; a condition on the passage would take as long again.
+        where = f"document_id IN ({', '.join(map(literal, ids))})"
+        batches = self._scan([*columns, "document_id", "passage"], where)
+        return {row["document_id"]: row for batch in batches for row in batch.to_pylist() if row["passage"] == 0}
 
     def passages(self, ids: Sequence[str]) -> pa.Table:
         """All passages of some documents with their embeddings, in order."""

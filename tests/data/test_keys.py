@@ -49,3 +49,11 @@ def test_mix_is_a_bijection_that_depends_on_its_salt() -> None:
     assert len(np.unique(mix(numbers, 1))) == 1000
     assert not np.array_equal(mix(numbers, 1), mix(numbers, 2))
     assert numbers.tolist() == list(range(1000))
+
+
+def test_lone_surrogates_have_keys_which_others_beside_do_not_change() -> None:
+    texts = ["a", "\ud800", "b\udfff", "инженер"]
+    keys = keys_of(texts)
+    assert len(Distinct.of(keys)) == len(texts)
+    assert keys[[0, 3]].tolist() == keys_of(["a", "инженер"]).tolist()
+    assert keys[1].tolist() == keys_of(["\ud800"])[0].tolist()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hr_retrieval.prepare.clean import clean
+from hr_retrieval.prepare.clean import bracketed, clean
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,20 @@ def test_clean_is_idempotent_writable_and_single_spaced(text: str) -> None:
     assert cleaned.encode().decode() == cleaned
     assert cleaned == " ".join(cleaned.split(" "))
     assert "  " not in cleaned
+
+
+@pytest.mark.parametrize(
+    ("cell", "elements"),
+    [
+        ('["a", null]', ["a", None]),
+        ("['a' \"b\" nan]", ["a", "b", None]),
+        ("('\\x41',)", ["A"]),
+        # An escape without its digits, and what no literal of Python may hold: texts, and no lists.
+        ("['\\x', 'b']", None),
+        ("['a\0b']", None),
+        ("[a]", None),
+        ('{"a": 1}', None),
+    ],
+)
+def test_lists_in_cells(cell: str, elements: list[str | None] | None) -> None:
+    assert bracketed(cell) == elements

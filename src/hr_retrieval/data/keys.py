@@ -16,16 +16,22 @@ _HASH_KEYS = ("hr_retrieval.key", "retrieval_hr.chk")
 
 def keys_of(texts: Sequence[str]) -> Hashes:
     """Keys `[n, 2]` of texts (SipHash under two fixed keys): equal texts have equal keys, on every machine."""
-    array = np.empty(len(texts), dtype=object)
-    array[:] = texts
-    return np.stack([hash_array(array, hash_key=key, categorize=False) for key in _HASH_KEYS], axis=1)
+    return np.stack([_hashed(texts, key) for key in _HASH_KEYS], axis=1)
 
 
 def hashes_of(texts: Sequence[str]) -> Hashes:
     """The first hash `[n]` alone, for what needs no proof."""
+    return _hashed(texts, _HASH_KEYS[0])
+
+
+def _hashed(texts: Sequence[str], key: str) -> Hashes:
     array = np.empty(len(texts), dtype=object)
     array[:] = texts
-    hashes: Hashes = hash_array(array, hash_key=_HASH_KEYS[0], categorize=False)
+    try:
+        hashes: Hashes = hash_array(array, hash_key=key, categorize=False)
+    except UnicodeEncodeError:
+        # JSON can say a lone surrogate, UTF-8 cannot.
+        hashes = _hashed([text.encode("utf-8", "backslashreplace").decode() for text in texts], key)
     return hashes
 
 

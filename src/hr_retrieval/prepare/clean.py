@@ -79,4 +79,8 @@ def bracketed(cell: str) -> list[Any] | None:
     with warnings.catch_warnings():
         # Of a backslash that escapes nothing.
         warnings.simplefilter("ignore")
-        return [ast.literal_eval(word) if word[0] in "'\"" else None for word in _LITERALS.findall(cell)]
+        try:
+            return [ast.literal_eval(word) if word[0] in "'\"" else None for word in _LITERALS.findall(cell)]
+        except (SyntaxError, ValueError):
+            # Half an escape, such as \x without its digits, or a NUL.
+            return None

@@ -7,14 +7,14 @@ from hr_retrieval.privacy.span import Span
 
 _MONTHS = (
     r"(?:январ|феврал|март|апрел|ма[йя]|июн|июл|август|сентябр|октябр|ноябр|декабр|"
-    r"jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[^\W\d_]*"
+    r"jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[^\W\d_]{0,6}"
 )
 _DATE = (
     rf"(?:\d{{1,2}}[./-]\d{{1,2}}[./-](?:(?:19|20)\d{{2}}|\d{{2}})|(?:19|20)\d{{2}}[-./]\d{{1,2}}[-./]\d{{1,2}}|"
     rf"\d{{1,2}}(?:st|nd|rd|th)?\s{_MONTHS}\.?,?\s(?:19|20)\d{{2}}|{_MONTHS}\.?\s\d{{1,2}}(?:st|nd|rd|th)?,?\s(?:19|20)\d{{2}})"
 )
 _BEFORE = re.compile(
-    rf"(?:родил[а-я]*|рожд[а-я]*|\bд\.?\s?р\b|\bborn|\bbirth|\bd\.?o\.?b\b)[^\d\n]{{0,25}}?(?P<date>{_DATE})(?!\d)",
+    rf"(?:родил[а-я]{{0,9}}+|рожд[а-я]{{0,9}}+|\bд\.?\s?р\b|\bborn|\bbirth|\bd\.?o\.?b\b)[^\d\n]{{0,25}}?(?P<date>{_DATE})(?!\d)",
     re.IGNORECASE,
 )
 _BEHIND = re.compile(

@@ -27,19 +27,27 @@ _CHECKED: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = (
     ),
     (re.compile(r"(?<![\w-])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?![\w-])"), iban.is_valid),
 )
-# Others behind the name of the document.
-_SAID = (
-    re.compile(
-        r"(?:паспорт\w*|серия)[^\d\n]{0,30}?(?P<number>\d{2}\s?\d{2}[\s,]{0,2}(?:№|N|номер)?\s{0,2}\d{6})(?!\d)",
-        re.IGNORECASE,
-    ),
-    re.compile(r"passport(?:\s(?:no|number|#))?[^\w\n]{0,5}(?P<number>[A-Z]{0,2}\d{6,9})(?!\d)", re.IGNORECASE),
-    re.compile(r"(?:снилс|инн)[^\d\n]{0,10}(?P<number>\d[\d -]{8,13}\d)(?!\d)", re.IGNORECASE),
-    re.compile(r"(?:\bssn|social security)[^\d\n]{0,15}(?P<number>\d{3}[- ]?\d{2}[- ]?\d{4})(?!\d)", re.IGNORECASE),
-    re.compile(
-        r"(?:national insurance|\bnino?\b)[^\n]{0,12}?(?P<number>\b[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])\b",
-        re.IGNORECASE,
-    ),
+# Most texts have nothing that begins as one of these does.
+_MAY_BE_CHECKED = re.compile(r"(?<![\w-])(?:\d(?:[- ]?\d){8}|[A-Z]{2}\d{2} ?[A-Z0-9]{4})")
+# Others behind the name of the document: words of which one must be there, and what follows.
+_SAID: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (words, re.compile(pattern, re.IGNORECASE))
+    for words, pattern in (
+        (
+            ("паспорт", "серия"),
+            r"(?:паспорт\w{0,8}|серия)[^\d\n]{0,30}?(?P<number>\d{2}\s?\d{2}[\s,]{0,2}(?:№|N|номер)?\s{0,2}\d{6})(?!\d)",
+        ),
+        (("passport",), r"passport(?:\s(?:no|number|#))?[^\w\n]{0,5}(?P<number>[A-Z]{0,2}\d{6,9})(?!\d)"),
+        (("снилс", "инн"), r"(?:снилс|инн)[^\d\n]{0,10}(?P<number>\d[\d -]{8,13}\d)(?!\d)"),
+        (
+            ("ssn", "social security"),
+            r"(?:\bssn|social security)[^\d\n]{0,15}(?P<number>\d{3}[- ]?\d{2}[- ]?\d{4})(?!\d)",
+        ),
+        (
+            ("national insurance", "nin"),
+            r"(?:national insurance|\bnino?\b)[^\n]{0,12}?(?P<number>\b[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])\b",
+        ),
+    )
 )
 # Most texts have no number as long.
 _DIGITS = re.compile(r"\d\d\D{0,12}\d\d\D{0,4}\d")
@@ -52,9 +60,13 @@ def documents(text: str) -> Iterator[Span]:
     """
     if not _DIGITS.search(text):
         return
-    for pattern in _SAID:
-        for found in pattern.finditer(text):
-            yield Span("document", *found.span("number"))
+    folded = text.casefold()
+    for words, pattern in _SAID:
+        if any(word in folded for word in words):
+            for found in pattern.finditer(text):
+                yield Span("document", *found.span("number"))
+    if not _MAY_BE_CHECKED.search(text):
+        return
     for pattern, check in _CHECKED:
         for found in pattern.finditer(text):
             if check(found[0]):

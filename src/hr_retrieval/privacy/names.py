@@ -13,6 +13,8 @@ _SEQUENCE = re.compile(
     rf"(?<![\w@.])(?:{_INITIALS}{_WORD}|{_WORD}(?:[  ]{_WORD}){{0,2}}[  ]{_INITIALS}(?:{_WORD})?|{_WORD}(?:[  ]{_WORD}){{0,3}})(?!\w)"
 )
 _INITIAL = re.compile(_INITIALS)
+# Of the end of a word: from each letter of a long one, all that follow would be looked through.
+_ENDING = 12
 _PATRONYMIC = re.compile(
     r"[а-яё]{2,}(?:(?:ович|евич|ьич|мич)(?:а|у|ем|е)?|(?:овн|евн|ичн)(?:а|ы|е|у|ой))$", re.IGNORECASE
 )
@@ -116,4 +118,4 @@ def _named(begin: int, sequence: str, least: int) -> Iterator[Span]:
 
 
 def _tells(word: str) -> bool:
-    return _PATRONYMIC.search(word) is not None or is_first_name(word)
+    return _PATRONYMIC.search(word[-_ENDING:]) is not None or is_first_name(word)

@@ -69,7 +69,7 @@ def test_a_bomb(tmp_path: Path, kind: str, reader: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr("hr_retrieval.prepare.readers.packing._FREE", 1 << 18)
     pickled = b"\x80\x04B" + (1 << 22).to_bytes(4, "little")
     content = PACKERS[kind]((pickled if reader is PickleReader else b"") + b"a" * (1 << 22))
-    with pytest.raises(UserError, match=r"unpacks to more than 100 bytes.*unpack it first"):
+    with pytest.raises(UserError, match=r"unpacks to more than 50 bytes.*unpack it first"):
         read(reader(write_text(tmp_path, content)))
 
 

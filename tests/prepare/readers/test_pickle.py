@@ -126,3 +126,10 @@ def test_numbered_columns_of_a_frame(tmp_path: Path) -> None:
     frame.to_pickle(tmp_path / "rows.pkl")
     with pytest.raises(UserError, match="several"):
         read(PickleReader(str(tmp_path / "rows.pkl")), ["0"])
+
+
+def test_half_a_frame(tmp_path: Path) -> None:
+    # DataFrame.__new__(DataFrame), and no more.
+    (tmp_path / "train.pkl").write_bytes(b"\x80\x02cpandas\nDataFrame\n)\x81.")
+    with pytest.raises(UserError, match="does not read"):
+        read(PickleReader(str(tmp_path / "train.pkl")))

@@ -17,7 +17,7 @@ _KINDS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"\
 _SUFFIXES = frozenset((".gz", ".bz2", ".zst", ".zstd", ".xz"))
 # What a file may unpack to: by the byte that was read of it, and beside that. Tables of texts unpack
 # to 3 to 20 bytes each, a bomb to a thousand.
-_MOST_BY_BYTE, _FREE = 100, 1 << 24
+_MOST_BY_BYTE, _FREE = 50, 1 << 24
 
 
 def packing(file: Path | RemoteFile) -> str | None:

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -60,14 +61,16 @@ class PickleReader(FilesReader):
         for file in self.inputs():
             with readable(file, "a pickled DataFrame"):
                 frame = read_frame(file)
-            # pandas numbers the columns of what had no header.
-            frame.columns = [str(name) for name in frame.columns]
-            check_columns(file, list(frame.columns), wanted)
-            for begin in range(0, len(frame), BATCH_ROWS):
-                part = frame.iloc[begin : begin + BATCH_ROWS]
-                columns = [part[name].tolist() for name in wanted]
-                values = [dict(zip(wanted, cells, strict=True)) for cells in zip(*columns, strict=True)]
-                yield RawBatch(str(file), range(begin, begin + len(part)), values)
+            # A forged one may be half a frame.
+            with _whole(file):
+                # pandas numbers the columns of what had no header.
+                frame.columns = [str(name) for name in frame.columns]
+                check_columns(file, list(frame.columns), wanted)
+                for begin in range(0, len(frame), BATCH_ROWS):
+                    part = frame.iloc[begin : begin + BATCH_ROWS]
+                    columns = [part[name].tolist() for name in wanted]
+                    values = [dict(zip(wanted, cells, strict=True)) for cells in zip(*columns, strict=True)]
+                    yield RawBatch(str(file), range(begin, begin + len(part)), values)
 
 
 def read_frame(path: SourceFile) -> pd.DataFrame:
@@ -80,15 +83,8 @@ def read_frame(path: SourceFile) -> pd.DataFrame:
     kind = other_kind(path)
     if kind:
         raise UserError("a pickle", f"{path}, which is {kind[0]}", kind[1])
-    with unpacked(path) as file:
-        try:
-            frame = _FrameUnpickler(file).load()
-        except (*DAMAGED, pickle.UnpicklingError) as error:
-            raise UserError(
-                "a pickled DataFrame of texts and numbers",
-                f"{path}, which does not read ({type(error).__name__}: {error})",
-                "Write it again, better as Parquet: frame.to_parquet(...).",
-            ) from error
+    with unpacked(path) as file, _whole(path):
+        frame = _FrameUnpickler(file).load()
     if type(frame) is not pd.DataFrame:
         raise UserError(
             "a pickled DataFrame",
@@ -96,6 +92,18 @@ def read_frame(path: SourceFile) -> pd.DataFrame:
             "Put the rows into a DataFrame, or use JSON lines.",
         )
     return frame
+
+
+@contextmanager
+def _whole(path: SourceFile) -> Iterator[None]:
+    try:
+        yield
+    except (*DAMAGED, pickle.UnpicklingError) as error:
+        raise UserError(
+            "a pickled DataFrame of texts and numbers",
+            f"{path}, which does not read ({type(error).__name__}: {error})",
+            "Write it again, better as Parquet: frame.to_parquet(...).",
+        ) from error
 
 
 class _FrameUnpickler(pickle.Unpickler):

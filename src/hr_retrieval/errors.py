@@ -6,10 +6,11 @@ import zipfile
 import zlib
 
 # What libraries raise where a file is damaged or forged; RuntimeError has RecursionError and
-# NotImplementedError below it, SyntaxError those of XML parsers, ValueError those of encodings.
+# NotImplementedError below it, SyntaxError those of XML parsers, ValueError those of encodings, and
+# SystemError is numpy's of a forged state.
 DAMAGED = (
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError,
-    SyntaxError, TypeError, ValueError, lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error,
+    SyntaxError, SystemError, TypeError, ValueError, lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 # Letters of what came that are shown.
 _SHOWN = 1000

@@ -102,7 +102,16 @@ def test_the_refused_name_is_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x80", b"no pickle at all", pickle.dumps(FRAME)[:-40], pickle.dumps(FRAME)[:60]]
+    "content",
+    [
+        b"",
+        b"\x80",
+        b"no pickle at all",
+        pickle.dumps(FRAME)[:-40],
+        pickle.dumps(FRAME)[:60],
+        # numpy.dtype("f8") with a number for its state, which numpy takes for its own fault.
+        b"\x80\x02cnumpy\ndtype\nX\x02\0\0\0f8\x89\x88\x87RK\x01b.",
+    ],
 )
 def test_broken_streams(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "train.pkl").write_bytes(content)

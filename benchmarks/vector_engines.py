@@ -66,7 +66,7 @@ class Lance:
         self._table.create_index("city", config=BTree())
 
     def search(self, query: Vectors, city: str | None, effort: float = 1) -> list[int]:
-        probes = max(1, round(PROBES * effort))
+        probes = max(1, round(PROBES * effort * (2 if city else 1)))
         found = self._table.search(query).distance_type("dot").nprobes(probes).refine_factor(REFINED)
         if city:
             found = found.where(f"city = '{city}'", prefilter=True)

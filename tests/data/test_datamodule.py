@@ -1,5 +1,6 @@
 """Batches of a prepared data set: no relevant text is ever a negative, and any worker or restart gives the same."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,34 @@ def test_more_processes_than_texts_are_refused(toy_dataset: Path, tiny_encoder: 
     module.processes = 1000
     with pytest.raises(UserError, match=r"trainer\.devices"):
         module.val_dataloader()
+
+
+def test_a_curriculum_takes_short_pairs_first(toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    def tokens(curriculum: str | None) -> list[int]:
+        module = make(toy_dataset, tiny_encoder, curriculum=curriculum)
+        lengths = module.pairs[0].lengths()
+        return [int(lengths[pairs].sum()) for _, _, pairs in module.train_dataloader().source_sampler]
+
+    ordered, plain = tokens("length"), tokens(None)
+    middle = len(ordered) // 2
+    assert sum(ordered[:middle]) < sum(plain[:middle]) < sum(ordered[-middle:])
+
+
+def test_a_curriculum_takes_what_weighs_most_first(tmp_path: Path, toy_dataset: Path, tiny_encoder: Encoder) -> None:
+    with pytest.raises(UserError, match=r"different weights.*1 for all"):
+        make(toy_dataset, tiny_encoder, curriculum="weight")
+    with pytest.raises(UserError, match="length, weight or null; got 'hard'"):
+        make(toy_dataset, tiny_encoder, curriculum="hard")
+    shutil.copytree(toy_dataset, tmp_path / "graded")
+    path = tmp_path / "graded" / "qrels.parquet"
+    table = pq.read_table(path)
+    graded = np.arange(len(table)) % 3 + 1
+    place = table.schema.get_field_index("relevance")
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array(graded, pa.int8())), path)
+    module = make(tmp_path / "graded", tiny_encoder, curriculum="weight")
+    source = module.pairs[0]
+    grades = [
+        source.dataset.positive_grades[source.places[pairs]].mean()
+        for _, _, pairs in module.train_dataloader().source_sampler
+    ]
+    assert grades[0] > 2 > grades[-1]

@@ -90,6 +90,35 @@ def test_length_buckets_and_no_repeats_exclude_each_other() -> None:
         PairSampler(np.zeros(8, int), 2, 1, bucket_batches=2, texts=np.zeros((2, 8), int))
 
 
+def test_length_buckets_and_a_curriculum_exclude_each_other() -> None:
+    with pytest.raises(UserError, match=r"datamodule\.curriculum"):
+        PairSampler(np.zeros(8, int), 2, 1, bucket_batches=2, hardness=np.arange(8))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from([-1.5, 0.0, 2.0, 7.0]), min_size=1, max_size=40), st.integers(0, 3))
+def test_a_curriculum_orders_the_first_pass_alone(hardness: list[float], seed: int) -> None:
+    plain = PairSampler(np.zeros(len(hardness), int), 1, seed)
+    sampler = PairSampler(np.zeros(len(hardness), int), 1, seed, hardness=np.array(hardness))
+    first, both = take(plain, 2 * len(hardness)), take(sampler, 2 * len(hardness))
+    # A naive twin: each pair's share of easier ones, and a draw beside it.
+    generator = np.random.default_rng((seed, 0))
+    order = np.arange(len(hardness), dtype=np.int32)
+    generator.shuffle(order)
+    draws = generator.random(len(hardness)).tolist()
+    keys = {}
+    for pair, draw in zip(order.tolist(), draws, strict=True):
+        keys[pair] = sum(other < hardness[pair] for other in hardness) / len(hardness) + draw
+    assert [pair for _, (pair,) in both[: len(hardness)]] == sorted(keys, key=keys.__getitem__)
+    assert both[len(hardness) :] == first[len(hardness) :]
+
+
+def test_a_curriculum_begins_with_the_easiest_and_ends_with_the_hardest() -> None:
+    hardness = np.random.default_rng(0).permutation(1000)
+    batches = [hardness[batch].mean() for _, batch in take(PairSampler(hardness, 100, 1, hardness=hardness), 10)]
+    assert batches[0] < 200 < 400 < batches[4] < 600 < 800 < batches[-1]
+
+
 def test_processes_share_the_global_batch_of_one_process() -> None:
     lengths = np.arange(24)
     one = take(PairSampler(lengths, 6, seed=1, bucket_batches=2), 8)

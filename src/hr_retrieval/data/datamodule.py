@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from hr_retrieval.data.arrays import Places, Rows
 from hr_retrieval.data.batch import EvaluationBatch
+from hr_retrieval.data.curriculum import check_curriculum, hardness
 from hr_retrieval.data.evaluation_set import EvaluationSet, check_corpus, evaluation_set
 from hr_retrieval.data.evaluation_texts import EvaluationTexts
 from hr_retrieval.data.guard import Guard
@@ -50,6 +51,8 @@ class RetrievalDataModule(pl.LightningDataModule):
         mined_per_anchor: likewise negatives mined while training; needs `callbacks=mining`.
         bucket_batches: see `PairSampler`.
         repeats: whether a text may stand in a training batch twice.
+        curriculum: `length` takes short pairs first, `weight` those of the highest grade times
+            weight, in the first pass over each source (see `PairSampler`).
         identical_text: `ignore` or `count` a document with the query's own text (see `Guard`).
         validation_corpus: what is ranked after each epoch: `split` leaves out the documents that
             answer queries of other splits only, which is cheaper and easier; `all` ranks every
@@ -110,6 +113,7 @@ class RetrievalDataModule(pl.LightningDataModule):
         overlap: str = "drop",
         shared_groups: bool = True,
         weighted: bool = True,
+        curriculum: str | None = None,
     ) -> None:
         super().__init__()
         self.corpora = {"validation": validation_corpus, "test": test_corpus}
@@ -129,13 +133,14 @@ class RetrievalDataModule(pl.LightningDataModule):
         self.taught: Teaching | None = None
         self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
-        self.mined_per_anchor, self.repeats = mined_per_anchor, repeats
+        self.mined_per_anchor, self.repeats, self.curriculum = mined_per_anchor, repeats, curriculum
         self.negatives_name: str | None = None
         self.evaluation_queries, self.evaluation_tokens = evaluation_queries, evaluation_tokens
         self.leaks = leaks(self.sources, tables)
         check_overlap(overlap, self.leaks)
         for leak in self.leaks:
             log.warning("Left out of training: %s", leak)
+        check_curriculum(curriculum, tables)
         for source in self.sources:
             if source.share:
                 check_training_data(source, batch_size, self._left_out(source), self._said(source))
@@ -268,6 +273,7 @@ class RetrievalDataModule(pl.LightningDataModule):
             self.process,
             self.processes,
             None if self.repeats else pairs.texts(),
+            hardness(self.curriculum, pairs),
             self._said(source),
         )
 

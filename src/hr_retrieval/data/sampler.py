@@ -28,6 +28,11 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
     one, so that an in-batch negative is always another text, and no text counts twice. Where
     nothing repeats, the batches are what they are without this.
 
+    Curriculum (Bengio et al. 2009): the first pass goes from the easy to the hard pairs. As in
+    Platanios et al. (2019) a pair is as hard as the share of pairs that are easier; the order is
+    that of this share plus a draw from `[0, 1)`, so that no pair is put off for certain and each
+    comes once.
+
     Args:
         lengths: tokens of each of the `P` pairs.
         batch_size: pairs a batch on each process.
@@ -37,11 +42,12 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         processes: how many processes share each global batch of `batch_size * processes` pairs.
         texts: `[2, P]`, numbers of each pair's anchor and document, for batches without repeats;
             `None` lets them repeat.
+        hardness: of each pair, any number, for a curriculum; `None` for none.
         source: what the pairs are of, for messages.
 
     Raises:
         UserError: a global batch is larger than the data, a size is below 1, or length buckets are
-            asked for without repeats.
+            asked for without repeats or with a curriculum.
     """
 
     def __init__(
@@ -53,20 +59,25 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         process: int = 0,
         processes: int = 1,
         texts: npt.NDArray[np.integer] | None = None,
+        hardness: npt.NDArray[np.number] | None = None,
         source: str = "",
     ) -> None:
         check_batch_fits(batch_size, len(lengths), processes, source)
         if bucket_batches < 1:
             raise UserError("bucket_batches of at least 1", str(bucket_batches), "Mend datamodule.bucket_batches.")
-        if texts is not None and bucket_batches > 1:
-            raise UserError(
-                "bucket_batches of 1 with batches without repeats",
-                f"datamodule.bucket_batches={bucket_batches} and datamodule.repeats=false",
-                "Set one of the two.",
-            )
+        for other, what, key in (
+            (texts, "batches without repeats", "repeats=false"),
+            (hardness, "a curriculum", "curriculum"),
+        ):
+            if other is not None and bucket_batches > 1:
+                raise UserError(
+                    f"bucket_batches of 1 with {what}",
+                    f"datamodule.bucket_batches={bucket_batches} and datamodule.{key}",
+                    "Set one of the two.",
+                )
         self.global_batch = batch_size * processes
         self.lengths, self.batch_size, self.seed, self.bucket_batches = lengths, batch_size, seed, bucket_batches
-        self.process, self.texts = process, texts
+        self.process, self.texts, self.hardness = process, texts, hardness
         self.position = 0
 
     def __len__(self) -> int:
@@ -103,6 +114,9 @@ class PairSampler(Sampler[tuple[int, npt.NDArray[np.int64]]]):
         # int32 halves what ten million pairs cost in memory.
         order = np.arange(len(self.lengths), dtype=np.int32)
         generator.shuffle(order)
+        if self.hardness is not None and pass_number == 0:
+            easier = np.searchsorted(np.sort(self.hardness), self.hardness) / len(order)
+            order = order[np.argsort(easier[order] + generator.random(len(order)))]
         if self.texts is not None:
             return _without_repeats(order, self.texts, len(self), self.global_batch)
         batches = order[: len(self) * self.global_batch].reshape(len(self), self.global_batch)

@@ -18,7 +18,7 @@ from hr_retrieval.runs.directory import Part, Run
 _KEPT: Mapping[str, str] = {
     r"output": "a resumed run stays in its folder",
     r"project|seed|split_seed|.+\.seed": "the run is named by it",
-    r"data\..*|datamodule\.(folder|bucket_batches|repeats|sources.*|overlap|shared_groups)": "the run keeps its data, and their order",
+    r"data\..*|datamodule\.(folder|bucket_batches|repeats|curriculum|sources.*|overlap|shared_groups)": "the run keeps its data, and their order",
     r"datamodule\.(evaluation_queries|identical_text|(validation|test)_corpus)|model\.depth": (
         "the figures before and after would measure different tasks"
     ),

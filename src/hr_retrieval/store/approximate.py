@@ -1,6 +1,7 @@
 """Search in an inverted file on disk, for more passages than are searched exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,8 +62,7 @@ class ApproximateSearch:
 
     def contents(self, ids: Sequence[str]) -> dict[str, tuple[str, dict[str, object]]]:
         """Text and metadata of documents by id; those that are not there are left out."""
-        rows = self._table.documents(ids, ["text", *self._metadata])
-        return {own: (row["text"], {name: row[name] for name in self._metadata}) for own, row in rows.items()}
+        return {own: self._content(row) for own, row in self._table.documents(ids, self._metadata).items()}
 
     def sentences(self, found: Sequence[Found]) -> list[bytes | None]:
         """Vectors of the sentences of each passage, as `store.marks.packed` has them."""
@@ -83,10 +83,20 @@ class ApproximateSearch:
 
     def _find(self, query: Float[Tensor, " d"], k: int, pooled: str, where: str | None) -> list[Found]:
         count = k if self._single else max(_LEAST, _PASSAGES * k)
-        rows = self._table.nearest(query.numpy(), count, where, ["document_id", "begin", "end"]).to_pylist()
+        # Where a passage is its document, the text says where it ends, and is wanted next.
+        columns = ["text", *self._metadata] if self._single else ["begin", "end"]
+        rows = self._table.nearest(query.numpy(), count, where, ["document_id", *columns]).to_pylist()
         found: dict[str, Found] = {}
         for row in rows:
-            found.setdefault(row["document_id"], Found(row["document_id"], row["_score"], row["begin"], row["end"]))
+            own = (
+                Found(row["document_id"], row["_score"], 0, len(row["text"]), self._content(row))
+                if self._single
+                else Found(row["document_id"], row["_score"], row["begin"], row["end"])
+            )
+            found.setdefault(own.document, own)
         if pooled == "mean" and not self._single:
             return self.among(query[None], "", [*found], pooled)[:k]
         return [*found.values()][:k]
+
+    def _content(self, row: Mapping[str, Any]) -> tuple[str, dict[str, object]]:
+        return row["text"], {name: row[name] for name in self._metadata}

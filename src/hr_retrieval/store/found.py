@@ -13,12 +13,14 @@ class Found:
         score: of the document; higher is better.
         begin: the place of the passage's first letter in the document's text.
         end: the place behind its last one.
+        content: the document's text and metadata, where the search has read them.
     """
 
     document: str
     score: float
     begin: int
     end: int
+    content: tuple[str, Mapping[str, object]] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

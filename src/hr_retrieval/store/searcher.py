@@ -206,7 +206,8 @@ class Searcher:
             scored = [(hit, {"meaning": hit.score}, hit.score) for hit in found]
             if asked.hybrid is not None:
                 scored = self._with_words(query, embedding, found, asked, wanted, count)
-            contents = self._search.contents([hit.document for hit, _, _ in scored])
+            contents = {hit.document: hit.content for hit, _, _ in scored if hit.content is not None}
+            contents |= self._search.contents([hit.document for hit, _, _ in scored if hit.document not in contents])
             if self._reranker is not None:
                 scored = self._reranked(query, scored, contents)
             answers.append(self._hits(query, embedding, scored[: asked.k], contents, asked))

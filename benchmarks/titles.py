@@ -6,7 +6,8 @@
 sides in one precision: float32 and, where the processor computes it natively, bf16. `train_short`
 has MiniLM and labels of the built-in ESCO data. `train_multilingual` has an encoder of the shape of
 multilingual-e5-small with random weights, whose tokenizer looks words up and is quicker than the
-model's own: the peer, which tokenises in the loop, gains by that.
+model's own: the peer, which tokenises in the loop, gains by that. Rows with `_products` have the
+matrix products of our step in the place of the peer: their ratio is the share of them in it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import torch
 
 from benchmarks.gpu.made import Size, mixed_texts, write_encoder
 from benchmarks.interleave import comparison, interleave, table
-from benchmarks.train import Ours, Peer, Task, esco_pairs, smooth
+from benchmarks.train import Ours, Peer, Products, Task, esco_pairs, smooth
 from hr_retrieval.encoder.builtin import BUILTIN
 from hr_retrieval.encoder.cpu.rounding import native_bfloat16
 from hr_retrieval.objective.triplet import TripletLoss
@@ -59,21 +60,27 @@ def multilingual(quick: bool) -> list[dict[str, Any]]:
 
 def _rows(name: str, what: str, task: Task, quick: bool) -> list[dict[str, Any]]:
     # One model a side for both precisions: of the multilingual one each takes two gigabytes.
-    sides: dict[str, Ours | Peer] = {"ours": Ours(task, TripletLoss()), "peer": Peer(task, smooth, torch.float32)}
+    ours = Ours(task, TripletLoss())
+    sides: dict[str, Ours | Peer] = {"ours": ours, "peer": Peer(task, smooth, torch.float32)}
 
     def call(side: str, dtype: torch.dtype) -> None:
         sides[side].dtype = dtype
         sides[side]()
 
     dtypes = {"": torch.float32, **({"_bf16": torch.bfloat16} if native_bfloat16() else {})}
-    rivals = {f"{side}{own}": partial(call, side, dtype) for own, dtype in dtypes.items() for side in sides}
+    rivals: dict[str, Callable[[], object]] = {
+        f"{side}{own}": partial(call, side, dtype) for own, dtype in dtypes.items() for side in sides
+    }
+    rivals |= {f"products{own}": Products(ours.encoder, ours.mean_tokens(), dtype) for own, dtype in dtypes.items()}
     times = interleave(rivals, rounds=3 if quick else 5)
     told = {"": "float32", "_bf16": "bf16"}
     return [
-        comparison(
-            f"{name}{own}", f"{what}: sentence-transformers, both {told[own]}", times[f"ours{own}"], times[f"peer{own}"]
-        )
+        comparison(f"{name}{part}{own}", f"{what}: {against}, {told[own]}", times[f"ours{own}"], times[f"{side}{own}"])
         for own in dtypes
+        for part, against, side in (
+            ("", "sentence-transformers", "peer"),
+            ("_products", "its matrix products alone", "products"),
+        )
     ]
 
 

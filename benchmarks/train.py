@@ -121,22 +121,22 @@ class Ours:
 
 
 class Products:
-    """A call is what `STEPS` steps cannot do without: the matrix products of the encoder's layers, in bfloat16.
+    """A call is what `STEPS` steps cannot do without: the matrix products of the encoder's layers, in bfloat16 unless told.
 
     For each weight `W[out, in]` and `T` tokens: `X W'` forward, and backward the gradients `dY W`
     and `dY' X`. Attention itself, norms, activations, pooling, loss, the embedding tables and the
     optimizer are left out.
     """
 
-    def __init__(self, encoder: Encoder, tokens: int) -> None:
+    def __init__(self, encoder: Encoder, tokens: int, dtype: torch.dtype = torch.bfloat16) -> None:
         self.weights = [
-            module.weight.detach().bfloat16()
+            module.weight.detach().to(dtype)
             for name, module in encoder.named_modules()
             # The pooler is not used.
             if isinstance(module, nn.Linear) and "pooler" not in name
         ]
-        self.inputs = {weight.shape[1]: torch.randn(tokens, weight.shape[1]).bfloat16() for weight in self.weights}
-        self.gradients = {weight.shape[0]: torch.randn(tokens, weight.shape[0]).bfloat16() for weight in self.weights}
+        self.inputs = {weight.shape[1]: torch.randn(tokens, weight.shape[1], dtype=dtype) for weight in self.weights}
+        self.gradients = {weight.shape[0]: torch.randn(tokens, weight.shape[0], dtype=dtype) for weight in self.weights}
 
     def __call__(self) -> None:
         for _ in range(STEPS):

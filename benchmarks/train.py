@@ -121,7 +121,7 @@ class Ours:
 
 
 class Products:
-    """A call is what `STEPS` steps cannot do without: the matrix products of the encoder's layers, in bfloat16 unless told.
+    """A call is what `STEPS` steps cannot do without: the layers' matrix products, in bfloat16 unless told.
 
     For each weight `W[out, in]` and `T` tokens: `X W'` forward, and backward the gradients `dY W`
     and `dY' X`. Attention itself, norms, activations, pooling, loss, the embedding tables and the

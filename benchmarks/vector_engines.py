@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from hr_retrieval.retrieval.passages import PassageIndex
-from hr_retrieval.store.table import PROBES, REFINED, inverted_file
+from hr_retrieval.store.table import inverted_file, nearest_in
 
 Vectors = npt.NDArray[np.float32]
 DIMENSION, K = 384, 10
@@ -66,10 +66,7 @@ class Lance:
         self._table.create_index("city", config=BTree())
 
     def search(self, query: Vectors, city: str | None, effort: float = 1) -> list[int]:
-        probes = max(1, round(PROBES * effort * (2 if city else 1)))
-        found = self._table.search(query).distance_type("dot").nprobes(probes).refine_factor(REFINED)
-        if city:
-            found = found.where(f"city = '{city}'", prefilter=True)
+        found = nearest_in(self._table, query, f"city = '{city}'" if city else None, effort)
         column: list[int] = found.select(["id", "_distance"]).limit(K).to_arrow().column("id").to_pylist()
         return column
 

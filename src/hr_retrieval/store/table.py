@@ -23,7 +23,7 @@ OWN = ("document_id", "passage", "begin", "end", "text", "digest", "vector", "se
 PART, SAMPLED, PROBES, REFINED = 500, 64, 512, 8
 # The nearest of what fulfils a condition lie farther off: twice as many parts are read, and passages
 # up to this number are all compared.
-FEW = 20_000
+FEW = 2_000
 # Each change adds a small inverted file, which a query reads too; with so many, all become one.
 _FILES = 8
 _STORE = (
@@ -164,13 +164,8 @@ class PassageTable:
         """About the `k` passages of the largest inner product, best first, with `_score`; by the inverted file, or
         exactly among the few that fulfil a condition.
         """
-        found = self._table.search(query, vector_column_name="vector").distance_type("dot")
-        found = found.nprobes(PROBES * (2 if where else 1)).refine_factor(REFINED).limit(k)
-        if where:
-            found = found.where(where, prefilter=True)
-            if self._table.count_rows(where) <= FEW:
-                found = found.bypass_vector_index()
-        table = found.select([*columns, "_distance"]).to_arrow()
+        found = nearest_in(self._table, query, where)
+        table = found.limit(k).select([*columns, "_distance"]).to_arrow()
         scores = pa.array(1 - numbers(table["_distance"]))
         return table.append_column("_score", scores).drop_columns(["_distance"])
 
@@ -208,6 +203,17 @@ class PassageTable:
         # Without a number of its own, a scan ends after ten rows.
         scan = self._table.search().select([*dict.fromkeys(columns)]).limit(max(1, self._table.count_rows()))
         yield from (scan.where(where) if where else scan).to_batches()
+
+
+def nearest_in(table: Any, query: npt.NDArray[np.float32], where: str | None, effort: float = 1) -> Any:
+    """How a table of LanceDB is asked for what is nearest; `effort` is in so many times the usual parts."""
+    parts = max(1, round(PROBES * effort * (2 if where else 1)))
+    found = table.search(query, vector_column_name="vector").distance_type("dot").nprobes(parts).refine_factor(REFINED)
+    if where:
+        found = found.where(where, prefilter=True)
+        if table.count_rows(where) <= FEW:
+            found = found.bypass_vector_index()
+    return found
 
 
 def inverted_file(dimension: int) -> Any:

@@ -44,7 +44,7 @@ NARROW = {
     "errors": set[str](),
     "retrieval": {"errors", "files"},
     "objective": {"errors", "files"},
-    "encoder": {"errors", "files", "retrieval.grid"},
+    "encoder": {"errors", "files", "retrieval.grid", "retrieval.mixing"},
 }
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 

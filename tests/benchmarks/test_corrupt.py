@@ -35,15 +35,20 @@ def test_a_share_of_the_training_queries_gets_the_documents_and_group_of_another
     corrupt(data, tmp_path / "noise", noise=0.3, weight=0.1, share=1.0, seed=1)
     found = _pairs(tmp_path / "noise")
     wrong = found[~found["right"]]
-    assert len(found) == COUNT and len(wrong) == 15 and set(wrong["split"]) == {"train"}
+    assert len(found) == COUNT
+    assert len(wrong) == 15
+    assert set(wrong["split"]) == {"train"}
     assert found["document_id"].is_unique
     assert (found["group_id"].str[1:] == found["document_id"].str[1:]).all()
-    assert wrong["weight"].to_list() == pytest.approx([0.1] * 15) and found.loc[found["right"], "weight"].isna().all()
+    assert wrong["weight"].to_list() == pytest.approx([0.1] * 15)
+    assert found.loc[found["right"], "weight"].isna().all()
     assert (tmp_path / "noise" / "corpus.parquet").read_bytes() == (data / "corpus.parquet").read_bytes()
 
 
 def test_a_share_is_kept(data: Path, tmp_path: Path) -> None:
     corrupt(data, tmp_path / "tenth", noise=0.0, weight=None, share=0.1, seed=1)
     found = _pairs(tmp_path / "tenth")
-    assert (found["split"] == "train").sum() == 5 and (found["split"] != "train").sum() == COUNT - TRAINING
-    assert found["right"].all() and found["weight"].isna().all()
+    assert (found["split"] == "train").sum() == 5
+    assert (found["split"] != "train").sum() == COUNT - TRAINING
+    assert found["right"].all()
+    assert found["weight"].isna().all()

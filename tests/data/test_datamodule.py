@@ -193,7 +193,7 @@ def test_bad_sizes_and_data_are_refused_before_any_work(
 
 
 def test_what_the_guide_finds_as_close_as_the_positive_is_no_negative(toy_dataset: Path, tiny_encoder: Encoder) -> None:
-    guide = EncoderGuide("tiny")
+    guide = EncoderGuide(Encoder("tiny"))
     module = make(toy_dataset, tiny_encoder, guide=guide)
     queries, documents = (
         [text for block in module.sources[0].dataset.texts(name) for text in block] for name in ("queries", "corpus")

@@ -6,10 +6,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from hr_retrieval.data.dataset import PreparedDataset
-from hr_retrieval.data.guidance import Guidance, guidance
+from hr_retrieval.data.guidance import Ensemble, Guidance, guidance
 from hr_retrieval.encoder.wording import Kind
+from hr_retrieval.retrieval.mixing import Composition, Corpus, Side
+from hr_retrieval.retrieval.mixing.documents import DocumentMixing
+from hr_retrieval.retrieval.mixing.hubs import HubCorrection
 from tests.conftest import write_toy_dataset
 
 
@@ -19,9 +23,10 @@ class Lengths:
     fingerprint = "lengths"
     dimension = 2
 
-    def __init__(self, breaks: bool = False) -> None:
+    def __init__(self, breaks: bool = False, mixing: Composition | None = None) -> None:
         self.read = 0
         self.breaks = breaks
+        self.mixing = mixing or Composition()
 
     def embed(self, blocks: Iterable[list[str]], kind: Kind) -> Iterator[npt.NDArray[np.float16]]:
         for block in blocks:
@@ -33,7 +38,7 @@ class Lengths:
 
     @staticmethod
     def vector(text: str, kind: Kind) -> tuple[float, float]:
-        angle = len(text) / 100 + (kind == "query")
+        angle = len(text) / 10 + (kind == "query")
         return float(np.cos(angle)), float(np.sin(angle))
 
 
@@ -89,3 +94,36 @@ def test_several_data_sets_are_looked_up_by_the_rows_among_all(toy_dataset: Path
         tables = np.concatenate([getattr(one, side) for one in alone])
         rows = np.array([getattr(dataset, counts) + 3, 0, getattr(dataset, counts) - 1, getattr(dataset, counts), 7])
         assert np.array_equal(getattr(whole, side)[rows], tables[rows])
+
+
+@pytest.mark.parametrize("part", [DocumentMixing(k=60, weight=0.5, temperature=1.0), HubCorrection(k=5, alpha=0.7)])
+def test_mixed_scores_are_those_by_which_the_guide_ranks(
+    toy_dataset: Path, tmp_path: Path, part: DocumentMixing | HubCorrection
+) -> None:
+    dataset, mixing = PreparedDataset.open(toy_dataset), Composition.of(part)
+    found = guidance([(tmp_path, dataset)], Lengths(mixing=mixing), 0.0, mixed=True)
+    queries, documents = texts(dataset)
+    # Rounded as they are kept: else other neighbours are the nearest of many alike.
+    sides = [
+        torch.tensor([Lengths.vector(text, kind) for text in own], dtype=torch.float16).float()
+        for own, kind in ((queries, "query"), (documents, "document"))
+    ]
+    ranked = mixing(Side(sides[0]), Corpus(Side(sides[1])))
+    expected = ranked.queries @ ranked.documents.T
+    rows, columns = np.array([3, 0, 3]), np.array([7, 119, 0])
+    np.testing.assert_allclose(found.scores(rows, columns), expected[rows][:, columns], atol=2e-3)
+    plain = guidance([(tmp_path, dataset)], Lengths(), 0.0)
+    assert not np.allclose(plain.scores(rows, columns), found.scores(rows, columns), atol=2e-2)
+    again = Lengths(mixing=mixing)
+    np.testing.assert_array_equal(
+        guidance([(tmp_path, dataset)], again, 0.0, mixed=True).scores(rows, columns), found.scores(rows, columns)
+    )
+    assert again.read == 0
+
+
+def test_an_ensemble_scores_by_the_mean(toy_dataset: Path, tmp_path: Path) -> None:
+    dataset, hubs = PreparedDataset.open(toy_dataset), Composition.of(HubCorrection(k=5))
+    members = [guidance([(tmp_path, dataset)], Lengths(mixing=hubs), 0.0, mixed=mixed) for mixed in (False, True, True)]
+    rows, columns = np.array([3, 0]), np.array([7, 119, 0])
+    expected = sum(member.scores(rows, columns) for member in members) / 3
+    np.testing.assert_allclose(Ensemble(members).scores(rows, columns), expected, atol=1e-6)

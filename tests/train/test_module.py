@@ -27,6 +27,7 @@ from hr_retrieval.objective.distillation import Distillation
 from hr_retrieval.objective.matryoshka import Matryoshka, first
 from hr_retrieval.objective.mixing import AnchorMixing, NoMixing, SoftLabelMixing
 from hr_retrieval.objective.triplet import TripletLoss
+from hr_retrieval.retrieval.mixing import Composition
 from hr_retrieval.train.check import check_weights
 from hr_retrieval.train.module import RetrievalModule
 
@@ -144,7 +145,7 @@ def test_the_queue_and_the_mixing_must_agree() -> None:
 def test_negatives_of_the_queue_are_compared_as_a_loop_does(toy_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Triplets of each anchor's relevant documents with its negatives in the batch and in the queue before the step."""
     module = make(loss=TripletLoss("hinge", 0.3, reduction="all"), queue_size=20, queue_negatives=True, lr=1e-2)
-    data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=8, guide=EncoderGuide("tiny"))
+    data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=8, guide=EncoderGuide(Encoder("tiny")))
     step = RetrievalModule.training_step
     longest = 0
 
@@ -194,11 +195,11 @@ def test_each_option_of_the_guard_and_the_queue_changes_the_weights(toy_dataset:
     queue: dict[str, Any] = {"queue_size": 40, "queue_negatives": True}
     found = [
         weights(),
-        weights(EncoderGuide("tiny")),
-        weights(EncoderGuide("tiny"), guide_margin=0.05),
+        weights(EncoderGuide(Encoder("tiny"))),
+        weights(EncoderGuide(Encoder("tiny")), guide_margin=0.05),
         weights(**queue),
         weights(**queue, queue_start_step=2),
-        weights(**queue, guide=EncoderGuide("tiny")),
+        weights(**queue, guide=EncoderGuide(Encoder("tiny"))),
     ]
     for i, one in enumerate(found):
         assert all(not torch.equal(one, other) for other in found[:i])
@@ -266,7 +267,7 @@ def test_pairs_weigh_by_their_grades_and_stated_weights(toy_dataset: Path) -> No
 class Taught:
     """A teacher that looks at the trade, the first word, alone."""
 
-    fingerprint, dimension = "trades", 32
+    fingerprint, dimension, mixing = "trades", 32, Composition()
 
     def embed(self, blocks: Iterable[list[str]], kind: Kind) -> Iterator[npt.NDArray[np.float16]]:
         for block in blocks:
@@ -277,7 +278,7 @@ class Taught:
 @pytest.mark.parametrize("form", ["kl", "margin_mse"])
 def test_a_teacher_is_learnt_from(toy_dataset: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = make(loss=TripletLoss(), distillation=Distillation(form, share=1.0))
-    data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=16, teacher=Taught())
+    data = RetrievalDataModule(toy_dataset, module.encoder, batch_size=16, teacher=[Taught()])
     said: list[float] = []
     step = RetrievalModule.training_step
 

@@ -19,7 +19,7 @@ from hr_retrieval.data.curriculum import check_curriculum, hardness
 from hr_retrieval.data.evaluation_set import EvaluationSet, check_corpus, evaluation_set
 from hr_retrieval.data.evaluation_texts import EvaluationTexts
 from hr_retrieval.data.guard import Guard
-from hr_retrieval.data.guidance import Guidance, Guide, guidance
+from hr_retrieval.data.guidance import Ensemble, Guidance, Guide, check_teacher_mixing, guidance
 from hr_retrieval.data.joined import joined
 from hr_retrieval.data.leaks import check_overlap, leaks
 from hr_retrieval.data.negatives import MinedNegatives
@@ -32,7 +32,7 @@ from hr_retrieval.data.tables import Split
 from hr_retrieval.data.tokens import Rewordable
 from hr_retrieval.errors import UserError
 
-Teaching = Guidance | ScoredPairs
+Teaching = Ensemble | ScoredPairs
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +65,8 @@ class RetrievalDataModule(pl.LightningDataModule):
             negative (see `Guard`). All texts are embedded once, into the cache.
         guide_margin: cosine by which a document may lie below the positive and still be no
             negative, in [0, 2).
-        teacher: a frozen encoder whose scores of the batch are distilled; likewise embedded once.
+        teacher: frozen encoders, the mean of whose scores of the batch is distilled; likewise embedded once.
+        teacher_mixing: `auto` takes a teacher's scores with its own mixing at ranking time, `none` its cosines.
         workers: loader processes; the batches are the same for any number.
         cache: where token tables and the guide's embeddings go; by default `<folder>/tokens`.
         seed: of the order of the pairs and of which extra positives and negatives are drawn.
@@ -105,7 +106,8 @@ class RetrievalDataModule(pl.LightningDataModule):
         evaluation_tokens: int = 8192,
         guide: Guide | None = None,
         guide_margin: float = 0.0,
-        teacher: Guide | None = None,
+        teacher: Sequence[Guide] = (),
+        teacher_mixing: str = "none",
         workers: int = 0,
         cache: str | None = None,
         seed: int = 1,
@@ -126,10 +128,12 @@ class RetrievalDataModule(pl.LightningDataModule):
                 "Mend these keys of datamodule.",
             )
         _check_guide_margin(guide, guide_margin)
+        check_teacher_mixing(teacher_mixing, len(teacher))
         self.sources = open_sources(folder, sources, tokeniser, identical_text, Path(cache) if cache else None)
         tables = joined([source.dataset for source in self.sources], shared_groups)
         self.guard = Guard(tables, identical_text=identical_text, weighted=weighted)
-        self.guide, self.guide_margin, self.teacher = guide, guide_margin, teacher
+        self.guide, self.guide_margin = guide, guide_margin
+        self.teacher, self.teacher_mixing = list(teacher), teacher_mixing
         self.taught: Teaching | None = None
         self.batch_size, self.bucket_batches, self.workers, self.seed = batch_size, bucket_batches, workers, seed
         self.positives_per_anchor, self.negatives_per_anchor = positives_per_anchor, negatives_per_anchor
@@ -282,11 +286,13 @@ class RetrievalDataModule(pl.LightningDataModule):
             return self.guard
         return replace(self.guard, guidance=self._embedded(self.guide, self.guide_margin))
 
-    def _taught(self) -> Guidance | None:
-        return None if self.teacher is None else self._embedded(self.teacher, 0.0)
+    def _taught(self) -> Ensemble | None:
+        if not self.teacher:
+            return None
+        return Ensemble([self._embedded(one, mixed=self.teacher_mixing == "auto") for one in self.teacher])
 
-    def _embedded(self, guide: Guide, margin: float) -> Guidance:
-        return guidance([(source.cache, source.dataset) for source in self.sources], guide, margin)
+    def _embedded(self, guide: Guide, margin: float = 0.0, mixed: bool = False) -> Guidance:
+        return guidance([(source.cache, source.dataset) for source in self.sources], guide, margin, mixed)
 
     def _evaluation_loader(self, split: Split) -> "DataLoader[EvaluationBatch]":
         texts = EvaluationTexts(self.evaluation_sets(split), self.tokens, self.evaluation_tokens, self.processes)

@@ -1,5 +1,7 @@
 """What a guide encoder thinks of all queries and documents, embedded once and memory-mapped afterwards."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,14 +9,18 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from hr_retrieval.data.arrays import Rows
 from hr_retrieval.data.dataset import PreparedDataset
 from hr_retrieval.data.tokens import progress
 from hr_retrieval.encoder.wording import Kind
+from hr_retrieval.errors import UserError
 from hr_retrieval.files import whole_folder
+from hr_retrieval.retrieval.mixing import Composition, Corpus, Side
 
 Embeddings = npt.NDArray[np.float16]
+TEACHER_MIXINGS = ("none", "auto")
 
 
 class StackedEmbeddings:
@@ -46,6 +52,11 @@ class Guide(Protocol):
         """Length of the embeddings."""
         ...
 
+    @property
+    def mixing(self) -> Composition:
+        """With which it ranks; of no parts for none. It needs nothing beside the embeddings."""
+        ...
+
     def embed(self, blocks: Iterable[list[str]], kind: Kind) -> Iterator[Embeddings]:
         """Unit embeddings `[n, g]` of each block of `n` texts."""
         ...
@@ -56,8 +67,8 @@ class Guidance:
     """The guide's embeddings of one prepared data set, or of several one behind the other.
 
     Attributes:
-        queries: unit vectors `[Q, g]` by the rows of `queries.parquet`.
-        documents: unit vectors `[N, g]` by the rows of `corpus.parquet`.
+        queries: vectors `[Q, g]` by the rows of `queries.parquet`, of unit length unless mixed.
+        documents: vectors `[N, g]` by the rows of `corpus.parquet`, likewise.
         margin: how far below the positive a document may lie and still be no negative.
     """
 
@@ -66,7 +77,7 @@ class Guidance:
     margin: float = 0.0
 
     def scores(self, query_rows: Rows, document_rows: Rows) -> npt.NDArray[np.float32]:
-        """Cosines `[B, D]` of each query with each document."""
+        """Inner products `[B, D]` of each query with each document: cosines, unless mixed."""
         found: npt.NDArray[np.float32] = _float32(self.queries, query_rows) @ _float32(self.documents, document_rows).T
         return found
 
@@ -78,21 +89,55 @@ class Guidance:
         return found
 
 
-def guidance(places: Sequence[tuple[Path, PreparedDataset]], guide: Guide, margin: float) -> Guidance:
+@dataclass(frozen=True)
+class Ensemble:
+    """Several teachers, whose scores count alike."""
+
+    members: Sequence[Guidance]
+
+    def scores(self, query_rows: Rows, document_rows: Rows) -> npt.NDArray[np.float32]:
+        """The mean `[B, D]` of their scores."""
+        found: npt.NDArray[np.float32] = np.mean(
+            [member.scores(query_rows, document_rows) for member in self.members], axis=0
+        )
+        return found
+
+
+def guidance(
+    places: Sequence[tuple[Path, PreparedDataset]], guide: Guide, margin: float, mixed: bool = False
+) -> Guidance:
     """Open the guide's embeddings of data sets, making them first if they are not there.
 
     Args:
         places: the cache of each data set; the guide's and the data's fingerprints name the place
             in it.
+        mixed: whether scores are those by which the guide ranks, with its mixing at ranking time, of
+            each data set by itself. All embeddings are then held at once, in float32.
     """
     queries, documents = [], []
     for folder, dataset in places:
         place = folder / f"guide-{guide.fingerprint[:16]}-{dataset.fingerprint[:16]}"
-        queries.append(_table(place, "queries", dataset.texts("queries"), dataset.query_count, guide, "query"))
-        documents.append(_table(place, "corpus", dataset.texts("corpus"), dataset.document_count, guide, "document"))
+        tables = (
+            _table(place, "queries", dataset.texts("queries"), dataset.query_count, guide, "query"),
+            _table(place, "corpus", dataset.texts("corpus"), dataset.document_count, guide, "document"),
+        )
+        if mixed:
+            tables = _mixed(place, tables, guide.mixing)
+        queries.append(tables[0])
+        documents.append(tables[1])
     if len(places) == 1:
         return Guidance(queries[0], documents[0], margin)
     return Guidance(StackedEmbeddings(queries), StackedEmbeddings(documents), margin)
+
+
+def check_teacher_mixing(mixing: str, teachers: int) -> None:
+    """Raise `UserError` unless it is known, and there is a teacher that could mix."""
+    if mixing not in TEACHER_MIXINGS:
+        raise UserError(
+            f"datamodule.teacher_mixing to be {' or '.join(TEACHER_MIXINGS)}", repr(mixing), "Choose one of them."
+        )
+    if mixing == "auto" and not teachers:
+        raise UserError("a teacher for datamodule.teacher_mixing=auto", "none", "Set datamodule.teacher=<run>.")
 
 
 def _table(folder: Path, name: str, texts: Iterable[list[str]], total: int, guide: Guide, kind: Kind) -> Embeddings:
@@ -102,6 +147,19 @@ def _table(folder: Path, name: str, texts: Iterable[list[str]], total: int, guid
             _write(partial / "embeddings.npy", name, texts, total, guide, kind)
     table: Embeddings = np.load(place / "embeddings.npy", mmap_mode="r")
     return table
+
+
+def _mixed(folder: Path, plain: tuple[Embeddings, Embeddings], mixing: Composition) -> tuple[Embeddings, Embeddings]:
+    """Queries and documents as they are ranked; the options of the mixing name the place."""
+    options = json.dumps(mixing.to_json(), sort_keys=True)
+    place = folder / f"mixed-{hashlib.sha256(options.encode()).hexdigest()[:16]}"
+    if not place.exists():
+        queries, documents = (Side(torch.from_numpy(table.astype(np.float32))) for table in plain)
+        mixed = mixing(queries, Corpus(documents))
+        with whole_folder(place, replace=True, first_stands=True) as partial:
+            for name, table in (("queries", mixed.queries), ("corpus", mixed.documents)):
+                np.save(partial / f"{name}.npy", table.numpy().astype(np.float16))
+    return np.load(place / "queries.npy", mmap_mode="r"), np.load(place / "corpus.npy", mmap_mode="r")
 
 
 def _write(path: Path, name: str, texts: Iterable[list[str]], total: int, guide: Guide, kind: Kind) -> None:

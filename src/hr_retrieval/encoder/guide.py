@@ -8,25 +8,24 @@ import torch
 
 from hr_retrieval.encoder.encoder import Encoder, Precision
 from hr_retrieval.encoder.wording import Kind
+from hr_retrieval.retrieval.mixing import Composition
 
 # Texts at a time: enough to sort by length, few enough that the progress bar moves.
 _TEXTS = 4096
 
 
 class EncoderGuide:
-    """An encoder with the folder's own pooling, length and prefixes, as the guide of the false-negative guard.
+    """An encoder with its own pooling, length and prefixes, as the guide of the false-negative guard or as a teacher.
 
     Its weights lie on the CPU, and on an accelerator, if there is one, only while it embeds.
 
     Args:
-        name_or_path: as `Encoder` takes it.
-
-    Raises:
-        UserError: it cannot be loaded.
+        mixing: with which it ranks, of no parts for none.
     """
 
-    def __init__(self, name_or_path: str) -> None:
-        self.encoder = Encoder(name_or_path).eval().requires_grad_(False)
+    def __init__(self, encoder: Encoder, mixing: Composition | None = None) -> None:
+        self.encoder = encoder.eval().requires_grad_(False)
+        self.mixing = mixing or Composition()
         self.fingerprint = self.encoder.embedding_fingerprint()
 
     @property

@@ -164,7 +164,7 @@ def check_lists(config: DictConfig, callbacks: Sequence[pl.Callback], data: Retr
             "Take experiment=cross_encoder, or set callbacks=mining datamodule.mined_per_anchor=7.",
         )
     mining = [one for one in callbacks if isinstance(one, MineNegatives)]
-    if data.teacher is not None or any(one.teacher for one in mining):
+    if data.teacher or any(one.teacher for one in mining):
         raise UserError(
             "a cross-encoder that learns from the data alone",
             "datamodule.teacher or callbacks.mine_negatives.teacher",

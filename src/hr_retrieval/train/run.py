@@ -19,7 +19,6 @@ from hr_retrieval.config.sources import data_nodes
 from hr_retrieval.data.datamodule import RetrievalDataModule
 from hr_retrieval.encoder.cross_encoder import CrossEncoder
 from hr_retrieval.encoder.encoder import Encoder
-from hr_retrieval.encoder.guide import EncoderGuide
 from hr_retrieval.encoder.wording import check_prompts
 from hr_retrieval.errors import UserError
 from hr_retrieval.files import write_json
@@ -38,6 +37,7 @@ from hr_retrieval.train.checkpoint_io import CheckedCheckpointIO
 from hr_retrieval.train.corpus import check_corpus
 from hr_retrieval.train.cross_encoder import CrossEncoderModule, check_lists
 from hr_retrieval.train.distributed import check_processes, first_process_first, process_group
+from hr_retrieval.train.frozen import Frozen
 from hr_retrieval.train.measurement import Before, measure_before, measure_trained
 from hr_retrieval.train.memory import BatchSize, keep_freed_memory
 from hr_retrieval.train.mining import check_mining
@@ -99,13 +99,13 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
     stay = StayStopped(this_run.parts[-1].from_step if this_run.parts else 0)
     trainer = _trainer(config, size, termination, stay, *trial)
 
-    # The encoder, the guide and the teacher. Before the processes find each other: transformers writes no file
+    # The encoder, the guide and the teachers. Before the processes find each other: transformers writes no file
     # from a further process, and `tiny` is made as files.
     encoder = build(config.model.encoder)
     if config.export:
         check_prompts(encoder.suffixes)
-    asked = {name: EncoderGuide(key) for name in ("guide", "teacher") if (key := config.datamodule.get(name))}
-    made_from = {"encoder": encoder.embedding_fingerprint()} | {name: one.fingerprint for name, one in asked.items()}
+    frozen = Frozen(config.datamodule)
+    made_from = {"encoder": encoder.embedding_fingerprint(), **frozen.made_from}
 
     with process_group(trainer):
         # The data and the module.
@@ -113,12 +113,12 @@ def _run(config: DictConfig, folder: Path, termination: TerminationCheckpoint) -
             if not resumed and trainer.is_global_zero:
                 check_new(folder)
             _prepare(config)
-            datamodule = build(config.datamodule, tokeniser=encoder, **{"guide": None, "teacher": None, **asked})
+            datamodule = build(config.datamodule, tokeniser=encoder, **frozen.given)
             module = _module(config, encoder)
             made_from["data set"] = datamodule.fingerprint
             if resumed:
                 this_run.check_made_from(made_from)
-            check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor, datamodule.teacher is not None)
+            check_mining(cast(Any, trainer).callbacks, datamodule.mined_per_anchor, bool(datamodule.teacher))
             if isinstance(module, RetrievalModule):
                 check_corpus(cast(Any, trainer).callbacks, module)
                 check_negatives(module, datamodule, trainer)

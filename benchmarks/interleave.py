@@ -4,7 +4,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +30,10 @@ class Timing:
     high: float
     rounds: int
     busy: float
+
+    def scaled(self, factor: float) -> "Timing":
+        """The same for so many times the work."""
+        return replace(self, median=factor * self.median, low=factor * self.low, high=factor * self.high)
 
 
 def interleave(

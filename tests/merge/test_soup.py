@@ -33,7 +33,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for seed in (1, 2, 3):
-            patch.setattr(sys, "argv", ["train", *OPTIONS, "data.folder=toy", f"seed={seed}", f"output=runs/{seed}"])
+            # Merging asks validation alone: one was not measured on test.
+            options = (f"seed={seed}", f"test={seed != 2}".lower(), f"output=runs/{seed}")
+            patch.setattr(sys, "argv", ["train", *OPTIONS, "data.folder=toy", *options])
             train.main()
             close_log_files(handlers)
     logging.root.handlers = handlers

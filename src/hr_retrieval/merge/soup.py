@@ -83,7 +83,7 @@ def merge(
     if method not in METHODS:
         raise UserError(f"method to be {' or '.join(METHODS)}", repr(method), "greedy is the default.")
     check_vacant(output)
-    finished, _ = read_runs(runs)
+    finished, _ = read_runs(runs, tested=False)
     check_same_data(finished)
     opened = [Run.open(one.folder) for one in finished]
     _check_origin(opened)

@@ -33,7 +33,8 @@ class FinishedRun:
         settings: the leaves of its config by dotted key; the run's own folder in them reads
             `<run>`.
         seed: of the training.
-        trained: test figures of the best checkpoint.
+        trained: test figures of the best checkpoint; empty, as `queries` and `documents` are 0, where
+            the run was not measured on test.
         zero_shot: of the encoder before training, where it was measured.
         validation: validation figures of the best checkpoint; empty where none were taken down.
         seconds: from start to end; `None` for a resumed run.
@@ -57,15 +58,18 @@ class FinishedRun:
     documents: int
 
 
-def read_runs(globs: Sequence[str]) -> tuple[list[FinishedRun], list[Path]]:
+def read_runs(globs: Sequence[str], tested: bool = True) -> tuple[list[FinishedRun], list[Path]]:
     """The finished runs under some globs, and the folders of unfinished ones.
+
+    Args:
+        tested: whether each must have been measured on test.
 
     Raises:
         UserError: no finished run is there, or one was not measured on test.
     """
     folders = run_folders(globs)
     unfinished = [folder for folder in folders if not (folder / "summary.json").is_file()]
-    finished = [_finished(folder) for folder in folders if folder not in unfinished]
+    finished = [_finished(folder, tested) for folder in folders if folder not in unfinished]
     if not finished:
         got = f"{len(unfinished)} unfinished and no finished one" if unfinished else "none"
         raise UserError(
@@ -87,10 +91,10 @@ def run_folders(globs: Sequence[str]) -> list[Path]:
     return found
 
 
-def _finished(folder: Path) -> FinishedRun:
+def _finished(folder: Path, tested: bool) -> FinishedRun:
     run = Run.open(folder)
     summary = run.summary()
-    if not summary.get("trained"):
+    if tested and not summary.get("trained"):
         raise UserError(
             "runs with test figures", f"{folder} without any", "Train with test=true, or leave this run out of runs=."
         )
@@ -110,15 +114,15 @@ def _finished(folder: Path) -> FinishedRun:
         folder,
         settings,
         int(run.config.seed),
-        summary["trained"],
+        summary["trained"] or {},
         summary["zero_shot"],
         _validation(folder / "metrics.csv", settings),
         summary["seconds"],
         # A run from before training was timed by itself has no such figure.
         summary.get("training_seconds"),
         summary["data"],
-        summary["queries"],
-        summary["documents"],
+        summary.get("queries", 0),
+        summary.get("documents", 0),
     )
 
 

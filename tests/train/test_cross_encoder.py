@@ -146,3 +146,11 @@ def test_pairs_read_a_few_at_a_time_give_the_same_gradient() -> None:
         )
         assert all(weight.grad is None for weight in module.encoder.parameters())
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+
+
+def test_what_was_ranked_by_pairs_is_no_map_of_points(command: Command, toy_dataset: Path, tmp_path: Path) -> None:
+    options = (*(option for option in RUN if option != "logger=none"), *MINED, *UNMEASURED, "export=false")
+    printed = command(train.main, *options, "trainer.max_epochs=1", "output=run")
+    assert not printed.startswith("exit"), printed
+    assert list((tmp_path / "run" / "tensorboard").rglob("events.*"))
+    assert not list((tmp_path / "run" / "tensorboard").rglob("*.tsv"))

@@ -179,9 +179,12 @@ class Projector(Callback):
         if not loggers or not self._wanted(trainer):
             return
         name = "best validation" if trainer.state.fn == "fit" else "before training"
-        embeddings, metadata = self._points(trainer, pl_module)
+        found = [self._points_of(shown) for shown in _validations(trainer, pl_module)]
+        if not found:
+            return
+        parts, labels = zip(*found, strict=True)
         for logger in loggers:
-            write_points(Path(logger.log_dir), name, embeddings, metadata)
+            write_points(Path(logger.log_dir), name, np.concatenate(parts), [label for own in labels for label in own])
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": float(self.best)}
@@ -202,12 +205,6 @@ class Projector(Callback):
         better = value > self.best
         self.best = max(self.best, value)
         return better
-
-    def _points(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> tuple[npt.NDArray[np.float32], list[tuple[str, ...]]]:
-        parts, labels = zip(*map(self._points_of, _validations(trainer, pl_module)), strict=True)
-        return np.concatenate(parts), [label for own in labels for label in own]
 
     def _points_of(self, shown: "_Validation") -> tuple[npt.NDArray[np.float32], list[tuple[str, ...]]]:
         embedded, dataset, evaluation = shown.embedded, shown.dataset, shown.evaluation

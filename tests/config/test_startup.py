@@ -64,3 +64,19 @@ def test_what_hydra_may_be_told_passes() -> None:
             },
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("model=null", r"a name in model=, one of .*mpnet.*; got null"),
+        ("data=5", r"a name in data=, one of .*esco.*; got 5"),
+        ("logger=true", r"a name in logger=, .*; got true\. Set logger=none for none"),
+        ("ranking/mixing=null", r"a name in ranking/mixing=, .*Set ranking/mixing=none for none"),
+    ],
+)
+def test_an_option_is_asked_for_by_its_name(argument: str, told: str) -> None:
+    resolvers.register()
+    with pytest.raises(UserError, match=told):
+        check_startup("train", [argument])
+    check_startup("train", ["~logger", "model=tiny", "data=[esco,onet_tasks]"])

@@ -65,8 +65,23 @@ def check_startup(name: str, arguments: Sequence[str]) -> DictConfig | None:
         lines.append(f"hydra.searchpath=[{','.join(f'{path!r}' for path in found)}]")
     folder = Path(__file__).parent / given.config_path if given.config_path else config_dir()
     with hydra.initialize_config_dir(str(folder), version_base="1.3", job_name=name):
+        _check_options(lines)
         config = _check_composed(given.config_name or name, lines)
     return config if single and not found and config.hydra.mode != RunMode.MULTIRUN else None
+
+
+def _check_options(lines: Sequence[str]) -> None:
+    """Raise `UserError` where the name of an option is asked for, and a number, yes, no or nothing was given."""
+    loader = GlobalHydra.instance().config_loader()
+    for override in OverridesParser.create().parse_overrides(list(lines)):
+        options = [] if override.is_delete() else loader.get_group_options(override.key_or_group)
+        if options and (override.value() is None or isinstance(override.value(), (bool, int, float))):
+            key = override.get_key_element()
+            raise UserError(
+                f"a name in {key}=, one of {', '.join(options)}",
+                str(override.input_line).partition("=")[2],
+                f"Set {key}=none for none." if "none" in options else "Choose one of these.",
+            )
 
 
 def _check_composed(name: str, lines: Sequence[str]) -> DictConfig:

@@ -71,6 +71,7 @@ def test_what_hydra_may_be_told_passes() -> None:
     [
         ("model=null", r"a name in model=, one of .*mpnet.*; got null"),
         ("data=5", r"a name in data=, one of .*esco.*; got 5"),
+        ("model=tiny,null", r"a name in model=, one of .*; got null"),
         ("logger=true", r"a name in logger=, .*; got true\. Set logger=none for none"),
         ("ranking/mixing=null", r"a name in ranking/mixing=, .*Set ranking/mixing=none for none"),
     ],

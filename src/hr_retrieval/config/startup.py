@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -65,23 +66,8 @@ def check_startup(name: str, arguments: Sequence[str]) -> DictConfig | None:
         lines.append(f"hydra.searchpath=[{','.join(f'{path!r}' for path in found)}]")
     folder = Path(__file__).parent / given.config_path if given.config_path else config_dir()
     with hydra.initialize_config_dir(str(folder), version_base="1.3", job_name=name):
-        _check_options(lines)
         config = _check_composed(given.config_name or name, lines)
     return config if single and not found and config.hydra.mode != RunMode.MULTIRUN else None
-
-
-def _check_options(lines: Sequence[str]) -> None:
-    """Raise `UserError` where the name of an option is asked for, and a number, yes, no or nothing was given."""
-    loader = GlobalHydra.instance().config_loader()
-    for override in OverridesParser.create().parse_overrides(list(lines)):
-        options = [] if override.is_delete() else loader.get_group_options(override.key_or_group)
-        if options and (override.value() is None or isinstance(override.value(), (bool, int, float))):
-            key = override.get_key_element()
-            raise UserError(
-                f"a name in {key}=, one of {', '.join(options)}",
-                str(override.input_line).partition("=")[2],
-                f"Set {key}=none for none." if "none" in options else "Choose one of these.",
-            )
 
 
 def _check_composed(name: str, lines: Sequence[str]) -> DictConfig:
@@ -97,6 +83,8 @@ def _check_composed(name: str, lines: Sequence[str]) -> DictConfig:
         if sample in seen:
             continue
         seen.add(sample)
+        overrides = OverridesParser.create().parse_overrides(list(sample))
+        _check_options(overrides)
         config = hydra.compose(name, list(sample), return_hydra_config=True)
         first = config if first is None else first
         settings = OmegaConf.to_container(config.hydra)
@@ -105,10 +93,24 @@ def _check_composed(name: str, lines: Sequence[str]) -> DictConfig:
         params = settings["sweeper"].get("params") or {}
         # What the command line gives wins, as in Hydra; and what a sample has got is not given
         # again, or none were the last.
-        given = {override.get_key_element() for override in OverridesParser.create().parse_overrides(list(sample))}
+        given = {override.get_key_element() for override in overrides}
         waiting += _samples([*sample, *(f"{key}={value}" for key, value in params.items() if key not in given)])
     assert first is not None, "there is a sample of any overrides"
     return first
+
+
+def _check_options(overrides: Sequence[Override]) -> None:
+    """Raise `UserError` where the name of an option is asked for, and a number, yes, no or nothing was given."""
+    loader = GlobalHydra.instance().config_loader()
+    for override in overrides:
+        options = [] if override.is_delete() else loader.get_group_options(override.key_or_group)
+        if options and (override.value() is None or isinstance(override.value(), (bool, int, float))):
+            key = override.get_key_element()
+            raise UserError(
+                f"a name in {key}=, one of {', '.join(options)}",
+                str(override.input_line).partition("=")[2],
+                f"Set {key}=none for none." if "none" in options else "Choose one of these.",
+            )
 
 
 def _samples(lines: Sequence[str]) -> list[tuple[str, ...]]:

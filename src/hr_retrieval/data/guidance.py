@@ -20,7 +20,7 @@ from hr_retrieval.files import whole_folder
 from hr_retrieval.retrieval.mixing import Composition, Corpus, Side
 
 Embeddings = npt.NDArray[np.float16]
-TEACHER_MIXINGS = ("none", "auto")
+_TEACHER_MIXINGS = ("none", "auto")
 
 
 class StackedEmbeddings:
@@ -132,9 +132,9 @@ def guidance(
 
 def check_teacher_mixing(mixing: str, teachers: int) -> None:
     """Raise `UserError` unless it is known, and there is a teacher that could mix."""
-    if mixing not in TEACHER_MIXINGS:
+    if mixing not in _TEACHER_MIXINGS:
         raise UserError(
-            f"datamodule.teacher_mixing to be {' or '.join(TEACHER_MIXINGS)}", repr(mixing), "Choose one of them."
+            f"datamodule.teacher_mixing to be {' or '.join(_TEACHER_MIXINGS)}", repr(mixing), "Choose one of them."
         )
     if mixing == "auto" and not teachers:
         raise UserError("a teacher for datamodule.teacher_mixing=auto", "none", "Set datamodule.teacher=<run>.")
